@@ -2,4 +2,22 @@
 //! Linux's connection-tracking expectation engine, as a pure library.
 #![forbid(unsafe_code)]
 
+pub mod conn;
+pub mod conntrack;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod eviction;
+pub mod expectation;
+pub mod helper;
+pub mod kernel;
+pub mod locked;
+pub mod memory;
+pub mod netns;
+pub mod proc;
+pub mod revision;
+mod tell;
 pub mod tuple;
+
+pub use engine::{At, Config, Engine};
+pub use locked::Locked;

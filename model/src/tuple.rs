@@ -43,6 +43,16 @@ pub struct Tuple {
 }
 
 impl Tuple {
+    /// No flow at all: a blank record.
+    pub const NONE: Self = Self {
+        src: Addr([0; 16]),
+        dst: Addr([0; 16]),
+        sport: 0,
+        dport: 0,
+        l3: L3::Unspec,
+        proto: Proto(0),
+    };
+
     /// A tuple between two addresses of one family.
     ///
     /// # Panics

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The part of `nf_conntrack_core.c` that expectations meet.
+//!
+//! ```text
+//!  first packet ─▶ init_conntrack ──▶ unconfirmed ──▶ confirm ──▶ in the table
+//!                    │ announced?                                   │ delete, timeout
+//!                    └▶ EXPECTED, master, mark, helper              ▼
+//!                                          last put ◀── dying: its expectations end
+//! ```
+//!
+//! The rule that matters: a master's expectations end twice, when it leaves the table and
+//! again when its last reference goes, because its helper may still run in between.
+//!
+//! # Source
+//! `init_conntrack`, `__nf_conntrack_confirm`, `nf_ct_delete`, `destroy_conntrack`, v3.9 and 6.18.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+use crate::conn::{AboutConn, Attached, ConnId, ConnRef, Status};
+use crate::engine::{At, Engine, Firing};
+use crate::error::{AllocPoint, NoMemory};
+use crate::event::{Cause, ConnEventKind, ExpectFn, Origin};
+use crate::expectation::ExpectId;
+use crate::helper::{HelperId, MAX_CLASSES};
+use crate::kernel::Jiffies;
+use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
+use crate::kernel::slab::NULL;
+use crate::kernel::timer::{TimerBase, TimerKey};
+use crate::locked::{MasterHold, Matched};
+use crate::netns::{NetId, Zone};
+use crate::tuple::Tuple;
+
+/// Which way a packet of a connection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// As its first packet went.
+    Original,
+    /// Back.
+    Reply,
+}
+
+/// The connections that are confirmed, by either tuple.
+#[derive(Debug, Default)]
+pub(crate) struct ConnTable(
+    HashMap<(NetId, Zone, Tuple), (ConnId, Direction), BuildHasherDefault<DefaultHasher>>,
+);
+
+/// A connection that a first packet made.
+#[derive(Debug)]
+#[must_use = "holds a reference"]
+pub struct Born {
+    /// The connection, not confirmed yet.
+    pub ct: ConnRef,
+    /// The expectation that announced it.
+    pub announced: Option<ExpectId>,
+    /// Its function, which the caller runs.
+    pub expectfn: Option<ExpectFn>,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Memory for a connection; the creator holds its reference.
+    ///
+    /// # Errors
+    /// When memory has run out.
+    #[doc(alias = "nf_conntrack_alloc")]
+    pub fn alloc_conn(
+        &self,
+        net: NetId,
+        zone: Zone,
+        original: Tuple,
+        reply: Tuple,
+    ) -> Result<ConnRef, NoMemory> {
+        self.may_alloc(AllocPoint::Conn)?;
+        let id = self.memory.conns.alloc().ok_or(NoMemory(AllocPoint::Conn))?;
+        let conn = self.memory.conns.at(id.index());
+        // Readers may look while another connection moves in: words, stored one by one.
+        conn.status.store(0, Ordering::Relaxed);
+        conn.zone.store(u32::from(zone.0), Ordering::Relaxed);
+        conn.helper.store(Attached::Nothing.to_word(), Ordering::Relaxed);
+        for class in 0..MAX_CLASSES {
+            conn.newest[class].set(NULL);
+            conn.oldest[class].set(NULL);
+            conn.expecting[class].set(0);
+        }
+        let tells = self.config.events;
+        let (master, mark, secmark) = (None, 0, 0);
+        conn.about.set(AboutConn { original, reply, net, master, mark, secmark, tells });
+        conn.uses.store(1, Ordering::Release);
+        Ok(ConnRef(id))
+    }
+
+    /// Gives a connection the helper extension, without or with a helper.
+    ///
+    /// # Errors
+    /// When memory has run out: the connection goes on without.
+    #[doc(alias = "nf_ct_helper_ext_add")]
+    pub fn attach(&self, ct: &ConnRef, helper: Option<HelperId>) -> Result<(), NoMemory> {
+        let conn = self.memory.conns.get(ct.0);
+        if conn.attached() == Attached::Nothing {
+            self.may_alloc(AllocPoint::HelpExtension)?;
+        }
+        let attached = helper.map_or(Attached::Extension, Attached::Helper);
+        P::rcu_assign_pointer(&conn.helper, attached.to_word());
+        Ok(())
+    }
+
+    /// Sets `mark`, which announced connections inherit.
+    pub fn set_mark(&self, ct: &ConnRef, mark: u32) {
+        let conn = self.memory.conns.get(ct.0);
+        conn.about.set(AboutConn { mark, ..conn.about() });
+    }
+
+    /// Sets the security mark, which they inherit too.
+    pub fn set_secmark(&self, ct: &ConnRef, secmark: u32) {
+        let conn = self.memory.conns.get(ct.0);
+        conn.about.set(AboutConn { secmark, ..conn.about() });
+    }
+
+    /// Sets status bits.
+    pub fn set_status(&self, ct: &ConnRef, bits: Status) {
+        self.memory.conns.get(ct.0).status.fetch_or(bits.0, Ordering::Relaxed);
+    }
+
+    /// The connection of a first packet: asks whether it was announced, and makes it its
+    /// master's child if so. `unlink` as in [`Locked::find_expectation`](crate::Locked).
+    ///
+    /// # Errors
+    /// When memory has run out: the packet is dropped.
+    pub fn init_conntrack(
+        &self,
+        at: At,
+        net: NetId,
+        zone: Zone,
+        tuple: Tuple,
+        reply: Tuple,
+        unlink: bool,
+    ) -> Result<Born, NoMemory> {
+        let ct = self.alloc_conn(net, zone, tuple, reply)?;
+        let mut locked = self.lock();
+        let found = locked.find_expectation(at, net, zone, &tuple, unlink);
+        let Some(Matched { exp, master }) = found else {
+            self.count_stat(at, net, |stats| stats.new = stats.new.wrapping_add(1));
+            return Ok(Born { ct, announced: None, expectfn: None });
+        };
+        let conn = self.memory.conns.get(ct.0);
+        conn.status.fetch_or(Status::EXPECTED.0, Ordering::Relaxed);
+        let about = self.memory.expectations.get(exp.id()).about();
+        if about.assign_helper.is_some() {
+            // Without memory for the extension the child goes on without a helper.
+            let _ = self.attach(&ct, about.assign_helper);
+        }
+        let id = match master {
+            MasterHold::Counted(master) => master.0,
+            MasterHold::Borrowed(id) => {
+                // KERNEL: init_conntrack(), v3.9: increments even a count that reached zero,
+                // where the master waits for this lock to be destroyed.
+                P::atomic_add(&self.memory.conns.get(id).uses, 1);
+                id
+            }
+        };
+        let parent = self.memory.conns.get(id).about();
+        let (mark, secmark) = (parent.mark, parent.secmark);
+        conn.about.set(AboutConn { master: Some(id), mark, secmark, ..conn.about() });
+        self.count_stat(at, net, |stats| stats.expect_new = stats.expect_new.wrapping_add(1));
+        drop(locked);
+        let born = Born { ct, announced: Some(exp.id()), expectfn: about.expectfn };
+        self.put(exp);
+        Ok(born)
+    }
+
+    /// The first packet got through: the connection enters the table. False if another took
+    /// its place: the packet is dropped.
+    #[doc(alias = "__nf_conntrack_confirm")]
+    pub fn confirm(&self, at: At, ct: &ConnRef, origin: Origin) -> bool {
+        let conn = self.memory.conns.get(ct.0);
+        let AboutConn { original, reply, net, .. } = conn.about();
+        let zone = Zone(conn.zone.load_locked() as u16);
+        let locked = self.lock();
+        let mut table = self.conns.lock();
+        let keys = [(net, zone, original), (net, zone, reply)];
+        if keys.iter().any(|key| table.0.contains_key(key)) || conn.status().has(Status::DYING) {
+            self.count_stat(at, net, |s| s.insert_failed = s.insert_failed.wrapping_add(1));
+            return false;
+        }
+        table.0.insert(keys[0], (ct.0, Direction::Original));
+        table.0.insert(keys[1], (ct.0, Direction::Reply));
+        drop(table);
+        P::atomic_add(&conn.uses, 1);
+        conn.status.fetch_or(Status::CONFIRMED.0, Ordering::Relaxed);
+        self.count_stat(at, net, |stats| stats.insert = stats.insert.wrapping_add(1));
+        drop(locked);
+        self.tell_conn(ct.0, ConnEventKind::New, origin);
+        true
+    }
+
+    /// The connection a packet belongs to, and which way it goes.
+    #[doc(alias = "nf_conntrack_find_get")]
+    pub fn find_conn(&self, net: NetId, zone: Zone, tuple: &Tuple) -> Option<(ConnRef, Direction)> {
+        let (id, direction) = *self.conns.lock().0.get(&(net, zone, *tuple))?;
+        let conn = self.memory.conns.get(id);
+        P::atomic_inc_not_zero(&conn.uses).then_some((ConnRef(id), direction))
+    }
+
+    /// One more reference to a connection.
+    pub fn get_conn(&self, ct: &ConnRef) -> ConnRef {
+        P::atomic_add(&self.memory.conns.get(ct.0).uses, 1);
+        ConnRef(ct.0)
+    }
+
+    /// Takes a connection out of the table; its expectations end. False if it was out already.
+    #[doc(alias = "nf_ct_delete")]
+    #[doc(alias = "nf_ct_delete_from_lists")]
+    pub fn delete_conn(&self, at: At, ct: &ConnRef, origin: Origin) -> bool {
+        self.delete(at, ct.0, origin)
+    }
+
+    fn delete(&self, at: At, id: ConnId, origin: Origin) -> bool {
+        let conn = self.memory.conns.get(id);
+        let before = Status(conn.status.fetch_or(Status::DYING.0, Ordering::Relaxed));
+        if before.has(Status::DYING) || !before.has(Status::CONFIRMED) {
+            return false;
+        }
+        self.timers.detach(&self.memory, TimerKey::conn(id.index()));
+        self.tell_conn(id, ConnEventKind::Destroy, origin);
+        let AboutConn { original, reply, net, .. } = conn.about();
+        let zone = Zone(conn.zone.load_locked() as u16);
+        let mut locked = self.lock();
+        let mut table = self.conns.lock();
+        table.0.remove(&(net, zone, original));
+        table.0.remove(&(net, zone, reply));
+        drop(table);
+        locked.remove_expectations(at, id, Cause::MasterGone);
+        drop(locked);
+        // The table's reference.
+        self.put_conn(at, ConnRef(id));
+        true
+    }
+
+    /// Gives a reference back; the last one destroys the connection.
+    #[doc(alias = "nf_ct_put")]
+    #[doc(alias = "destroy_conntrack")]
+    pub fn put_conn(&self, at: At, ct: ConnRef) {
+        let mut next = Some(ct);
+        // A destroyed child gives its master's reference back, which may be the last of that.
+        while let Some(ct) = next.take() {
+            let conn = self.memory.conns.get(ct.0);
+            if P::atomic_dec_and_test(&conn.uses) {
+                self.lock().remove_expectations(at, ct.0, Cause::MasterGone);
+                next = conn.about().master.map(ConnRef);
+                self.memory.conns.free(ct.0.index());
+            }
+        }
+    }
+
+    /// Sets when a connection times out by itself.
+    #[doc(alias = "nf_ct_refresh")]
+    pub fn set_conn_expiry(&self, at: At, ct: &ConnRef, expires: Jiffies) {
+        self.memory.conns.get(ct.0);
+        let key = TimerKey::conn(ct.0.index());
+        self.timers.detach(&self.memory, key);
+        self.timers.setup(&self.memory, key);
+        self.timers.set_expires(&self.memory, key, expires);
+        self.timers.add(&self.memory, key, at.now);
+    }
+
+    /// When a connection times out, if its timer runs.
+    #[must_use]
+    pub fn conn_expiry(&self, ct: &ConnRef) -> Option<Jiffies> {
+        let key = TimerKey::conn(ct.0.index());
+        let pending = self.timers.is_pending(&self.memory, key);
+        pending.then(|| self.timers.expires(&self.memory, key))
+    }
+
+    pub(crate) fn conn_timed_out(&self, at: At, index: u32) {
+        self.delete(at, self.memory.conns.id(index), Origin::KERNEL);
+    }
+
+    /// Every confirmed connection of a namespace, oldest slot first.
+    #[must_use]
+    pub fn conns_of(&self, net: NetId) -> Vec<ConnId> {
+        let table = self.conns.lock();
+        let original =
+            table.0.iter().filter(|(key, value)| key.0 == net && value.1 == Direction::Original);
+        let mut ids: Vec<ConnId> = original.map(|(_, value)| value.0).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+impl Firing {
+    /// The slot of the connection whose timer it is; `None` for an expectation's.
+    #[must_use]
+    pub fn conn(&self) -> Option<u32> {
+        self.0.is_conn().then(|| self.0.index())
+    }
+}

@@ -1,0 +1,650 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The engine: expectations, their masters, and the lock between them.
+//!
+//! ```text
+//!  alloc ─▶ init ─▶ related ──▶ linked, pending ──▶ find_expectation, unexpect, eviction, …
+//!                                     │  won del_timer(): unlink, and the timer's reference
+//!                                     └─▶ expire ─▶ Firing ─▶ timed_out: unlink, put
+//!  last put ─▶ waiting for readers ─▶ run_rcu_callbacks ─▶ free
+//! ```
+//!
+//! Methods come in three families: verbs of the C file; `poll_*` for what comes out; and what a
+//! softirq would do when the caller says so (`expire`, `timed_out`, `run_rcu_callbacks`).
+//! Nothing here looks at a clock: who runs, and when, is the argument [`At`].
+//!
+//! The rule that matters: what needs the lock is a method of [`Locked`](crate::Locked).
+//!
+//! # Source
+//! `net/netfilter/nf_conntrack_expect.c`, v3.9, and later revisions by knob.
+
+use core::fmt;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::conn::{Attached, Conn, ConnId, ConnRef};
+use crate::conntrack::ConnTable;
+use crate::error::{AllocPoint, NoMemory, RelateError};
+use crate::event::{Event, ExpectFn, Origin};
+use crate::eviction::Eviction;
+use crate::expectation::{About, ExpectId, ExpectRef, Expectation, Expected, Flags, Nat};
+use crate::helper::{Class, Helper, HelperId, IN_TREE};
+use crate::kernel::hlist::{Access, DstHash, Index};
+use crate::kernel::platform::{Cpu, Ordering, Plain, Platform, SpinLock, Word};
+use crate::kernel::rcu::{Callback, Rcu};
+use crate::kernel::slab::NULL;
+use crate::kernel::timer::{TimerBase, TimerKey};
+use crate::kernel::{Jiffies, Up};
+use crate::locked::Locked;
+use crate::memory::Memory;
+use crate::netns::{Net, NetId, Sizes, Stats, Zone};
+use crate::revision::{Expiry, NewEvent, Revision, TableScope, ZoneFrom};
+use crate::tuple::{Mask, Tuple};
+
+/// How an engine is set up: module parameters, sysctls, and what stands for chance.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which kernel.
+    pub revision: Revision,
+    /// Timer ticks per second (`CONFIG_HZ`).
+    pub hz: u32,
+    /// Buckets (`nf_ct_expect_hsize`).
+    pub hash_size: u32,
+    /// Expectations per namespace (`nf_conntrack_expect_max`); as unsigned as the kernel takes it.
+    pub expect_max: u32,
+    /// `nf_conntrack_hash_rnd`: chance is an argument.
+    pub hash_seed: u64,
+    /// Memory: how many expectations there can be at once; beyond, `alloc` fails.
+    pub expectations: u32,
+    /// Memory: how many connections.
+    pub conns: u32,
+    /// Virtual processors, 1 to 64.
+    pub cpus: u8,
+    /// Namespaces there can be; the first always exists.
+    pub netns: u16,
+    /// Whether events are told (`nf_conntrack_events`).
+    pub events: bool,
+    /// The helpers that are registered.
+    pub helpers: Cow<'static, [Helper]>,
+    /// Lets the n-th allocation from the start fail, as fault injection does; 0 lets none.
+    pub fail_nth: u32,
+}
+
+impl Config {
+    /// A small table of the starting revision: room for tests and examples.
+    pub const SMALL: Self = Self {
+        revision: Revision::LINUX_3_9,
+        hz: 250,
+        hash_size: 16,
+        expect_max: 64,
+        hash_seed: 0x5eed,
+        expectations: 256,
+        conns: 256,
+        cpus: 2,
+        netns: 1,
+        events: true,
+        helpers: Cow::Borrowed(IN_TREE),
+        fail_nth: 0,
+    };
+
+    /// The sizes a machine with so many conntrack buckets chooses by itself.
+    #[must_use]
+    pub fn from_conntrack_hash(revision: Revision, buckets: u32) -> Self {
+        let Sizes { hash_size, expect_max } = Sizes::at_module_init(buckets, 0);
+        let room = expect_max.saturating_mul(2);
+        Self { revision, hash_size, expect_max, expectations: room, conns: room, ..Self::SMALL }
+    }
+}
+
+/// Who runs, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct At {
+    /// The processor.
+    pub cpu: Cpu,
+    /// The time.
+    pub now: Jiffies,
+}
+
+/// Whether an insertion minds that an equal expectation has another master
+/// (`NF_CT_EXP_F_SKIP_MASTER`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MasterCheck {
+    /// It does.
+    #[default]
+    Own,
+    /// It does not; old kernels cannot say so.
+    #[doc(alias = "NF_CT_EXP_F_SKIP_MASTER")]
+    Skip,
+}
+
+/// A timer that was detached and whose callback has not run: holds the timer's reference.
+/// Must be spent by [`Engine::timed_out`].
+#[must_use = "the callback must run"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Firing(pub(crate) TimerKey);
+
+impl Firing {
+    /// The slot of the expectation whose timer it is; `None` for a connection's.
+    #[must_use]
+    pub fn expectation(&self) -> Option<u32> {
+        (!self.0.is_conn()).then(|| self.0.index())
+    }
+
+    /// Whose timer it is.
+    #[must_use]
+    pub fn key(&self) -> TimerKey {
+        self.0
+    }
+}
+
+/// The expectation engine on a platform.
+pub struct Engine<P: Platform = Up> {
+    pub(crate) config: Config,
+    /// `nf_conntrack_lock`, with what only its holder touches.
+    lock: P::SpinLock<State>,
+    pub(crate) nets: Box<[Net<P>]>,
+    pub(crate) memory: Arc<Memory<P>>,
+    pub(crate) timers: P::Timers,
+    pub(crate) rcu: P::Rcu,
+    pub(crate) conns: P::SpinLock<ConnTable>,
+    /// `nf_ct_expect_max`: a sysctl, so it may change.
+    pub(crate) expect_max: P::Word,
+    outbox: P::SpinLock<VecDeque<Event>>,
+    /// How many allocations succeed before one fails; 0: all do.
+    fail_nth: P::Word,
+}
+
+/// What the lock protects beside the lists.
+pub(crate) struct State {
+    /// Another choice than the kernel's own.
+    pub(crate) eviction: Option<Box<dyn Eviction>>,
+    /// How many insertions there were: the age of the next.
+    pub(crate) insertions: u64,
+}
+
+impl<P: Platform> Engine<P> {
+    /// An engine with the kernel's own eviction; the first namespace exists.
+    ///
+    /// # Errors
+    /// If one of the allocations of module or namespace init fails.
+    ///
+    /// # Source
+    /// `nf_conntrack_expect_init()`, v3.9.
+    #[doc(alias = "nf_conntrack_expect_init")]
+    pub fn new(config: Config) -> Result<Self, NoMemory> {
+        Self::with_eviction(config, None)
+    }
+
+    /// An engine that asks `eviction` who goes; `None` is the kernel's own choice.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_eviction(
+        config: Config,
+        eviction: Option<Box<dyn Eviction>>,
+    ) -> Result<Self, NoMemory> {
+        let hash = DstHash {
+            kind: config.revision.hash,
+            seed: config.hash_seed,
+            buckets: config.hash_size,
+        };
+        // Under one global table only the first namespace's is ever used.
+        let index = |net| match config.revision.table {
+            TableScope::Global if net > 0 => P::Index::new(DstHash { buckets: 0, ..hash }),
+            _ => P::Index::new(hash),
+        };
+        let start = Jiffies::initial(config.hz);
+        let (room, conns) = (config.expectations, config.conns);
+        let engine = Self {
+            lock: P::SpinLock::new(State { eviction, insertions: 0 }),
+            nets: (0..config.netns).map(|net| Net::new(index(net), config.cpus)).collect(),
+            memory: Arc::new(Memory::new(room, conns)),
+            timers: P::Timers::new(config.revision.wheel, start, config.hz, room, conns),
+            rcu: P::Rcu::new(config.cpus),
+            conns: P::SpinLock::new(ConnTable::default()),
+            expect_max: P::Word::new(config.expect_max),
+            outbox: P::SpinLock::new(VecDeque::new()),
+            fail_nth: P::Word::new(config.fail_nth),
+            config,
+        };
+        engine.may_alloc(AllocPoint::Cache)?;
+        engine.pernet_init(NetId::INIT)?;
+        Ok(engine)
+    }
+
+    /// A namespace begins: its table is empty.
+    ///
+    /// # Errors
+    /// If there is no memory for the table or the `/proc` entry.
+    ///
+    /// # Panics
+    /// If it exists already, or the configuration has no room for it.
+    #[doc(alias = "nf_conntrack_expect_pernet_init")]
+    #[doc(alias = "exp_proc_init")]
+    pub fn pernet_init(&self, net: NetId) -> Result<(), NoMemory> {
+        let slot = &self.nets[usize::from(net.0)];
+        assert!(slot.alive.load_locked() == 0, "{net:?} exists already");
+        slot.count.reset(0);
+        self.may_alloc(AllocPoint::HashTable)?;
+        self.may_alloc(AllocPoint::ProcEntry)?;
+        slot.index.clear();
+        slot.alive.reset(1);
+        Ok(())
+    }
+
+    /// A namespace ends: its table goes, whatever may still be in it.
+    ///
+    /// # Source
+    /// `nf_conntrack_expect_pernet_fini()`, v3.9: neither checks that the table is empty nor
+    /// waits for a timer.
+    #[doc(alias = "nf_conntrack_expect_pernet_fini")]
+    #[doc(alias = "exp_proc_remove")]
+    pub fn pernet_fini(&self, net: NetId) {
+        let slot = &self.nets[usize::from(net.0)];
+        slot.alive.reset(0);
+        slot.index.free();
+    }
+
+    /// Takes the lock (`spin_lock_bh(&nf_conntrack_lock)`).
+    #[inline]
+    pub fn lock(&self) -> Locked<'_, P> {
+        Locked { engine: self, state: self.lock.lock() }
+    }
+
+    // ---- the life of an expectation --------------------------------------------------------
+
+    /// A fresh expectation of `master`, to be initialised; the creator holds its reference.
+    ///
+    /// # Errors
+    /// When memory has run out.
+    #[doc(alias = "nf_ct_expect_alloc")]
+    pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
+        self.may_alloc(AllocPoint::Expectation)?;
+        let id = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
+        let exp = self.memory.expectations.at(id.index());
+        let conn = self.memory.conns.get(master.0);
+        if self.config.revision.fresh_memory == crate::revision::FreshMemory::Zeroed {
+            self.timers.set_expires(&self.memory, TimerKey::expectation(id.index()), at.now);
+            self.memory.nat[id.index() as usize].set(Nat::default());
+        }
+        exp.set_about(About {
+            master: master.0,
+            net: conn.about().net,
+            zone: Zone(conn.zone.load(Ordering::Relaxed) as u16),
+            creator: Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper(),
+            ..exp.about()
+        });
+        exp.uses.reset(1);
+        Ok(ExpectRef(id))
+    }
+
+    /// Says what is expected: tuple and mask, class; all the rest is cleared.
+    #[doc(alias = "nf_ct_expect_init")]
+    pub fn init(&self, exp: &ExpectRef, class: Class, expected: &Expected) {
+        let (tuple, mask) = expected.tuple_and_mask();
+        self.init_key(exp, class, tuple, mask);
+    }
+
+    /// The same with any mask, as ctnetlink and the broadcast helper make them.
+    pub fn init_key(&self, exp: &ExpectRef, class: Class, tuple: Tuple, mask: Mask) {
+        let record = self.memory.expectations.get(exp.0);
+        record.flags.reset(0);
+        record.set_key(tuple, mask);
+        let about = record.about();
+        record.set_about(About {
+            class,
+            assign_helper: None,
+            expectfn: None,
+            has_nat: false,
+            ..about
+        });
+    }
+
+    /// Sets its flags before it is inserted.
+    pub fn set_flags(&self, exp: &ExpectRef, flags: Flags) {
+        self.memory.expectations.get(exp.0).flags.reset(flags.0);
+    }
+
+    /// Names the helper its connection will be given.
+    pub fn set_assign_helper(&self, exp: &ExpectRef, helper: Option<HelperId>) {
+        let record = self.memory.expectations.get(exp.0);
+        record.set_about(About { assign_helper: helper, ..record.about() });
+    }
+
+    /// Names its function.
+    pub fn set_expectfn(&self, exp: &ExpectRef, expectfn: Option<ExpectFn>) {
+        let record = self.memory.expectations.get(exp.0);
+        record.set_about(About { expectfn, ..record.about() });
+    }
+
+    /// Gives it a translation.
+    pub fn set_nat(&self, exp: &ExpectRef, nat: Nat) {
+        let record = self.memory.expectations.get(exp.0);
+        record.set_about(About { has_nat: true, ..record.about() });
+        self.memory.nat[exp.0.index() as usize].set(nat);
+    }
+
+    /// Sets when it expires; a master with a helper overrules it at insertion.
+    pub fn set_expires(&self, exp: &ExpectRef, expires: Jiffies) {
+        self.timers.set_expires(&self.memory, TimerKey::expectation(exp.0.index()), expires);
+    }
+
+    /// Announces it: checks, makes room, inserts, tells.
+    ///
+    /// # Errors
+    /// [`RelateError`]; the reference stays the caller's either way.
+    #[doc(alias = "nf_ct_expect_related_report")]
+    #[doc(alias = "nf_ct_expect_related")]
+    pub fn related(
+        &self,
+        at: At,
+        exp: &ExpectRef,
+        origin: Origin,
+        masters: MasterCheck,
+    ) -> Result<(), RelateError> {
+        self.memory.expectations.get(exp.0);
+        let index = exp.0.index();
+        let mut locked = self.lock();
+        locked.check(at, index, masters)?;
+        locked.insert(at, index);
+        match self.config.revision.new_event {
+            NewEvent::UnderLock => self.tell_new(index, origin),
+            NewEvent::AfterUnlock => {
+                // KERNEL: nf_ct_expect_related_report(), v3.9: another CPU may match and tell
+                // DESTROY between here and there.
+                drop(locked);
+                self.tell_new(index, origin);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an announcement back. It may have matched already: that is not undone.
+    #[doc(alias = "nf_ct_unexpect_related")]
+    pub fn unexpect(&self, at: At, exp: &ExpectRef) {
+        self.memory.expectations.get(exp.0);
+        self.lock().unexpect(at, exp.0.index());
+    }
+
+    /// Gives a reference back; the last one frees, once the readers of this moment are gone.
+    #[doc(alias = "nf_ct_expect_put")]
+    #[inline]
+    pub fn put(&self, exp: ExpectRef) {
+        self.memory.expectations.get(exp.0);
+        self.put_index(exp.0.index());
+    }
+
+    #[inline]
+    pub(crate) fn put_index(&self, index: u32) {
+        if P::atomic_dec_and_test(&self.memory.expectations.at(index).uses) {
+            self.rcu.call_rcu(&self.memory, Callback::FreeExpectation(index));
+        }
+    }
+
+    // ---- lookups without the lock ----------------------------------------------------------
+
+    /// The first expectation that `tuple` hits, inactive ones included. Inside a read-side
+    /// section, or under the lock.
+    #[doc(alias = "__nf_ct_expect_find")]
+    pub(crate) fn find(
+        &self,
+        at: At,
+        net: NetId,
+        zone: Zone,
+        tuple: &Tuple,
+        access: Access,
+    ) -> Option<u32> {
+        // ORDERING: relaxed: a lookup that misses an insertion not yet counted came before it.
+        if self.net(net).count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let table = self.table(net);
+        let slab = &self.memory.expectations;
+        let mut index = table.first(net, tuple, access);
+        while index != NULL {
+            let exp = slab.at(index);
+            if exp.is_hit_by(tuple) && self.is_in(exp, net, zone) && !self.is_over(at, index) {
+                return Some(index);
+            }
+            index = table.next(slab, index, access);
+        }
+        None
+    }
+
+    /// Finds an expectation and takes a reference to it; it stays where it is.
+    #[doc(alias = "nf_ct_expect_find_get")]
+    pub fn find_get(&self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<ExpectRef> {
+        let _section = self.rcu.read_lock(at.cpu);
+        let index = self.find(at, net, zone, tuple, Access::Rcu)?;
+        let exp = self.memory.expectations.at(index);
+        // KERNEL: nf_ct_expect_find_get(), all revisions: who loses here does not look further.
+        P::atomic_inc_not_zero(&exp.uses).then(|| ExpectRef(self.memory.expectations.id(index)))
+    }
+
+    /// Whether an expectation belongs to this namespace and zone.
+    #[inline]
+    pub(crate) fn is_in(&self, exp: &Expectation<P>, net: NetId, zone: Zone) -> bool {
+        let about = exp.about();
+        let here = self.config.revision.table == TableScope::PerNetns || about.net == net;
+        here && self.zone_of(&about) == zone
+    }
+
+    #[inline]
+    pub(crate) fn zone_of(&self, about: &About) -> Zone {
+        match self.config.revision.zone_from {
+            // KERNEL: __nf_ct_expect_find(), v3.9: under RCU alone the master may be another
+            // connection by now; its memory is readable, its zone is not ours.
+            ZoneFrom::Master => {
+                let master = self.memory.conns.at(about.master.index());
+                Zone(master.zone.load(Ordering::Relaxed) as u16)
+            }
+            ZoneFrom::Expectation => about.zone,
+        }
+    }
+
+    /// Whether a linked expectation counts as gone, though nobody has collected it yet.
+    #[inline]
+    pub(crate) fn is_over(&self, at: At, index: u32) -> bool {
+        self.config.revision.expiry == Expiry::Collected && self.is_over_at(at.now, index)
+    }
+
+    fn is_over_at(&self, now: Jiffies, index: u32) -> bool {
+        let exp = self.memory.expectations.at(index);
+        let flags = Flags(exp.flags.load(Ordering::Relaxed));
+        let expires = self.timers.expires(&self.memory, TimerKey::expectation(index));
+        flags.has(Flags::DEAD) || now.time_after_eq(expires)
+    }
+
+    // ---- what softirqs would do ------------------------------------------------------------
+
+    /// When the next timer is due.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Jiffies> {
+        self.timers.next_expiry(&self.memory)
+    }
+
+    /// The first half of expiry: detaches the next timer due at `now`.
+    pub fn expire(&self, now: Jiffies) -> Option<Firing> {
+        self.timers.expire(&self.memory, now).map(Firing)
+    }
+
+    /// The first half of expiry for this very timer, whatever the time; `None` if somebody
+    /// detached it before.
+    pub fn expire_this(&self, key: TimerKey) -> Option<Firing> {
+        let was_pending = self.timers.detach(&self.memory, key);
+        P::timer_detached(was_pending).then_some(Firing(key))
+    }
+
+    /// The second half: the callback.
+    #[doc(alias = "nf_ct_expectation_timed_out")]
+    #[doc(alias = "death_by_timeout")]
+    pub fn timed_out(&self, at: At, firing: Firing) {
+        let index = firing.0.index();
+        if firing.0.is_conn() {
+            self.conn_timed_out(at, index);
+            return;
+        }
+        self.lock().unlink(at, index, Origin::KERNEL, crate::event::Cause::Expiry);
+        self.put_index(index);
+    }
+
+    // ---- what comes out --------------------------------------------------------------------
+
+    /// The next event, in the order of delivery.
+    pub fn poll_event(&self) -> Option<Event> {
+        self.outbox.lock().pop_front()
+    }
+
+    pub(crate) fn send(&self, event: Event) {
+        self.outbox.lock().push_back(event);
+    }
+
+    /// The counters of a namespace, all CPUs together.
+    #[must_use]
+    pub fn stats(&self, net: NetId) -> Stats {
+        let per_cpu = self.net(net).stats.iter().map(Plain::get);
+        per_cpu.fold(Stats::default(), Stats::plus)
+    }
+
+    #[inline]
+    pub(crate) fn count_stat(&self, at: At, net: NetId, count: impl FnOnce(&mut Stats)) {
+        let cell = &self.net(net).stats[usize::from(at.cpu.0)];
+        let mut stats = cell.get();
+        count(&mut stats);
+        cell.set(stats);
+    }
+
+    /// How many expectations a namespace holds (`expect_count`).
+    #[must_use]
+    pub fn expect_count(&self, net: NetId) -> u32 {
+        self.net(net).count.load(Ordering::Relaxed)
+    }
+
+    /// The limit per namespace (`nf_conntrack_expect_max`).
+    #[must_use]
+    pub fn expect_max(&self) -> u32 {
+        self.expect_max.load(Ordering::Relaxed)
+    }
+
+    /// Writes the sysctl `nf_conntrack_expect_max`; false if this kernel refuses the value.
+    #[doc(alias = "nf_conntrack_expect_max")]
+    pub fn set_expect_max(&self, value: i32) -> bool {
+        use crate::revision::ExpectMaxRange::AtLeastOne;
+        let refused = self.config.revision.expect_max_range == AtLeastOne && value < 1;
+        if !refused {
+            self.expect_max.store(value as u32, Ordering::Relaxed);
+        }
+        !refused
+    }
+
+    // ---- looking -----------------------------------------------------------------------------
+
+    /// How the engine was set up.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The object caches, for audits and platforms.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory<P>> {
+        &self.memory
+    }
+
+    /// The RCU domain.
+    #[must_use]
+    pub fn rcu(&self) -> &P::Rcu {
+        &self.rcu
+    }
+
+    /// An expectation whose life lasts.
+    ///
+    /// # Panics
+    /// If it is over: a use after free.
+    #[must_use]
+    pub fn expectation(&self, id: ExpectId) -> &Expectation<P> {
+        self.memory.expectations.get(id)
+    }
+
+    /// A connection whose life lasts.
+    ///
+    /// # Panics
+    /// If it is over.
+    #[must_use]
+    pub fn conn(&self, id: ConnId) -> &Conn<P> {
+        self.memory.conns.get(id)
+    }
+
+    /// When an expectation expires, and whether its timer is pending.
+    #[must_use]
+    pub fn timer(&self, id: ExpectId) -> (Jiffies, bool) {
+        let key = TimerKey::expectation(id.index());
+        (self.timers.expires(&self.memory, key), self.timers.is_pending(&self.memory, key))
+    }
+
+    /// The expectations of a master, newest first: the kernel's per-master list.
+    #[must_use]
+    pub fn expectations_of(&self, master: ConnId) -> Vec<ExpectId> {
+        let locked = self.lock();
+        let mut cursor = locked.cursor(master.index());
+        let mut list = Vec::new();
+        while let Some(index) = locked.advance(&mut cursor) {
+            list.push(self.memory.expectations.id(index));
+        }
+        list
+    }
+
+    /// A registered helper.
+    #[must_use]
+    pub fn helper(&self, id: HelperId) -> &Helper {
+        &self.config.helpers[usize::from(id.place())]
+    }
+
+    /// The helper of this name.
+    #[must_use]
+    pub fn helper_named(&self, name: &str) -> Option<HelperId> {
+        let at = self.config.helpers.iter().position(|helper| helper.name == name)?;
+        HelperId::at(u16::try_from(at).ok()?)
+    }
+
+    #[inline]
+    pub(crate) fn net(&self, net: NetId) -> &Net<P> {
+        &self.nets[usize::from(net.0)]
+    }
+
+    /// The table in which a namespace's expectations are.
+    #[inline]
+    pub(crate) fn table(&self, net: NetId) -> &P::Index {
+        match self.config.revision.table {
+            TableScope::PerNetns => &self.net(net).index,
+            TableScope::Global => &self.nets[0].index,
+        }
+    }
+
+    /// Lets the n-th allocation from now fail; 0 lets none.
+    pub fn fail_nth(&self, nth: u32) {
+        self.fail_nth.reset(nth);
+    }
+
+    pub(crate) fn may_alloc(&self, point: AllocPoint) -> Result<(), NoMemory> {
+        let left = self.fail_nth.load_locked();
+        if left == 0 {
+            return Ok(());
+        }
+        self.fail_nth.store(left - 1, Ordering::Relaxed);
+        if left == 1 { Err(NoMemory(point)) } else { Ok(()) }
+    }
+}
+
+impl Engine<Up> {
+    /// The RCU softirq: frees what no reader can see any more; answers how many.
+    pub fn run_rcu_callbacks(&self) -> u32 {
+        self.rcu.run_callbacks(&self.memory)
+    }
+}
+
+impl<P: Platform> fmt::Debug for Engine<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The expectation itself: a record of two cache lines.
+//!
+//! ```text
+//!   line 1   generation · hnext · tuple · mask             all that a lookup reads on its way
+//!   line 2   use · hprev · master · list links · timer · flags, class, zone, …
+//! ```
+//!
+//! Which part is protected by what stands at each field. Three parties may hold a reference:
+//! the creator (from `alloc`), the table (from `insert`) and the pending timer (from `insert`);
+//! `docs/lifetimes.md` walks through their ends.
+
+use core::fmt;
+
+use crate::conn::ConnId;
+use crate::event::ExpectFn;
+use crate::helper::{Class, HelperId};
+use crate::kernel::hlist::Index;
+use crate::kernel::platform::{Plain, Platform, Word};
+use crate::kernel::slab::{Id, NULL, POISON, Record};
+use crate::kernel::timer::TimerBase;
+use crate::netns::{NetId, Zone};
+use crate::tuple::{Addr, L3, Mask, Proto, Tuple};
+
+/// An expectation in one of its lives.
+pub type ExpectId = Id<AnyExpectation>;
+
+/// Stands for [`Expectation`] of any platform in an id.
+#[derive(Debug)]
+pub enum AnyExpectation {}
+
+/// One counted reference to an expectation. Must be given back by
+/// [`Engine::put`](crate::Engine::put).
+#[must_use = "a reference must be put"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct ExpectRef(pub(crate) ExpectId);
+
+impl ExpectRef {
+    /// Whom it refers to.
+    #[inline]
+    #[must_use]
+    pub const fn id(&self) -> ExpectId {
+        self.0
+    }
+}
+
+/// An announced connection (`struct nf_conntrack_expect`).
+#[doc(alias = "nf_conntrack_expect")]
+#[repr(C, align(64))]
+pub struct Expectation<P: Platform> {
+    /// The life this slot is in; odd while allocated.
+    generation: P::Plain<u32>,
+    /// RCU: published by `insert`.
+    pub(crate) hnext: <P::Index as Index<P>>::Next,
+    /// Fixed before `insert`.
+    key: P::Plain<Key>,
+    /// `use`.
+    pub(crate) uses: P::Word,
+    /// Under the lock.
+    pub(crate) hprev: <P::Index as Index<P>>::Prev,
+    /// Place among the expectations of its master and class, under the lock (`lnode`).
+    pub(crate) older: P::Plain<u32>,
+    pub(crate) newer: P::Plain<u32>,
+    /// When it was inserted, as a count of insertions; under the lock.
+    pub(crate) age: P::Plain<u64>,
+    /// `timeout`.
+    pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
+    /// Flags: written under the lock, read by anyone.
+    pub(crate) flags: P::Word,
+    /// Fixed before `insert`.
+    about: P::Plain<About>,
+}
+
+#[derive(Clone, Copy)]
+struct Key {
+    tuple: Tuple,
+    mask: Mask,
+}
+
+/// What an expectation is about, beside its tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The connection that expects.
+    pub master: ConnId,
+    /// Its kind.
+    pub class: Class,
+    /// The namespace, for all its life.
+    pub net: NetId,
+    /// The zone its master had when it was initialised.
+    pub zone: Zone,
+    /// The helper that made it (`exp->helper` of new kernels): its master's at `init`.
+    pub creator: Option<HelperId>,
+    /// The helper its connection will be given (`exp->helper` of v3.9, `assign_helper` now).
+    pub assign_helper: Option<HelperId>,
+    /// What is called when its connection arrives.
+    pub expectfn: Option<ExpectFn>,
+    /// Whether it carries [`Nat`].
+    pub has_nat: bool,
+}
+
+/// How the expected connection is to be translated; carried, reported, never applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Nat {
+    /// The original address (`saved_addr`).
+    pub addr: Addr,
+    /// The original port (`saved_proto`).
+    pub port: u16,
+    /// The direction it concerns (`dir`): 0 original, 1 reply.
+    pub dir: u8,
+}
+
+impl<P: Platform> Expectation<P> {
+    /// Whom it stands for.
+    #[inline]
+    pub fn tuple(&self) -> Tuple {
+        self.key.get().tuple
+    }
+
+    /// Which part of the source matters.
+    #[inline]
+    pub fn mask(&self) -> Mask {
+        self.key.get().mask
+    }
+
+    #[inline]
+    pub(crate) fn set_key(&self, tuple: Tuple, mask: Mask) {
+        self.key.set(Key { tuple, mask });
+    }
+
+    /// Whether `tuple` is one it stands for.
+    #[inline]
+    pub(crate) fn is_hit_by(&self, tuple: &Tuple) -> bool {
+        let key = self.key.get();
+        tuple.matches(&key.tuple, &key.mask)
+    }
+
+    /// Everything else about it.
+    #[inline]
+    pub fn about(&self) -> About {
+        self.about.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_about(&self, about: About) {
+        self.about.set(about);
+    }
+
+    /// Flags, as the holder of the lock sees them.
+    #[inline]
+    pub(crate) fn flags_locked(&self) -> Flags {
+        Flags(self.flags.load_locked())
+    }
+}
+
+impl<P: Platform> Record for Expectation<P> {
+    const NAME: &'static str = "expectation";
+    type Tag = AnyExpectation;
+
+    fn blank() -> Self {
+        let (hnext, hprev) = P::Index::blank();
+        Self {
+            generation: P::Plain::new(0),
+            hnext,
+            key: P::Plain::new(Key { tuple: Tuple::default(), mask: Mask::default() }),
+            uses: P::Word::new(0),
+            hprev,
+            older: P::Plain::new(NULL),
+            newer: P::Plain::new(NULL),
+            age: P::Plain::new(0),
+            timer: P::Timers::blank(),
+            flags: P::Word::new(0),
+            about: P::Plain::new(About::NONE),
+        }
+    }
+
+    #[inline]
+    fn generation(&self) -> u32 {
+        self.generation.get()
+    }
+
+    #[inline]
+    fn set_generation(&self, generation: u32) {
+        self.generation.set(generation);
+    }
+
+    fn poison(&self) {
+        P::Index::poison(&self.hnext, &self.hprev);
+        self.set_key(Tuple::default(), Mask::default());
+        self.uses.reset(0);
+        self.older.set(POISON);
+        self.newer.set(POISON);
+        self.age.set(u64::MAX);
+        P::Timers::poison(&self.timer);
+        self.flags.reset(0);
+        self.about.set(About::NONE);
+    }
+}
+
+impl<P: Platform> fmt::Debug for Expectation<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expectation").field("tuple", &self.tuple()).finish_non_exhaustive()
+    }
+}
+
+impl About {
+    const NONE: Self = Self {
+        master: Id::new(NULL, 0),
+        class: Class::DEFAULT,
+        net: NetId(0),
+        zone: Zone(0),
+        creator: None,
+        assign_helper: None,
+        expectfn: None,
+        has_nat: false,
+    };
+}
+
+/// What `nf_ct_expect_init()` is told: family, addresses, protocol and ports.
+///
+/// What is `None` may be anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Expected {
+    /// Address family.
+    pub l3: L3,
+    /// Source address.
+    pub saddr: Option<Addr>,
+    /// Destination address.
+    pub daddr: Addr,
+    /// Transport protocol.
+    pub proto: Proto,
+    /// Source port.
+    pub sport: Option<u16>,
+    /// Destination port.
+    pub dport: u16,
+}
+
+impl Expected {
+    /// The tuple and mask it makes, unused words of a short address cleared.
+    ///
+    /// # Source
+    /// `nf_ct_expect_init()`, v3.9: memory of an earlier, longer address must not show.
+    #[must_use]
+    pub fn tuple_and_mask(&self) -> (Tuple, Mask) {
+        let clear = |addr: Addr| {
+            let mut bytes = addr.0;
+            // KERNEL: nf_ct_expect_init(), v3.9: every family but IPv4 is sixteen bytes long.
+            if self.l3 == L3::Ipv4 {
+                bytes[4..].fill(0);
+            }
+            Addr(bytes)
+        };
+        let tuple = Tuple {
+            src: self.saddr.map(clear).unwrap_or_default(),
+            dst: clear(self.daddr),
+            sport: self.sport.unwrap_or(0),
+            dport: self.dport,
+            l3: self.l3,
+            proto: self.proto,
+        };
+        let mask = Mask::exact(self.l3, self.saddr.is_some(), self.sport.is_some());
+        (tuple, mask)
+    }
+}
+
+/// Flags of an expectation, as netlink numbers them; unknown bits are kept.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Flags(pub u32);
+
+impl Flags {
+    /// A match does not consume it.
+    #[doc(alias = "NF_CT_EXPECT_PERMANENT")]
+    pub const PERMANENT: Self = Self(1);
+    /// It does not match yet.
+    #[doc(alias = "NF_CT_EXPECT_INACTIVE")]
+    pub const INACTIVE: Self = Self(2);
+    /// A program in user space made it.
+    #[doc(alias = "NF_CT_EXPECT_USERSPACE")]
+    pub const USERSPACE: Self = Self(4);
+    /// It is gone, and waits to be collected (since 7.2; never shown).
+    #[doc(alias = "NF_CT_EXPECT_DEAD")]
+    pub const DEAD: Self = Self(8);
+
+    /// The named flags users see, in the order the kernel lists them.
+    pub const NAMED: [(Self, &'static str); 3] = [
+        (Self::PERMANENT, "PERMANENT"),
+        (Self::INACTIVE, "INACTIVE"),
+        (Self::USERSPACE, "USERSPACE"),
+    ];
+
+    /// No flag.
+    pub const NONE: Self = Self(0);
+
+    /// Whether all of `other` are set.
+    #[inline]
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These without those.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl fmt::Display for Flags {
+    /// `PERMANENT,INACTIVE`, as `/proc` shows them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut delimiter = "";
+        for (flag, name) in Self::NAMED {
+            if self.has(flag) {
+                write!(f, "{delimiter}{name}")?;
+                delimiter = ",";
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({:#x})", self.0)
+    }
+}
+
+/// How `a` and `b` stand to each other, for an insertion.
+///
+/// Would two expected things clash? They do if their tuples agree under the part of the source
+/// that both masks look at.
+///
+/// # Source
+/// `expect_clash()`, all revisions; the scope (zone, namespace) is the caller's.
+#[doc(alias = "expect_clash")]
+#[inline]
+#[must_use]
+pub fn clash(a: (&Tuple, &Mask), b: (&Tuple, &Mask)) -> bool {
+    a.0.matches(b.0, &a.1.intersect(b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Up;
+
+    #[test]
+    fn a_record_is_two_cache_lines_and_a_lookup_reads_one() {
+        assert_eq!(size_of::<Expectation<Up>>(), 128);
+        assert!(core::mem::offset_of!(Expectation<Up>, uses) <= 64);
+    }
+
+    #[test]
+    fn an_address_leaves_no_trace_of_a_longer_one() {
+        let garbage = Addr([0xaa; 16]);
+        let expected = Expected {
+            l3: L3::Ipv4,
+            saddr: Some(garbage),
+            daddr: garbage,
+            proto: Proto::TCP,
+            sport: None,
+            dport: 1,
+        };
+        let (tuple, mask) = expected.tuple_and_mask();
+        assert_eq!(tuple.src.words()[1..], [0; 3]);
+        assert_eq!(tuple.dst.words()[1..], [0; 3]);
+        assert_eq!(mask, Mask::exact(L3::Ipv4, true, false));
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The bucket index: where the expectations of a destination are found.
+//!
+//! ```text
+//!   bucket 0 ──▶ newest ──▶ … ──▶ oldest ──▶ NULL      next: a pointer under RCU
+//!   bucket 1 ──▶ NULL       ◀── prev ──                prev: plain, under the lock
+//! ```
+//!
+//! [`Index`] is the seam: [`Chain`] is the kernel's own structure (`hlist_head` per bucket),
+//! used by every platform so far. On one CPU another structure may stand here, as long as it
+//! answers the same: candidates of a destination newest first, buckets in order.
+//!
+//! The rule that matters: an unlinked node keeps its `next`, because a reader may stand on it.
+
+use super::hash;
+use super::platform::{Ordering, Plain, Platform, Word};
+use super::slab::{NULL, POISON, Slab};
+use crate::expectation::Expectation;
+use crate::netns::NetId;
+use crate::revision::HashKind;
+use crate::tuple::Tuple;
+
+/// Marks a `prev` that names a bucket instead of a node.
+const BUCKET: u32 = 1 << 31;
+
+/// How a tuple's destination becomes a bucket (`nf_ct_expect_dst_hash()`).
+#[derive(Clone, Copy, Debug)]
+pub struct DstHash {
+    /// Which function.
+    pub kind: HashKind,
+    /// `nf_conntrack_hash_rnd` (its low half), or the SipHash key.
+    pub seed: u64,
+    /// `nf_ct_expect_hsize`.
+    pub buckets: u32,
+}
+
+impl DstHash {
+    /// The bucket of a tuple's destination.
+    ///
+    /// # Source
+    /// `nf_ct_expect_dst_hash()`, v3.9 (jhash2) and 6.18 (siphash, with the namespace).
+    #[doc(alias = "nf_ct_expect_dst_hash")]
+    #[inline]
+    #[must_use]
+    pub fn bucket(&self, net: NetId, tuple: &Tuple) -> u32 {
+        hash::scale(self.hash(net, tuple), self.buckets)
+    }
+
+    /// The hash before it is scaled.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, net: NetId, tuple: &Tuple) -> u32 {
+        // The port as a little-endian machine reads it from the packet.
+        let dport = tuple.dport.swap_bytes();
+        let words = tuple.dst.words();
+        match self.kind {
+            HashKind::Jhash2 => {
+                let kind = u32::from(tuple.proto.0 ^ tuple.l3.number());
+                hash::jhash2(&words, (kind << 16 | u32::from(dport)) ^ self.seed as u32)
+            }
+            HashKind::Siphash => {
+                let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+                let kind = u32::from(dport)
+                    | u32::from(tuple.l3.number()) << 16
+                    | u32::from(tuple.proto.0) << 24;
+                let message =
+                    [pair(words[0], words[1]), pair(words[2], words[3]), pair(net.mix(), kind)];
+                hash::siphash24([self.seed, !self.seed], &message) as u32
+            }
+        }
+    }
+}
+
+/// By what right a list is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The lock is held: nobody changes the list.
+    Locked,
+    /// Inside a read-side critical section: the list may change under the walk.
+    Rcu,
+}
+
+/// The expectations by destination. All methods answer slots, 0 for none.
+pub trait Index<P: Platform>: Sized {
+    /// What the index keeps in each expectation that a lookup touches (`hnode.next`).
+    type Next: 'static;
+    /// What it keeps there for unlinking (`hnode.pprev`).
+    type Prev: 'static;
+
+    /// An empty index.
+    fn new(hash: DstHash) -> Self;
+    /// A node in no list.
+    fn blank() -> (Self::Next, Self::Prev);
+    /// Overwrites a node of freed memory.
+    fn poison(next: &Self::Next, prev: &Self::Prev);
+
+    /// The newest candidate for the destination of `tuple`. Candidates may have other
+    /// destinations too; all that have this one are among them.
+    fn first(&self, net: NetId, tuple: &Tuple, access: Access) -> u32;
+    /// The next older candidate.
+    fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
+
+    /// `hlist_add_head_rcu()`: publishes the expectation, whose tuple must not change any more.
+    fn add_head(&self, slab: &Slab<P, Expectation<P>>, index: u32, net: NetId);
+    /// `hlist_del_rcu()`.
+    ///
+    /// # Panics
+    /// If the expectation is in no list.
+    fn del(&self, slab: &Slab<P, Expectation<P>>, index: u32);
+
+    /// How many buckets a listing goes through.
+    fn buckets(&self) -> u32;
+    /// The first expectation a listing shows of a bucket.
+    fn bucket_first(&self, bucket: u32, access: Access) -> u32;
+    /// What the listing shows next within the bucket.
+    fn bucket_next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
+    /// Overwrites every bucket: the memory goes back (`nf_ct_free_hashtable()`).
+    fn free(&self);
+    /// Makes every bucket empty (`nf_ct_alloc_hashtable()`).
+    fn clear(&self);
+}
+
+/// The kernel's own index: an array of list heads.
+#[derive(Debug)]
+pub struct Chain<P: Platform> {
+    hash: DstHash,
+    heads: Box<[P::Word]>,
+}
+
+impl<P: Platform> Chain<P> {
+    #[inline]
+    fn follow(word: &P::Word, access: Access) -> u32 {
+        let to = match access {
+            Access::Locked => word.load_locked(),
+            Access::Rcu => P::rcu_dereference(word),
+        };
+        if to == POISON {
+            poisoned();
+        }
+        to
+    }
+
+    fn node(slab: &Slab<P, Expectation<P>>, index: u32) -> (&P::Word, &P::Plain<u32>)
+    where
+        P: Platform<Index = Self>,
+    {
+        let expectation = slab.at(index);
+        (&expectation.hnext, &expectation.hprev)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn poisoned() -> ! {
+    panic!("followed a poisoned link: the list was freed under the walk")
+}
+
+impl<P: Platform<Index = Self>> Index<P> for Chain<P> {
+    type Next = P::Word;
+    type Prev = P::Plain<u32>;
+
+    fn new(hash: DstHash) -> Self {
+        Self { hash, heads: (0..hash.buckets).map(|_| P::Word::new(NULL)).collect() }
+    }
+
+    fn blank() -> (P::Word, P::Plain<u32>) {
+        (P::Word::new(NULL), P::Plain::new(NULL))
+    }
+
+    fn poison(next: &P::Word, prev: &P::Plain<u32>) {
+        next.reset(POISON);
+        prev.set(POISON);
+    }
+
+    #[inline]
+    fn first(&self, net: NetId, tuple: &Tuple, access: Access) -> u32 {
+        self.bucket_first(self.hash.bucket(net, tuple), access)
+    }
+
+    #[inline]
+    fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32 {
+        Self::follow(&slab.at(index).hnext, access)
+    }
+
+    fn add_head(&self, slab: &Slab<P, Expectation<P>>, index: u32, net: NetId) {
+        let bucket = self.hash.bucket(net, &slab.at(index).tuple());
+        let head = &self.heads[bucket as usize];
+        let (next, prev) = Self::node(slab, index);
+        let first = head.load_locked();
+        // ORDERING: relaxed: nobody can see the node before it is published below.
+        next.store(first, Ordering::Relaxed);
+        prev.set(BUCKET | bucket);
+        P::rcu_assign_pointer(head, index);
+        if first != NULL {
+            Self::node(slab, first).1.set(index);
+        }
+    }
+
+    fn del(&self, slab: &Slab<P, Expectation<P>>, index: u32) {
+        let (next, prev) = Self::node(slab, index);
+        let to = next.load_locked();
+        let from = prev.get();
+        assert!(from != POISON && from != NULL, "hlist_del_rcu() of an expectation in no list");
+        if from & BUCKET != 0 {
+            P::rcu_unlink_pointer(&self.heads[(from & !BUCKET) as usize], to);
+        } else {
+            P::rcu_unlink_pointer(Self::node(slab, from).0, to);
+        }
+        if to != NULL {
+            Self::node(slab, to).1.set(from);
+        }
+        // INVARIANT: `next` stays: a reader that stands here finds its way out.
+        prev.set(POISON);
+    }
+
+    fn buckets(&self) -> u32 {
+        self.hash.buckets
+    }
+
+    #[inline]
+    fn bucket_first(&self, bucket: u32, access: Access) -> u32 {
+        Self::follow(&self.heads[bucket as usize], access)
+    }
+
+    fn bucket_next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32 {
+        self.next(slab, index, access)
+    }
+
+    fn free(&self) {
+        for head in &self.heads {
+            head.reset(POISON);
+        }
+    }
+
+    fn clear(&self) {
+        for head in &self.heads {
+            head.reset(NULL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuple::Proto;
+
+    fn hash(ip: &str, proto: Proto, dport: u16, rnd: u64) -> (u32, u32) {
+        let dst = ip.parse().expect("a literal address");
+        let tuple = Tuple::new(proto, dst, 0, dst, dport);
+        let hash = DstHash { kind: HashKind::Jhash2, seed: rnd, buckets: 512 };
+        (hash.hash(NetId(0), &tuple), hash.bucket(NetId(0), &tuple))
+    }
+
+    /// Checked once against the kernel's header on a little-endian machine.
+    #[test]
+    fn the_hash_is_the_one_of_linux_3_9() {
+        for (ip, proto, dport, plain, seeded) in [
+            ("10.9.0.2", Proto::TCP, 21, (0xb538_1935, 362), (0xa8c7_f17d, 337)),
+            ("192.168.1.10", Proto::UDP, 5060, (0x109c_3a60, 33), (0x622a_389c, 196)),
+            ("fd00:9::2", Proto::TCP, 40001, (0xf000_c8e3, 480), (0x8206_3544, 260)),
+        ] {
+            assert_eq!(hash(ip, proto, dport, 0), plain, "{ip}");
+            assert_eq!(hash(ip, proto, dport, 0x1234_5678), seeded, "{ip}");
+        }
+    }
+}

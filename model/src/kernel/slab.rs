@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The object caches (`kmem_cache`): fixed memory, named by index and generation.
+//!
+//! ```text
+//!   Id { index, generation } ──▶ slot[index], if its generation is still the same
+//!                                 odd: live          even: free
+//! ```
+//!
+//! An index stands for a pointer: lists link by it, and nothing is checked on the way. An
+//! [`Id`] is an index and the life it was made in; following one after that life is over is
+//! a use after free, and says so.
+//!
+//! A cache has one of two disciplines, as in the kernel. *After a grace period*: whoever frees
+//! has waited for the readers, any touch after the free is a bug. *Type-safe by RCU*
+//! (`SLAB_TYPESAFE_BY_RCU`): memory may become another object of the same type while a reader
+//! looks, so what readers may look at are [`Word`](super::Word)s, and they check who it is.
+//!
+//! The rule that matters: slot 0 does not exist. Index 0 is NULL.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::marker::PhantomData;
+
+use super::platform::Platform;
+
+/// NULL, as a link.
+pub const NULL: u32 = 0;
+
+/// What an unlinked node points at, so that following it shows (`LIST_POISON1`).
+pub const POISON: u32 = u32::MAX;
+
+/// An object of one cache in one of its lives.
+pub struct Id<T> {
+    index: u32,
+    generation: u32,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Id<T> {
+    /// The object at `index` in life `generation`.
+    #[must_use]
+    pub const fn new(index: u32, generation: u32) -> Self {
+        Self { index, generation, of: PhantomData }
+    }
+
+    /// The slot, as lists link to it.
+    #[inline]
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.index
+    }
+
+    /// The life.
+    #[inline]
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Id<T> {}
+impl<T> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index, self.generation) == (other.index, other.generation)
+    }
+}
+impl<T> Eq for Id<T> {}
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        (self.index, self.generation).cmp(&(other.index, other.generation))
+    }
+}
+impl<T> core::hash::Hash for Id<T> {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        (self.index, self.generation).hash(state);
+    }
+}
+impl<T> Default for Id<T> {
+    fn default() -> Self {
+        Self::new(NULL, 0)
+    }
+}
+impl<T> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// What a cache can hold.
+pub trait Record: Sized {
+    /// What the object is called in a message.
+    const NAME: &'static str;
+    /// What its ids are tagged with: the kind of object, whatever the platform.
+    type Tag;
+    /// Memory as the cache hands it out the first time.
+    fn blank() -> Self;
+    /// The life this slot is in.
+    fn generation(&self) -> u32;
+    /// Begins the next life, or ends this one.
+    fn set_generation(&self, generation: u32);
+    /// Overwrites the object: exclusive access to every part of it.
+    fn poison(&self);
+}
+
+/// Which free slot comes next. Not part of the model: no property may depend on it.
+pub trait Pool {
+    /// The slots 1 to `capacity`, all free.
+    fn new(capacity: u32) -> Self;
+    /// A free slot.
+    fn take(&self) -> Option<u32>;
+    /// Gives a slot back.
+    fn give(&self, index: u32);
+    /// How many slots are taken.
+    fn live(&self) -> u32;
+}
+
+/// The pool of the one-CPU platform: last freed, first used, because that one is in the cache.
+#[derive(Debug)]
+pub struct LifoPool {
+    freed: RefCell<Vec<u32>>,
+    /// Slots from here on were never used: their memory need not be touched before they are.
+    fresh: Cell<u32>,
+    capacity: u32,
+}
+
+impl Pool for LifoPool {
+    fn new(capacity: u32) -> Self {
+        Self { freed: RefCell::new(Vec::new()), fresh: Cell::new(1), capacity }
+    }
+
+    #[inline]
+    fn take(&self) -> Option<u32> {
+        if let Some(index) = self.freed.borrow_mut().pop() {
+            return Some(index);
+        }
+        let index = self.fresh.get();
+        if index > self.capacity {
+            return None;
+        }
+        self.fresh.set(index + 1);
+        Some(index)
+    }
+
+    #[inline]
+    fn give(&self, index: u32) {
+        self.freed.borrow_mut().push(index);
+    }
+
+    fn live(&self) -> u32 {
+        let freed = u32::try_from(self.freed.borrow().len()).expect("no more than were taken");
+        self.fresh.get() - 1 - freed
+    }
+}
+
+/// One object cache.
+pub struct Slab<P: Platform, T> {
+    slots: Box<[T]>,
+    pool: P::Pool,
+}
+
+impl<P: Platform, T: Record> Slab<P, T> {
+    /// A cache of at most `capacity` objects.
+    ///
+    /// # Panics
+    /// If the capacity exceeds 2³⁰ − 2: links need the upper two bits for list heads.
+    #[must_use]
+    pub fn with_capacity(capacity: u32) -> Self {
+        assert!(capacity < (1 << 30) - 1, "a cache holds at most 2^30 - 2 objects: {capacity}");
+        Self { slots: (0..=capacity).map(|_| T::blank()).collect(), pool: P::Pool::new(capacity) }
+    }
+
+    /// `kmem_cache_alloc(…, GFP_ATOMIC)`: `None` when memory has run out. The object keeps
+    /// what its last tenant left in it.
+    #[inline]
+    pub fn alloc(&self) -> Option<Id<T::Tag>> {
+        let index = self.pool.take()?;
+        let slot = self.at(index);
+        let generation = slot.generation().wrapping_add(1);
+        slot.set_generation(generation);
+        Some(Id::new(index, generation))
+    }
+
+    /// `kmem_cache_free()`.
+    ///
+    /// # Panics
+    /// If the object is free already.
+    #[inline]
+    pub fn free(&self, index: u32) {
+        let slot = self.at(index);
+        let generation = slot.generation();
+        assert!(generation & 1 == 1, "double free of {} {index} ({generation})", T::NAME);
+        if P::SLAB_POISON {
+            slot.poison();
+        }
+        slot.set_generation(generation.wrapping_add(1));
+        self.pool.give(index);
+    }
+
+    /// Follows a link: whatever is in the slot.
+    #[inline]
+    pub fn at(&self, index: u32) -> &T {
+        &self.slots[index as usize]
+    }
+
+    /// Follows an id.
+    ///
+    /// # Panics
+    /// If that life is over.
+    #[inline]
+    pub fn get(&self, id: Id<T::Tag>) -> &T {
+        let slot = self.at(id.index);
+        let now = slot.generation();
+        if now != id.generation {
+            use_after_free::<T>(id, now);
+        }
+        slot
+    }
+
+    /// Whether that life still lasts.
+    #[must_use]
+    pub fn is_live(&self, id: Id<T::Tag>) -> bool {
+        (1..self.slots.len()).contains(&(id.index as usize))
+            && self.at(id.index).generation() == id.generation
+            && id.generation & 1 == 1
+    }
+
+    /// The id of what lives in the slot now.
+    #[inline]
+    pub fn id(&self, index: u32) -> Id<T::Tag> {
+        Id::new(index, self.at(index).generation())
+    }
+
+    /// How many objects are allocated.
+    #[must_use]
+    pub fn live(&self) -> u32 {
+        self.pool.live()
+    }
+
+    /// How many objects there may be at once.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        u32::try_from(self.slots.len() - 1).expect("with_capacity() checked")
+    }
+
+    /// The ids of all live objects, by index.
+    pub fn iter_live(&self) -> impl Iterator<Item = Id<T::Tag>> + '_ {
+        (1..=self.capacity()).map(|index| self.id(index)).filter(|id| id.generation & 1 == 1)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn use_after_free<T: Record>(id: Id<T::Tag>, now: u32) -> ! {
+    panic!("use after free of {} {} (generation {}, now {now})", T::NAME, id.index, id.generation)
+}
+
+impl<P: Platform, T> fmt::Debug for Slab<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slab").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Up;
+    use super::*;
+
+    struct Thing(Cell<u32>);
+    impl Record for Thing {
+        const NAME: &'static str = "thing";
+        type Tag = ();
+        fn blank() -> Self {
+            Self(Cell::new(0))
+        }
+        fn generation(&self) -> u32 {
+            self.0.get()
+        }
+        fn set_generation(&self, generation: u32) {
+            self.0.set(generation);
+        }
+        fn poison(&self) {}
+    }
+
+    #[test]
+    fn a_freed_slot_begins_a_new_life() {
+        let slab = Slab::<Up, Thing>::with_capacity(1);
+        let first = slab.alloc().expect("there is one");
+        assert!(slab.alloc().is_none(), "memory has run out");
+        slab.free(first.index());
+        let second = slab.alloc().expect("it was given back");
+        assert_eq!(first.index(), second.index());
+        assert!(!slab.is_live(first) && slab.is_live(second));
+        assert_eq!(slab.live(), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "use after free of thing 1 (generation 1, now 2)")]
+    fn following_a_dead_id_is_a_use_after_free() {
+        let slab = Slab::<Up, Thing>::with_capacity(1);
+        let id = slab.alloc().expect("there is one");
+        slab.free(id.index());
+        slab.get(id);
+    }
+
+    #[test]
+    #[should_panic(expected = "double free of thing 1")]
+    fn freeing_twice_is_noticed() {
+        let slab = Slab::<Up, Thing>::with_capacity(1);
+        let id = slab.alloc().expect("there is one");
+        slab.free(id.index());
+        slab.free(id.index());
+    }
+}

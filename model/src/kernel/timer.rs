@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The timer base: who is to be called when.
+//!
+//! *Pending*: on the base. *Firing*: detached from the base, the callback has not run yet.
+//! *Idle*: neither. Expiry has two halves because the kernel's has: the softirq detaches a
+//! timer under the base's lock, drops that lock, and then calls the function, which may have
+//! to wait for another lock. The race of the whole engine lives in that gap:
+//!
+//! ```text
+//!   softirq   detach ─────────────── (spins for the lock) ─▶ unlink, put
+//!   packet              del_timer() = false: somebody else will do it
+//! ```
+//!
+//! The rule that matters: whoever detaches a timer, the softirq or `del_timer()`, and nobody
+//! else, may unlink the expectation and owns the timer's reference.
+//!
+//! One base serves expectations and connections, as in the kernel, so that timers of both that
+//! expire in one jiffy keep the kernel's order.
+
+use core::cell::Cell;
+
+use super::jiffies::Jiffies;
+use super::platform::Platform;
+use super::up::Up;
+use super::wheel::{Links, Wheel};
+use crate::memory::Memory;
+use crate::revision::WheelKind;
+
+/// Whose timer: an expectation's or a connection's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimerKey(u32);
+
+impl TimerKey {
+    const CONN: u32 = 1 << 30;
+
+    /// The timer of the expectation in slot `index`.
+    #[inline]
+    #[must_use]
+    pub const fn expectation(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// The timer of the connection in slot `index`.
+    #[inline]
+    #[must_use]
+    pub const fn conn(index: u32) -> Self {
+        Self(index | Self::CONN)
+    }
+
+    /// Whether it is a connection's.
+    #[inline]
+    #[must_use]
+    pub const fn is_conn(self) -> bool {
+        self.0 & Self::CONN != 0
+    }
+
+    /// The slot of its owner.
+    #[inline]
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0 & !Self::CONN
+    }
+
+    #[inline]
+    pub(super) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline]
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+}
+
+/// The timers of all expectations and connections.
+///
+/// `setup`, then `set_expires`, then `add`; `del` or `expire` end what `add` began.
+pub trait TimerBase<P: Platform>: Sized {
+    /// What the base keeps inside the owner.
+    type Node: 'static;
+
+    /// A base on which nothing is pending.
+    fn new(wheel: WheelKind, start: Jiffies, hz: u32, expectations: u32, conns: u32) -> Self;
+    /// The timer of a blank owner.
+    fn blank() -> Self::Node;
+    /// Overwrites the timer of freed memory.
+    fn poison(node: &Self::Node);
+
+    /// `setup_timer()`: from now on it has a function.
+    fn setup(&self, memory: &Memory<P>, key: TimerKey);
+    /// Whether it has one. Memory that was never set up may say anything.
+    fn has_function(&self, memory: &Memory<P>, key: TimerKey) -> bool;
+    /// Sets `timer.expires` before `add`.
+    fn set_expires(&self, memory: &Memory<P>, key: TimerKey, expires: Jiffies);
+    /// `timer.expires`, pending or not.
+    fn expires(&self, memory: &Memory<P>, key: TimerKey) -> Jiffies;
+    /// `timer_pending()`.
+    fn is_pending(&self, memory: &Memory<P>, key: TimerKey) -> bool;
+
+    /// `add_timer()`.
+    ///
+    /// # Panics
+    /// If it is pending already (`BUG_ON`).
+    fn add(&self, memory: &Memory<P>, key: TimerKey, now: Jiffies);
+    /// `del_timer()` and the first half of expiry: takes the timer off the base, and answers
+    /// whether it was on it.
+    fn detach(&self, memory: &Memory<P>, key: TimerKey) -> bool;
+    /// Takes the next timer due at `now` off the base, in the order the softirq would.
+    fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
+    /// The first moment at which `expire` has something to answer.
+    fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies>;
+}
+
+/// The one-CPU base: the kernel's wheel, with its links inside the owners.
+#[derive(Debug)]
+pub struct UpTimers {
+    wheel: Wheel,
+}
+
+/// A timer of the one-CPU platform.
+#[derive(Debug, Default)]
+pub struct UpTimer {
+    links: Links,
+    expires: Cell<Jiffies>,
+}
+
+impl UpTimers {
+    /// Memory that was never set up has neither function nor list: `expires` is the flag, and
+    /// this is what it holds then.
+    const NEVER: Jiffies = Jiffies(u64::MAX / 3);
+
+    #[inline]
+    fn node(memory: &Memory<Up>, key: TimerKey) -> &UpTimer {
+        memory.timer(key)
+    }
+}
+
+impl TimerBase<Up> for UpTimers {
+    type Node = UpTimer;
+
+    fn new(wheel: WheelKind, start: Jiffies, hz: u32, _: u32, _: u32) -> Self {
+        Self { wheel: Wheel::new(wheel, start, hz) }
+    }
+
+    fn blank() -> UpTimer {
+        UpTimer { links: Links::default(), expires: Cell::new(Self::NEVER) }
+    }
+
+    fn poison(_: &UpTimer) {}
+
+    fn setup(&self, memory: &Memory<Up>, key: TimerKey) {
+        let expires = &Self::node(memory, key).expires;
+        if expires.get() == Self::NEVER {
+            // Garbage in the kernel; here, a timer that is due at once.
+            expires.set(Jiffies(0));
+        }
+    }
+
+    fn has_function(&self, memory: &Memory<Up>, key: TimerKey) -> bool {
+        Self::node(memory, key).expires.get() != Self::NEVER
+    }
+
+    #[inline]
+    fn set_expires(&self, memory: &Memory<Up>, key: TimerKey, expires: Jiffies) {
+        Self::node(memory, key).expires.set(expires);
+    }
+
+    #[inline]
+    fn expires(&self, memory: &Memory<Up>, key: TimerKey) -> Jiffies {
+        Self::node(memory, key).expires.get()
+    }
+
+    #[inline]
+    fn is_pending(&self, memory: &Memory<Up>, key: TimerKey) -> bool {
+        Self::node(memory, key).links.is_linked()
+    }
+
+    #[inline]
+    fn add(&self, memory: &Memory<Up>, key: TimerKey, now: Jiffies) {
+        let node = Self::node(memory, key);
+        assert!(!node.links.is_linked(), "add_timer() of a pending timer");
+        let owners = Owners(memory);
+        let expires = self.wheel.add(&owners, key.bits(), node.expires.get(), now);
+        node.expires.set(expires);
+    }
+
+    #[inline]
+    fn detach(&self, memory: &Memory<Up>, key: TimerKey) -> bool {
+        self.wheel.del(&Owners(memory), key.bits())
+    }
+
+    fn expire(&self, memory: &Memory<Up>, now: Jiffies) -> Option<TimerKey> {
+        self.wheel.expire(&Owners(memory), now).map(TimerKey::from_bits)
+    }
+
+    fn next_expiry(&self, memory: &Memory<Up>) -> Option<Jiffies> {
+        self.wheel.next_expiry(&Owners(memory))
+    }
+}
+
+/// Where the wheel finds the links of a timer: in its owner.
+struct Owners<'a>(&'a Memory<Up>);
+
+impl super::wheel::Owners for Owners<'_> {
+    #[inline]
+    fn links(&self, key: u32) -> &Links {
+        &UpTimers::node(self.0, TimerKey::from_bits(key)).links
+    }
+
+    #[inline]
+    fn expires(&self, key: u32) -> Jiffies {
+        UpTimers::node(self.0, TimerKey::from_bits(key)).expires.get()
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A kernel as a value: which of two behaviours, one knob each.
+//!
+//! Every knob is an enum of two words that names both behaviours, is read at one place in the
+//! engine, and stands with its commit in `docs/revisions.md`. Because a revision is a value,
+//! `LINUX_3_9` with a single knob turned is also a kernel:
+//!
+//! ```
+//! use nfexp_model::revision::{ClashScope, Revision};
+//! let patched = Revision { clash_scope: ClashScope::SameZone, ..Revision::LINUX_3_9 };
+//! assert_ne!(patched, Revision::LINUX_3_9);
+//! ```
+//!
+//! The rule that matters: nothing asks *which* revision it is, only which way one knob points.
+
+macro_rules! knobs {
+    ($($(#[$doc:meta])* $field:ident : $knob:ident { $($(#[$way_doc:meta])* $way:ident),+ $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+            pub enum $knob { $($(#[$way_doc])* $way),+ }
+        )*
+
+        /// A set of kernel behaviours.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct Revision {
+            /// What people call it.
+            pub name: &'static str,
+            $($(#[$doc])* pub $field: $knob,)*
+        }
+
+        impl Revision {
+            /// The names of all knobs, as `docs/revisions.md` lists them.
+            pub const KNOBS: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            /// This revision with one knob as `other` has it; `None` for an unknown knob.
+            #[must_use]
+            pub fn with_knob_of(self, knob: &str, other: &Self) -> Option<Self> {
+                match knob {
+                    $(stringify!($field) => Some(Self { $field: other.$field, ..self }),)*
+                    _ => None,
+                }
+            }
+
+            /// The knobs that point another way than in `other`.
+            pub fn differing_knobs(&self, other: &Self) -> Vec<&'static str> {
+                let mut knobs = Vec::new();
+                $(if self.$field != other.$field { knobs.push(stringify!($field)); })*
+                knobs
+            }
+        }
+    };
+}
+
+knobs! {
+    /// Which function hashes a destination.
+    hash: HashKind {
+        /// Bob Jenkins' jhash2, seeded once for all namespaces.
+        Jhash2,
+        /// SipHash-2-4 over destination and namespace.
+        Siphash,
+    }
+    /// Whether namespaces have a table each.
+    table: TableScope {
+        /// One table in every namespace.
+        PerNetns,
+        /// One for all; whoever walks it filters.
+        Global,
+    }
+    /// Where a lookup finds the zone of an expectation.
+    zone_from: ZoneFrom {
+        /// In its master, which may be another connection by then.
+        Master,
+        /// In the expectation, since it was initialised.
+        Expectation,
+    }
+    /// Between which expectations a clash is looked for.
+    clash_scope: ClashScope {
+        /// All, whatever their zone.
+        AnyZone,
+        /// Those of one zone.
+        SameZone,
+    }
+    /// What an equal expectation of another class or master is.
+    duplicate: Duplicate {
+        /// A clash: only the same master and class refresh.
+        SameMasterOnly,
+        /// Answered with -EALREADY: another class, or another master if the caller skips it.
+        AnswerAlready,
+    }
+    /// When a match takes its reference to the master.
+    master_ref: MasterRef {
+        /// The caller does, after the lookup.
+        Borrowed,
+        /// The lookup does, unless the master is dying or gone.
+        Counted,
+    }
+    /// When the event NEW is sent.
+    new_event: NewEvent {
+        /// After the lock is dropped: DESTROY may overtake it.
+        AfterUnlock,
+        /// Before.
+        UnderLock,
+    }
+    /// What an insertion does first.
+    insert_order: InsertOrder {
+        /// It publishes, then sets the timer up.
+        ListsThenTimer,
+        /// It sets the timer up, then publishes.
+        TimerThenLists,
+    }
+    /// Whether a match consumes.
+    match_unlinks: MatchUnlinks {
+        /// Unless the expectation is permanent.
+        Always,
+        /// And unless the caller only looks.
+        WhenAsked,
+    }
+    /// The timer wheel beneath.
+    wheel: WheelKind {
+        /// Exact, with slack (until 4.7).
+        Cascading,
+        /// Rounded up by level (since 4.8).
+        Levelled,
+    }
+    /// How an expectation ends by age.
+    expiry: Expiry {
+        /// Its own timer unlinks it.
+        Timer,
+        /// It counts as gone at once, and is collected by whoever comes by.
+        Collected,
+    }
+    /// Whose helper a listing names.
+    helper_from: HelperFrom {
+        /// The master's of this moment.
+        Master,
+        /// The one that made the expectation.
+        Expectation,
+    }
+    /// How many expectations a class of a master may hold.
+    class_limit: ClassLimit {
+        /// What the helper's policy says; 0, or no helper, is no limit.
+        PolicyOnly,
+        /// At most 255 always.
+        AtMost255,
+    }
+    /// What a fresh expectation holds before it is initialised.
+    fresh_memory: FreshMemory {
+        /// What the last tenant left.
+        Garbage,
+        /// Zeroes.
+        Zeroed,
+    }
+    /// When a listing shows the class.
+    class_text: ClassText {
+        /// Always, even an empty name: `ftp/`.
+        Always,
+        /// If the class has a name.
+        IfNamed,
+    }
+    /// Which protocols' ports a listing shows.
+    port_text: PortText {
+        /// DCCP's too.
+        WithDccp,
+        /// Not DCCP's.
+        WithoutDccp,
+    }
+    /// Which table sizes the sysctl accepts.
+    expect_max_range: ExpectMaxRange {
+        /// Any: 0 refuses all, a negative number none.
+        AnyInt,
+        /// 1 and more.
+        AtLeastOne,
+    }
+}
+
+impl Revision {
+    /// The starting revision: Linux 3.9 (2013).
+    pub const LINUX_3_9: Self = Self {
+        name: "3.9",
+        hash: HashKind::Jhash2,
+        table: TableScope::PerNetns,
+        zone_from: ZoneFrom::Master,
+        clash_scope: ClashScope::AnyZone,
+        duplicate: Duplicate::SameMasterOnly,
+        master_ref: MasterRef::Borrowed,
+        new_event: NewEvent::AfterUnlock,
+        insert_order: InsertOrder::ListsThenTimer,
+        match_unlinks: MatchUnlinks::Always,
+        wheel: WheelKind::Cascading,
+        expiry: Expiry::Timer,
+        helper_from: HelperFrom::Master,
+        class_limit: ClassLimit::PolicyOnly,
+        fresh_memory: FreshMemory::Garbage,
+        class_text: ClassText::Always,
+        port_text: PortText::WithDccp,
+        expect_max_range: ExpectMaxRange::AnyInt,
+    };
+
+    /// Linux 6.18 (2025), as observed running.
+    pub const LINUX_6_18: Self = Self {
+        name: "6.18",
+        hash: HashKind::Siphash,
+        table: TableScope::Global,
+        zone_from: ZoneFrom::Master,
+        clash_scope: ClashScope::SameZone,
+        duplicate: Duplicate::AnswerAlready,
+        master_ref: MasterRef::Counted,
+        new_event: NewEvent::UnderLock,
+        insert_order: InsertOrder::TimerThenLists,
+        match_unlinks: MatchUnlinks::WhenAsked,
+        wheel: WheelKind::Levelled,
+        expiry: Expiry::Timer,
+        helper_from: HelperFrom::Expectation,
+        class_limit: ClassLimit::PolicyOnly,
+        fresh_memory: FreshMemory::Garbage,
+        class_text: ClassText::IfNamed,
+        port_text: PortText::WithoutDccp,
+        expect_max_range: ExpectMaxRange::AtLeastOne,
+    };
+
+    /// Linux 7.2 (2026), which has no timer per expectation any more.
+    pub const LINUX_7_2: Self = Self {
+        name: "7.2",
+        zone_from: ZoneFrom::Expectation,
+        expiry: Expiry::Collected,
+        class_limit: ClassLimit::AtMost255,
+        fresh_memory: FreshMemory::Zeroed,
+        ..Self::LINUX_6_18
+    };
+
+    /// All of them, oldest first.
+    pub const ALL: [Self; 3] = [Self::LINUX_3_9, Self::LINUX_6_18, Self::LINUX_7_2];
+
+    /// The revision of this name (`3.9`).
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|revision| revision.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turning_every_knob_makes_the_other_kernel() {
+        let (old, new) = (Revision::LINUX_3_9, Revision::LINUX_7_2);
+        let turned = old.differing_knobs(&new).into_iter().fold(old, |kernel, knob| {
+            kernel.with_knob_of(knob, &new).expect("a knob that differs exists")
+        });
+        assert_eq!(Revision { name: new.name, ..turned }, new);
+    }
+}
