@@ -424,3 +424,155 @@ fn with_slack(expires: Jiffies, now: Jiffies) -> Jiffies {
     let low = (1_u64 << differ.ilog2()) - 1;
     Jiffies(limit & !low)
 }
+
+#[cfg(test)]
+mod tests {
+    use quickcheck::{Arbitrary, Gen, quickcheck};
+
+    use super::*;
+
+    /// Timers that live in a vector.
+    #[derive(Default)]
+    struct Field(Vec<(Links, Cell<Jiffies>)>);
+
+    impl Owners for Field {
+        fn links(&self, key: u32) -> &Links {
+            &self.0[key as usize].0
+        }
+        fn expires(&self, key: u32) -> Jiffies {
+            self.0[key as usize].1.get()
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Deed {
+        Add { delay: u64 },
+        Del { which: usize },
+        Wait { ticks: u64 },
+    }
+
+    impl Arbitrary for Deed {
+        fn arbitrary(g: &mut Gen) -> Self {
+            let small = u64::from(u8::arbitrary(g));
+            let shift = *g.choose(&[0, 0, 1, 4, 6]).expect("the slice is not empty");
+            match u8::arbitrary(g) % 8 {
+                0 => Self::Del { which: usize::arbitrary(g) },
+                1..4 => Self::Wait { ticks: (small + 1) << shift },
+                _ => Self::Add { delay: small << shift },
+            }
+        }
+    }
+
+    /// What fires when, waiting in steps of at most `step` ticks.
+    fn run(kind: WheelKind, deeds: &[Deed], step: u64) -> Vec<(u32, Jiffies)> {
+        let mut field = Field::default();
+        field.0.resize_with(deeds.len() + 1, Default::default);
+        let mut now = Jiffies::initial(4);
+        let wheel = Wheel::new(kind, now, 250);
+        let mut fired = Vec::new();
+        // A time tick runs before anything else of its jiffy.
+        assert_eq!(wheel.expire(&field, now), None);
+        for (place, deed) in deeds.iter().enumerate() {
+            match *deed {
+                Deed::Add { delay } => {
+                    let key = place as u32 + 1;
+                    let asked = now.after(Ticks(delay));
+                    let expires = wheel.add(&field, key, asked, now);
+                    assert!(expires.time_after_eq(asked));
+                    field.0[place + 1].1.set(expires);
+                }
+                Deed::Del { which } => {
+                    wheel.del(&field, (which % deeds.len() + 1) as u32);
+                }
+                Deed::Wait { ticks } => {
+                    let end = now.after(Ticks(ticks));
+                    while end.time_after(now) {
+                        now = now.after(Ticks(step.min(end.ticks_from(now) as u64)));
+                        loop {
+                            let due = wheel.next_expiry(&field);
+                            let Some(key) = wheel.expire(&field, now) else {
+                                assert!(due.is_none_or(|due| due.time_after(now)));
+                                break;
+                            };
+                            assert!(due.is_some_and(|due| !due.time_after(now)));
+                            fired.push((key, now));
+                        }
+                    }
+                }
+            }
+        }
+        fired
+    }
+
+    /// A timer of the cascading wheel fires in its very jiffy, one of the levelled wheel late
+    /// by at most one slot of the level its delay belongs to (an eighth of the delay, and one).
+    fn on_time(kind: WheelKind, deeds: &[Deed]) -> bool {
+        let mut now = Jiffies::initial(4);
+        let mut asked = vec![(now, 0); deeds.len() + 1];
+        for (place, deed) in deeds.iter().enumerate() {
+            match *deed {
+                Deed::Add { delay } => asked[place + 1] = (now, delay),
+                Deed::Wait { ticks } => now = now.after(Ticks(ticks)),
+                Deed::Del { .. } => {}
+            }
+        }
+        run(kind, deeds, 1).into_iter().all(|(key, at)| {
+            let (from, delay) = asked[key as usize];
+            let late = at.ticks_from(from.after(Ticks(delay)));
+            let slack = match kind {
+                WheelKind::Cascading => delay / 256 + u64::from(delay == 0),
+                WheelKind::Levelled => delay / 7 + 1,
+            };
+            (0..=slack as i64).contains(&late)
+        })
+    }
+
+    quickcheck! {
+        fn prop_silence_may_be_crossed_at_once_when_cascading(deeds: Vec<Deed>) -> bool {
+            keys(&run(WheelKind::Cascading, &deeds, 1))
+                == keys(&run(WheelKind::Cascading, &deeds, u64::MAX))
+        }
+
+        fn prop_silence_may_be_crossed_at_once_when_levelled(deeds: Vec<Deed>) -> bool {
+            keys(&run(WheelKind::Levelled, &deeds, 1))
+                == keys(&run(WheelKind::Levelled, &deeds, u64::MAX))
+        }
+
+        fn prop_cascading_timers_fire_on_time(deeds: Vec<Deed>) -> bool {
+            on_time(WheelKind::Cascading, &deeds)
+        }
+
+        fn prop_levelled_timers_fire_on_time(deeds: Vec<Deed>) -> bool {
+            on_time(WheelKind::Levelled, &deeds)
+        }
+    }
+
+    fn keys(fired: &[(u32, Jiffies)]) -> Vec<u32> {
+        fired.iter().map(|&(key, _)| key).collect()
+    }
+
+    #[test]
+    fn a_deleted_timer_does_not_fire() {
+        for kind in [WheelKind::Cascading, WheelKind::Levelled] {
+            let deeds = [Deed::Add { delay: 5 }, Deed::Del { which: 0 }, Deed::Wait { ticks: 99 }];
+            assert!(run(kind, &deeds, 1).is_empty());
+        }
+    }
+
+    /// Within one jiffy the old wheel is first in, first out, the new one the reverse.
+    #[test]
+    fn timers_of_one_jiffy_fire_in_the_order_of_their_wheel() {
+        let deeds = [Deed::Add { delay: 5 }, Deed::Add { delay: 5 }, Deed::Wait { ticks: 9 }];
+        assert_eq!(keys(&run(WheelKind::Cascading, &deeds, 1)), [1, 2]);
+        assert_eq!(keys(&run(WheelKind::Levelled, &deeds, 1)), [2, 1]);
+    }
+
+    #[test]
+    fn slack_makes_far_timers_meet() {
+        let now = Jiffies(0);
+        let at = |delay| with_slack(Jiffies(delay), now);
+        assert_eq!(at(255), Jiffies(255), "near ones are exact");
+        assert_eq!(at(75_000), Jiffies(75_264), "300 s at HZ 250 become 301");
+        assert_eq!(at(75_001), at(75_000));
+    }
+}
