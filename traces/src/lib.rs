@@ -1,2 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! To be filled.
+//! What happens to the engine: traces, captures, and what helpers read in packets.
+#![forbid(unsafe_code)]
+
+pub mod step;
