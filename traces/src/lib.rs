@@ -2,4 +2,6 @@
 //! What happens to the engine: traces, captures, and what helpers read in packets.
 #![forbid(unsafe_code)]
 
+pub mod capture;
+pub mod packet;
 pub mod step;
