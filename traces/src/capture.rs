@@ -251,7 +251,8 @@ fn take(
     };
     match block {
         PcapBlockOwned::LegacyHeader(header) => {
-            let resolution = if header.is_nanosecond_precision() { 1_000_000_000 } else { 1_000_000 };
+            let resolution =
+                if header.is_nanosecond_precision() { 1_000_000_000 } else { 1_000_000 };
             let (link, snap_len) = (header.network.0 & 0x0fff_ffff, header.snaplen);
             *legacy = Some(Interface { link, resolution, offset_secs: 0, snap_len });
             Ok(None)

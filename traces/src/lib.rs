@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod helpers;
 pub mod packet;
 pub mod step;

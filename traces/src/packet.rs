@@ -272,7 +272,9 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
             let head = body.get(..20).ok_or(Skip::Malformed)?;
             let header_len = usize::from(head[12] >> 4) * 4;
             let options = body.get(20..header_len).ok_or(Skip::Malformed)?;
-            let long = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+            let long = |at: usize| {
+                u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+            };
             let tcp = Tcp { seq: long(4), ack: long(8), flags: head[13], window: at(14)?, options };
             let payload = body.get(header_len..).ok_or(Skip::Malformed)?;
             Ok(Packet { tuple: of(at(0)?, at(2)?), l4: L4::Tcp(tcp), payload })
