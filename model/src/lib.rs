@@ -16,6 +16,7 @@ pub mod memory;
 pub mod netns;
 pub mod proc;
 pub mod revision;
+pub mod tcp_state;
 mod tell;
 pub mod tuple;
 
