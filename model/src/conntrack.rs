@@ -105,6 +105,13 @@ impl<P: Platform> Engine<P> {
         Ok(())
     }
 
+    /// The helper of a connection (`nfct_help(ct)->helper`).
+    #[doc(alias = "nfct_help")]
+    #[must_use]
+    pub fn helper_of(&self, ct: &ConnRef) -> Option<HelperId> {
+        self.memory.conns.get(ct.0).attached().helper()
+    }
+
     /// Sets `mark`, which announced connections inherit.
     pub fn set_mark(&self, ct: &ConnRef, mark: u32) {
         let conn = self.memory.conns.get(ct.0);

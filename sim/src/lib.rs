@@ -1,2 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! To be filled.
+//! Who plays it, and when: the simulator, captures through a router, and reports.
+#![forbid(unsafe_code)]
+
+pub mod forward;
+pub mod replay;
+pub mod report;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod defrag;
 pub mod helpers;
 pub mod packet;
 pub mod step;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The same for programs: JSON lines and CSV, one line per expectation.
+
+use serde::Serialize;
+
+use super::{Ledger, Life, target};
+
+/// The schema's name, in every line of JSON.
+pub const SCHEMA: &str = "nfexp.expectation.1";
+
+#[derive(Serialize)]
+struct Row<'a> {
+    schema: &'static str,
+    capture: &'a str,
+    number: u64,
+    master: String,
+    expects: String,
+    class: u8,
+    class_name: &'a str,
+    helper: &'a str,
+    flags: String,
+    born: u64,
+    born_ms: u64,
+    ended: Option<u64>,
+    ended_ms: Option<u64>,
+    cause: Option<&'static str>,
+}
+
+fn row<'a>(capture: &'a str, life: &'a Life) -> Row<'a> {
+    Row {
+        schema: SCHEMA,
+        capture,
+        number: life.number,
+        master: life.born_as.master_tuple.to_string(),
+        expects: target(&life.born_as),
+        class: life.born_as.class.number(),
+        class_name: &life.class,
+        helper: &life.helper,
+        flags: life.born_as.flags.to_string(),
+        born: life.born.at,
+        born_ms: life.born.ms,
+        ended: life.ended.map(|(moment, _)| moment.at),
+        ended_ms: life.ended.map(|(moment, _)| moment.ms),
+        cause: life.ended.map(|(_, cause)| cause.word()),
+    }
+}
+
+/// JSON lines.
+#[must_use]
+pub fn json(capture: &str, ledger: &Ledger) -> String {
+    let mut out = String::new();
+    for life in ledger.lives() {
+        out.push_str(&serde_json::to_string(&row(capture, life)).expect("plain data"));
+        out.push('\n');
+    }
+    out
+}
+
+/// Comma-separated values, with a header line.
+#[must_use]
+pub fn csv(captures: &[(String, Ledger)]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for (capture, ledger) in captures {
+        for life in ledger.lives() {
+            writer.serialize(row(capture, life)).expect("memory takes all");
+        }
+    }
+    let bytes = writer.into_inner().expect("memory takes all");
+    String::from_utf8(bytes).expect("made of strings")
+}
