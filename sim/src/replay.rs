@@ -4,11 +4,9 @@
 //! Time is the capture's own, made monotonous; or it stands still, as when a recording was made
 //! by forwarding the packets as fast as possible.
 
-use std::path::Path;
-
 use nfexp_model::event::Event;
 use nfexp_model::kernel::{Jiffies, Ticks};
-use nfexp_traces::capture::{Capture, CaptureError, Frame};
+use nfexp_traces::capture::Frame;
 use nfexp_traces::defrag::Defrag;
 use nfexp_traces::packet::{Datagram, Skip, datagram};
 
@@ -89,23 +87,6 @@ impl Replay {
     #[must_use]
     pub fn totals(&self) -> &Totals {
         &self.totals
-    }
-
-    /// Plays a file to its end.
-    ///
-    /// # Errors
-    /// What is wrong with the file; everything before was played.
-    pub fn play(
-        &mut self,
-        path: &Path,
-        mut tell: impl FnMut(&mut Router, &Happening<'_>),
-    ) -> Result<(), CaptureError> {
-        let mut capture = Capture::open(path)?;
-        while let Some(frame) = capture.next_packet()? {
-            self.packet(&frame, &mut tell);
-        }
-        self.finish(tell);
-        Ok(())
     }
 
     /// Plays one frame.
