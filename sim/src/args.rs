@@ -4,13 +4,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use nfexp_model::Config;
-use nfexp_model::netns::Sizes;
 use nfexp_model::revision::Revision;
-use nfexp_model::tuple::Proto;
-use nfexp_sim::forward::{Port, Settings};
 use nfexp_sim::replay::Pace;
-use nfexp_traces::helpers::Parameters;
+use nfexp_sim::settings::{Port, Settings};
 
 /// Linux's connection-tracking expectations: replay, look, import.
 #[derive(Debug, Parser)]
@@ -86,7 +82,7 @@ pub struct Kernel {
     #[arg(long, value_parser = clap::value_parser!(u32).range(..=1 << 22))]
     pub expect_max: Option<u32>,
     /// A helper at a further port: `ftp:tcp/2121`.
-    #[arg(long = "helper", value_parser = port)]
+    #[arg(long = "helper", value_parser = Port::parse)]
     pub helpers: Vec<Port>,
     /// How time passes: as captured, or not at all (the default for kernel-jsonl).
     #[arg(long, value_enum)]
@@ -114,98 +110,24 @@ fn revision(text: &str) -> Result<Revision, String> {
     Revision::named(text).ok_or_else(expected)
 }
 
-fn port(text: &str) -> Result<Port, String> {
-    let expected = || format!("expected a helper and a port, as in `ftp:tcp/2121`, found `{text}`");
-    let (helper, place) = text.split_once(':').ok_or_else(expected)?;
-    let (proto, port) = place.split_once('/').ok_or_else(expected)?;
-    let proto = Proto::parse(proto).ok_or_else(expected)?;
-    let port = port.parse().map_err(|_| expected())?;
-    if !nfexp_model::helper::IN_TREE.iter().any(|known| known.name == helper) {
-        let known: Vec<&str> = nfexp_model::helper::IN_TREE.iter().map(|h| h.name).collect();
-        return Err(format!("no helper `{helper}`; there are {}", known.join(", ")));
-    }
-    Ok(Port { helper: helper.to_owned(), proto, port })
-}
-
 impl Kernel {
     /// The router these arguments describe, and how its time passes.
     ///
     /// # Errors
     /// If an option makes no sense.
     pub fn settings(&self, format: Format) -> Result<(Settings, Pace), String> {
-        let frozen = Clock::Frozen
-            == self.clock.unwrap_or(match format {
-                Format::KernelJsonl => Clock::Frozen,
-                _ => Clock::Capture,
-            });
-        let mut pace = match frozen {
-            true => Pace::Frozen,
-            false => Pace::Captured { tail_secs: self.tail },
-        };
-        let sizes = Sizes::at_module_init(262_144, self.hash_size.unwrap_or(0));
-        let expect_max = self.expect_max.unwrap_or(sizes.expect_max);
-        let config = Config {
-            revision: self.revision,
-            hz: self.hz,
-            hash_size: self.hash_size.unwrap_or(sizes.hash_size),
-            expect_max,
-            expectations: expect_max.saturating_add(1024).min(1 << 22),
-            conns: 1 << 18,
-            ..Config::SMALL
-        };
-        let in_tree = nfexp_model::helper::IN_TREE.iter().filter(|helper| helper.port != 0);
-        let usual = in_tree.flat_map(|helper| {
-            let helper_port = move |proto: &Proto| Port {
-                helper: helper.name.to_owned(),
-                proto: *proto,
-                port: helper.port,
-            };
-            helper.proto.iter().map(helper_port)
+        let clock = self.clock.unwrap_or(match format {
+            Format::KernelJsonl => Clock::Frozen,
+            _ => Clock::Capture,
         });
-        let mut settings = Settings {
-            config,
-            ports: usual.chain(self.helpers.iter().cloned()).collect(),
-            parameters: Parameters::default(),
+        let mut pace = match clock {
+            Clock::Frozen => Pace::Frozen,
+            Clock::Capture => Pace::Captured { tail_secs: self.tail },
         };
-        for option in self.options.split(';').filter(|option| !option.is_empty() && *option != "-")
-        {
-            apply(option, &mut settings, &mut pace)?;
-        }
+        let mut settings = Settings::of(self.revision, self.hash_size, self.expect_max);
+        settings.config.hz = self.hz;
+        settings.ports.extend(self.helpers.iter().cloned());
+        settings.apply(&self.options, &mut pace)?;
         Ok((settings, pace))
     }
-}
-
-/// One option of a recording.
-fn apply(option: &str, settings: &mut Settings, pace: &mut Pace) -> Result<(), String> {
-    let (key, value) = option.split_once('=').unwrap_or((option, ""));
-    match key {
-        "port" => settings.ports.push(port(value)?),
-        "param" => match value {
-            "nf_conntrack_ftp/loose:1" | "nf_conntrack_ftp/loose:Y" => {
-                settings.parameters.ftp_loose = true;
-            }
-            "nf_conntrack_ftp/loose:0" | "nf_conntrack_ftp/loose:N" => {
-                settings.parameters.ftp_loose = false;
-            }
-            _ => return Err(format!("option `{option}`: no such parameter is modelled yet")),
-        },
-        "sysctl" => match value.split_once(':') {
-            Some(("nf_conntrack_expect_max", max)) => {
-                let max =
-                    max.parse().map_err(|_| format!("option `{option}`: expected a number"))?;
-                settings.config.expect_max = max;
-            }
-            // Windows are not followed, so this one is always on.
-            Some(("nf_conntrack_tcp_be_liberal", _)) => {}
-            _ => return Err(format!("option `{option}`: no such sysctl is modelled yet")),
-        },
-        "pace" => *pace = Pace::Captured { tail_secs: 0 },
-        "tail" => {
-            let secs = value.parse::<f64>().ok().filter(|secs| (0.0..1e9).contains(secs));
-            let secs = secs.ok_or_else(|| format!("option `{option}`: expected seconds"))?;
-            *pace = Pace::Captured { tail_secs: secs as u64 };
-        }
-        _ => return Err(format!("option `{option}`: expected port, param, sysctl, pace or tail")),
-    }
-    Ok(())
 }

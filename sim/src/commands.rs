@@ -10,11 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::{At, Engine};
-use nfexp_sim::forward::{Router, Settings};
-use nfexp_sim::replay::{Happening, Pace, Replay};
-use nfexp_sim::report::{Ledger, Moment, kernel_jsonl::Recorder, rows, text};
-use nfexp_traces::capture::{Capture, CaptureError};
-use serde_json::{Map, Value, json};
+use nfexp_sim::forward::Router;
+use nfexp_sim::recording::Recording;
+use nfexp_sim::replay::{Happening, Replay};
+use nfexp_sim::report::{Ledger, Moment, rows, text};
+use nfexp_sim::settings::Settings;
+use nfexp_traces::capture::{Capture, CaptureError, Frame};
 use sha2::{Digest, Sha256};
 
 use crate::args::{Format, Kernel};
@@ -76,18 +77,14 @@ fn is_trace(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "trace")
 }
 
-/// Plays a capture with progress on a terminal.
-fn play(
-    path: &Path,
-    replay: &mut Replay,
-    mut tell: impl FnMut(&mut Router, &Happening<'_>),
-) -> Result<(), Failure> {
+/// Reads a capture, with progress on a terminal.
+fn frames(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
     let mut capture = open(path)?;
     let bar = progress(path);
     let ended = loop {
         match capture.next_packet() {
             Ok(Some(frame)) => {
-                replay.packet(&frame, &mut tell);
+                each(&frame);
                 if frame.number % 4096 == 0 {
                     bar.set_position(capture.offset());
                 }
@@ -96,7 +93,6 @@ fn play(
             Err(error) => break Err(bad_data(path, &error)),
         }
     };
-    replay.finish(tell);
     bar.finish_and_clear();
     ended
 }
@@ -160,13 +156,15 @@ fn ledger(
     let (settings, pace) = kernel.settings(format).map_err(Failure::Usage)?;
     let mut replay = Replay::new(router(settings)?, pace, false);
     let mut ledger = Ledger::default();
-    let ended = play(path, &mut replay, |router, happening| {
+    let mut enter = |router: &mut Router, happening: &Happening<'_>| {
         let ms = u64::try_from(happening.since_ns / 1_000_000).unwrap_or(0);
         let moment = Moment { at: happening.packet, ms };
         for event in happening.events {
             ledger.enter(router.engine(), moment, event);
         }
-    });
+    };
+    let ended = frames(path, |frame| replay.packet(frame, &mut enter));
+    replay.finish(enter);
     match ended {
         Err(failure) if replay.totals().packets == 0 => Err(failure),
         ended => Ok((ledger, ended)),
@@ -176,52 +174,11 @@ fn ledger(
 /// Writes the lines that a recording of the running kernel has.
 fn record(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Failure> {
     let (settings, pace) = kernel.settings(Format::KernelJsonl).map_err(Failure::Usage)?;
-    let ports = settings.ports.clone();
-    let mut replay = Replay::new(router(settings)?, pace, true);
-    let mut recorder = Recorder::default();
-    let mut lines = Vec::new();
-    play(path, &mut replay, |router, happening| {
-        let digits = if happening.between { 10_f64 } else { 1e6 };
-        let seconds = (happening.since_ns as f64 / 1e9 * digits).round() / digits;
-        let key = if happening.between { "after" } else { "i" };
-        let head = (key, happening.packet, seconds);
-        let tcp = router.tcp().map(nfexp_model::tcp_state::TcpState::name);
-        let (engine, now) = (router.engine(), router.now());
-        lines.extend(recorder.packet(engine, now, head, happening.events, tcp));
-    })?;
-    let totals = replay.totals();
-    let mut helpers = Map::new();
-    for port in &ports {
-        let list = helpers.entry(port.helper.clone()).or_insert_with(|| json!([]));
-        if let Value::Array(list) = list {
-            list.push(format!("{}/{}", port.proto, port.port).into());
-        }
-    }
-    let skipped = totals.not_ip + totals.cut;
-    let mut head = json!({
-        "pcap": path.file_name().map(|name| name.to_string_lossy()),
-        "sha256": digest(path),
-        "kernel": format!("nfexp {} as {}", env!("CARGO_PKG_VERSION"), kernel.revision.name),
-        "helpers": helpers,
-        "packets": totals.packets,
-        "injected": totals.packets - skipped,
-        "skipped": { "non-ip": totals.not_ip, "truncated": totals.cut, "filtered": 0 },
-    });
-    if let (Value::Object(head), Value::Object(more)) = (&mut head, recorder.totals()) {
-        head.extend(more);
-        let gap = (totals.largest_gap_ns as f64 / 1e6).round() / 1e3;
-        head.insert("max_gap".into(), gap.into());
-        head.insert("ctinfo".into(), totals.letters.clone().into());
-        if let Pace::Captured { tail_secs } = pace {
-            head.insert("tail".into(), tail_secs.into());
-        }
-    }
-    writeln!(out, "{}", json!({ "head": head }))?;
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    let engine = replay.router.engine();
-    for line in recorder.end(engine, &engine.conns_of(NetId::INIT)) {
+    let recording = Recording::new(settings, pace);
+    let mut recording = recording.map_err(|error| Failure::System(error.to_string()))?;
+    frames(path, |frame| recording.packet(frame))?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    for line in recording.finish(&name, digest(path)) {
         writeln!(out, "{line}")?;
     }
     Ok(())

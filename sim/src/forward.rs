@@ -13,6 +13,8 @@
 //! # Source
 //! `nf_conntrack_in()`, `nf_conntrack_helper`'s hook and `nf_conntrack_confirm()`, 6.18.
 
+use std::net::IpAddr;
+
 use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::conntrack::Direction;
 use nfexp_model::engine::MasterCheck;
@@ -23,31 +25,11 @@ use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::tcp_state::{TcpOutcome, TcpState};
 use nfexp_model::tuple::{Proto, Tuple};
-use nfexp_model::{At, Config, Engine};
+use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Announced, Parameters, Reading, Seen, State};
 use nfexp_traces::packet::{Datagram, L4, Packet, packet};
 
-/// How a router is set up.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The engine beneath.
-    pub config: Config,
-    /// Which helper listens where.
-    pub ports: Vec<Port>,
-    /// The helpers' module parameters.
-    pub parameters: Parameters,
-}
-
-/// A port at which a helper listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Port {
-    /// The helper's name.
-    pub helper: String,
-    /// The protocol.
-    pub proto: Proto,
-    /// The destination port of the master.
-    pub port: u16,
-}
+use crate::settings::{Port, Settings};
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +72,8 @@ pub struct Router {
     flows: Vec<Flow>,
     now: Jiffies,
     tcp: Option<TcpState>,
+    /// Whether the packet at hand gets past routing, behind which helpers look.
+    routable: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,7 +100,7 @@ impl Router {
         let ports = settings.ports.into_iter().filter_map(named).collect();
         let now = Jiffies::initial(engine.config().hz);
         let (parameters, flows) = (settings.parameters, Vec::new());
-        Ok(Self { engine, ports, parameters, flows, now, tcp: None })
+        Ok(Self { engine, ports, parameters, flows, now, tcp: None, routable: true })
     }
 
     /// The engine, for looking.
@@ -166,12 +150,13 @@ impl Router {
     /// A whole datagram comes in.
     pub fn forward(&mut self, datagram: &Datagram<'_>) -> Fate {
         self.tcp = None;
+        self.routable = is_routable(datagram);
         let fate = match packet(datagram) {
             Err(_) => Fate::Invalid,
             Ok(packet) => self.track(&packet),
         };
         self.engine.run_rcu_callbacks();
-        fate
+        if self.routable { fate } else { Fate::Dropped }
     }
 
     fn track(&mut self, packet: &Packet<'_>) -> Fate {
@@ -333,7 +318,7 @@ impl Router {
     ) -> Fate {
         let at = self.at();
         let status = self.engine.conn(ct.id()).status();
-        if fate == Fate::Invalid || status.has(Status::DYING) {
+        if fate == Fate::Invalid || status.has(Status::DYING) || !self.routable {
             return fate;
         }
         if matches!(packet.l4, L4::Tcp(_)) {
@@ -395,4 +380,23 @@ impl Router {
         self.engine.put(exp);
         related.is_ok()
     }
+}
+
+/// Whether a router forwards such a packet at all: to and from one host, and not by mistake.
+///
+/// # Source
+/// `ip_route_input_slow()` and `ip6_forward()`, 6.18, for a router without addresses.
+fn is_routable(datagram: &Datagram<'_>) -> bool {
+    let ends = [datagram.src, datagram.dst].map(|addr| addr.ip(datagram.l3));
+    ends.iter().all(|end| match end {
+        IpAddr::V4(ip) => {
+            !ip.is_multicast() && !ip.is_broadcast() && !ip.is_loopback() && ip.octets()[0] != 0
+        }
+        IpAddr::V6(ip) => {
+            !ip.is_multicast()
+                && !ip.is_loopback()
+                && !ip.is_unspecified()
+                && !ip.is_unicast_link_local()
+        }
+    })
 }

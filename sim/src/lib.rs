@@ -3,5 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod forward;
+pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod settings;

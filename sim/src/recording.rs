@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A replay written down as the running kernel's would be, and whether two such agree.
+//!
+//! They agree when, packet by packet, the events of expectations are the same in order and in
+//! every field, and so are the connections that were announced; the numbers of expectations
+//! count by first appearance. A higher grade asks for every packet's fate too.
+
+use std::collections::HashMap;
+
+use nfexp_model::error::NoMemory;
+use nfexp_model::netns::NetId;
+use nfexp_model::tcp_state::TcpState;
+use nfexp_traces::capture::Frame;
+use serde_json::{Map, Value, json};
+
+use crate::forward::Router;
+use crate::replay::{Happening, Pace, Replay};
+use crate::report::kernel_jsonl::Recorder;
+use crate::settings::{Port, Settings};
+
+/// A replay being written down. Its lines are kept until the end, because the first tells the
+/// totals: memory grows with the events.
+#[derive(Debug)]
+pub struct Recording {
+    replay: Replay,
+    recorder: Recorder,
+    lines: Vec<Value>,
+    ports: Vec<Port>,
+    pace: Pace,
+}
+
+impl Recording {
+    /// A recording of a fresh router.
+    ///
+    /// # Errors
+    /// If the engine finds no memory.
+    pub fn new(settings: Settings, pace: Pace) -> Result<Self, NoMemory> {
+        let ports = settings.ports.clone();
+        let replay = Replay::new(Router::new(settings)?, pace, true);
+        Ok(Self { replay, recorder: Recorder::default(), lines: Vec::new(), ports, pace })
+    }
+
+    /// Plays a frame.
+    pub fn packet(&mut self, frame: &Frame<'_>) {
+        let Self { replay, recorder, lines, .. } = self;
+        replay.packet(frame, &mut |router: &mut Router, happening: &Happening<'_>| {
+            lines.extend(line(recorder, router, happening));
+        });
+    }
+
+    /// All lines, after the last frame. `name` and `sha256` are the capture's.
+    #[must_use]
+    pub fn finish(mut self, name: &str, sha256: Option<String>) -> Vec<Value> {
+        let Self { replay, recorder, lines, .. } = &mut self;
+        replay.finish(|router: &mut Router, happening: &Happening<'_>| {
+            lines.extend(line(recorder, router, happening));
+        });
+        let engine = self.replay.router.engine();
+        let end = self.recorder.end(engine, &engine.conns_of(NetId::INIT));
+        let head = json!({ "head": self.head(name, sha256) });
+        std::iter::once(head).chain(self.lines).chain(end).collect()
+    }
+
+    fn head(&self, name: &str, sha256: Option<String>) -> Value {
+        let mut helpers = Map::new();
+        for port in &self.ports {
+            let list = helpers.entry(port.helper.clone()).or_insert_with(|| json!([]));
+            if let Value::Array(list) = list {
+                list.push(format!("{}/{}", port.proto, port.port).into());
+            }
+        }
+        let totals = self.replay.totals();
+        let revision = self.replay.router.engine().config().revision.name;
+        let mut head = json!({
+            "pcap": name,
+            "sha256": sha256,
+            "kernel": format!("nfexp {} as {revision}", env!("CARGO_PKG_VERSION")),
+            "helpers": helpers,
+            "packets": totals.packets,
+            "injected": totals.packets - totals.not_ip - totals.cut,
+            "skipped": { "non-ip": totals.not_ip, "truncated": totals.cut, "filtered": 0 },
+        });
+        if let (Value::Object(head), Value::Object(more)) = (&mut head, self.recorder.totals()) {
+            head.extend(more);
+            let gap = (totals.largest_gap_ns as f64 / 1e6).round() / 1e3;
+            head.insert("max_gap".into(), gap.into());
+            head.insert("ctinfo".into(), totals.letters.clone().into());
+            if let Pace::Captured { tail_secs } = self.pace {
+                head.insert("tail".into(), tail_secs.into());
+            }
+        }
+        head
+    }
+}
+
+/// The line of one happening.
+fn line(recorder: &mut Recorder, router: &Router, happening: &Happening<'_>) -> Option<Value> {
+    let (key, unit) = if happening.between { ("after", 10_f64) } else { ("i", 1e6) };
+    let seconds = (happening.since_ns as f64 / 1e9 * unit).round() / unit;
+    let head = (key, happening.packet, seconds);
+    let tcp = router.tcp().map(TcpState::name);
+    recorder.packet(router.engine(), router.now(), head, happening.events, tcp)
+}
+
+/// How far two recordings agree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agreement {
+    /// The first difference in the events of expectations and announced connections.
+    pub first_difference: Option<Difference>,
+    /// Packets, from 1, whose fate differs.
+    pub fates: Vec<u64>,
+}
+
+/// Where two recordings part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// What the kernel told, and where.
+    pub kernel: Option<(String, Value)>,
+    /// What the model told.
+    pub model: Option<(String, Value)>,
+}
+
+/// Compares a recording of the kernel with one of the model.
+#[must_use]
+pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
+    let (ours, theirs) = (told(model), told(kernel));
+    let length = ours.len().max(theirs.len());
+    let part = (0..length).find(|&at| ours.get(at) != theirs.get(at));
+    let first_difference =
+        part.map(|at| Difference { kernel: theirs.get(at).cloned(), model: ours.get(at).cloned() });
+    let letters = |lines: &[Value]| {
+        let head = lines.first().and_then(|line| line["head"]["ctinfo"].as_str());
+        head.unwrap_or_default().as_bytes().to_vec()
+    };
+    let (ours, theirs) = (letters(model), letters(kernel));
+    let packets = 0..ours.len().max(theirs.len());
+    let fates = packets.filter(|&at| ours.get(at) != theirs.get(at)).map(|at| at as u64 + 1);
+    Agreement { first_difference, fates: fates.collect() }
+}
+
+/// What has to agree: place and event, in order.
+fn told(lines: &[Value]) -> Vec<(String, Value)> {
+    let mut numbers = HashMap::new();
+    let mut told = Vec::new();
+    for line in lines {
+        let place = match (&line["i"], &line["after"]) {
+            (Value::Number(at), _) => format!("packet {at}"),
+            (_, Value::Number(at)) => format!("after packet {at}"),
+            _ => continue,
+        };
+        for event in line["ev"].as_array().into_iter().flatten() {
+            let mut event = event.clone();
+            match event["e"].as_str() {
+                Some("exp_new" | "exp_destroy" | "exp_change") => {
+                    let next = numbers.len() + 1;
+                    let number = *numbers.entry(event["id"].to_string()).or_insert(next);
+                    event["id"] = number.into();
+                }
+                Some("ct_new") if event.get("master").is_some() => {
+                    let keep = ["e", "orig", "reply", "master"];
+                    event =
+                        keep.iter().map(|key| ((*key).to_owned(), event[*key].clone())).collect();
+                }
+                _ => continue,
+            }
+            told.push((place.clone(), event));
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_do_not_matter_and_fields_do() {
+        let lines = |id: u64, dport: u16| {
+            let event = json!({ "e": "exp_new", "id": id, "tuple": { "dport": dport } });
+            vec![json!({ "head": { "ctinfo": "Ne" } }), json!({ "i": 1, "ev": [event] })]
+        };
+        assert_eq!(agreement(&lines(1, 5), &lines(9, 5)).first_difference, None);
+        let parted = agreement(&lines(1, 5), &lines(1, 6)).first_difference;
+        let parted = parted.expect("the ports differ");
+        assert_eq!(parted.model.map(|(place, _)| place), Some("packet 1".to_owned()));
+        assert!(agreement(&lines(1, 5), &lines(1, 5)[..1]).first_difference.is_some());
+    }
+}
