@@ -385,13 +385,12 @@ impl Router {
 /// Whether a router forwards such a packet at all: to and from one host, and not by mistake.
 ///
 /// # Source
-/// `ip_route_input_slow()` and `ip6_forward()`, 6.18, for a router without addresses.
+/// `ip_route_input_slow()` and `ip6_forward()`, 6.18, for a router without addresses
+/// that forwards loopback addresses too (`route_localnet`), as the recordings were made.
 fn is_routable(datagram: &Datagram<'_>) -> bool {
     let ends = [datagram.src, datagram.dst].map(|addr| addr.ip(datagram.l3));
     ends.iter().all(|end| match end {
-        IpAddr::V4(ip) => {
-            !ip.is_multicast() && !ip.is_broadcast() && !ip.is_loopback() && ip.octets()[0] != 0
-        }
+        IpAddr::V4(ip) => !ip.is_multicast() && !ip.is_broadcast() && ip.octets()[0] != 0,
         IpAddr::V6(ip) => {
             !ip.is_multicast()
                 && !ip.is_loopback()
