@@ -2,6 +2,7 @@
 //! Linux's connection-tracking expectation engine, as a pure library.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod conn;
 pub mod conntrack;
 pub mod engine;

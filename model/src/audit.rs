@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What must hold whenever nobody holds the lock.
+//!
+//! *Census*: everything linked, counted in two ways: through the buckets and through the
+//! masters' lists. *Violation*: an invariant found false, by name.
+//!
+//! The rule that matters: an audit only looks, and may run after every step of everything.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use crate::conn::ConnId;
+use crate::engine::Engine;
+use crate::expectation::clash;
+use crate::helper::{Class, MAX_CLASSES};
+use crate::kernel::hlist::{Access, Index};
+use crate::kernel::platform::{Plain, Platform, Word};
+use crate::kernel::rcu::Rcu;
+use crate::kernel::slab::NULL;
+use crate::kernel::timer::{TimerBase, TimerKey};
+use crate::netns::{NetId, Stats};
+use crate::revision::{ClashScope, Expiry};
+
+/// What an audit counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Linked expectations, of all namespaces.
+    pub linked: u32,
+    /// Allocated ones: linked, held, or waiting for readers.
+    pub expectations: u32,
+    /// Allocated connections.
+    pub conns: u32,
+    /// Linked ones whose timer has been detached and whose callback has not run.
+    pub firing: u32,
+}
+
+/// An invariant found false.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// What was found.
+    pub found: String,
+}
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Invariant {
+    /// Linked means: once in the bucket of its tuple and once in its master's list.
+    LinkedOnce,
+    /// `expect_count` is the number of linked expectations of the namespace.
+    CountIsLinked,
+    /// `expecting[class]` is the number of linked expectations of the class.
+    ExpectingIsLinked,
+    /// At least one reference for the table, and one for the pending or firing timer.
+    ReferencesCovered,
+    /// A linked expectation's master is alive.
+    MasterAlive,
+    /// No packet could hit two linked expectations.
+    NoClash,
+    /// Insertions minus removals is what is linked.
+    CreatedMinusDeleted,
+    /// A class holds at most what its policy says.
+    ClassWithinLimit,
+    /// At the end, nothing is left allocated.
+    NothingLeaks,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.invariant, self.found)
+    }
+}
+
+impl core::error::Error for Violation {}
+
+fn violation<T>(invariant: Invariant, found: String) -> Result<T, Violation> {
+    Err(Violation { invariant, found })
+}
+
+/// What was found in a master's list, by class.
+type Lists = BTreeMap<(ConnId, Class), u32>;
+
+impl<P: Platform> Engine<P> {
+    /// Counts everything and checks what must hold.
+    ///
+    /// # Errors
+    /// The first invariant that does not.
+    pub fn audit(&self) -> Result<Census, Violation> {
+        let _locked = self.lock();
+        let mut census = Census {
+            expectations: self.memory.expectations.live(),
+            conns: self.memory.conns.live(),
+            ..Census::default()
+        };
+        let mut lists = Lists::new();
+        for net in (0..self.nets.len()).map(|net| NetId(net as u16)) {
+            if self.net(net).alive.load_locked() != 0 {
+                self.audit_net(net, &mut census, &mut lists)?;
+            }
+        }
+        self.audit_lists(&lists)?;
+        Ok(census)
+    }
+
+    fn audit_net(
+        &self,
+        net: NetId,
+        census: &mut Census,
+        lists: &mut Lists,
+    ) -> Result<(), Violation> {
+        let (table, slab) = (self.table(net), &self.memory.expectations);
+        let mut linked = 0;
+        for bucket in 0..table.buckets() {
+            let mut index = table.bucket_first(bucket, Access::Locked);
+            let mut walked = 0;
+            while index != NULL {
+                walked += 1;
+                if walked > slab.capacity() {
+                    return violation(Invariant::LinkedOnce, format!("bucket {bucket} is a ring"));
+                }
+                let about = slab.at(index).about();
+                if about.net == net {
+                    linked += 1;
+                    *lists.entry((about.master, about.class)).or_default() += 1;
+                    census.firing += u32::from(self.audit_one(net, index)?);
+                }
+                index = table.bucket_next(slab, index, Access::Locked);
+            }
+        }
+        census.linked += linked;
+        let count = self.net(net).count.load_locked();
+        if count != linked {
+            let found = format!("expect_count of {net:?} is {count}, {linked} are linked");
+            return violation(Invariant::CountIsLinked, found);
+        }
+        let Stats { expect_create, expect_delete, .. } = self.stats(net);
+        if expect_create.wrapping_sub(expect_delete) != linked {
+            let found = format!("{expect_create} - {expect_delete} is not {linked} in {net:?}");
+            return violation(Invariant::CreatedMinusDeleted, found);
+        }
+        Ok(())
+    }
+
+    /// One linked expectation; answers whether its timer is firing.
+    fn audit_one(&self, net: NetId, index: u32) -> Result<bool, Violation> {
+        let slab = &self.memory.expectations;
+        let (exp, id) = (slab.at(index), slab.id(index));
+        let about = exp.about();
+        if id.generation() & 1 == 0 {
+            return violation(Invariant::LinkedOnce, format!("{id:?} is linked and free"));
+        }
+        if !self.memory.conns.is_live(about.master) {
+            let found = format!("{id:?} is linked to the dead master {:?}", about.master);
+            return violation(Invariant::MasterAlive, found);
+        }
+        let timers = self.config.revision.expiry == Expiry::Timer;
+        let pending = self.timers.is_pending(&self.memory, TimerKey::expectation(index));
+        let (uses, owed) = (exp.uses.load_locked(), if timers { 2 } else { 1 });
+        if uses < owed {
+            let found = format!("{id:?} has {uses} references, table and timer hold {owed}");
+            return violation(Invariant::ReferencesCovered, found);
+        }
+        let mut times = 0;
+        let mut other = self.table(net).first(net, &exp.tuple(), Access::Locked);
+        while other != NULL {
+            times += u32::from(other == index);
+            if other != index && !self.may_coexist(index, other, pending || !timers) {
+                let found = format!("{id:?} and {:?} clash: {}", slab.id(other), exp.tuple());
+                return violation(Invariant::NoClash, found);
+            }
+            other = self.table(net).next(slab, other, Access::Locked);
+        }
+        if times != 1 {
+            let found = format!("{id:?} is {times} times in its bucket");
+            return violation(Invariant::LinkedOnce, found);
+        }
+        Ok(timers && !pending)
+    }
+
+    /// Whether two linked expectations of one destination may both be there.
+    fn may_coexist(&self, index: u32, other: u32, settled: bool) -> bool {
+        let slab = &self.memory.expectations;
+        let (a, b) = (slab.at(index), slab.at(other));
+        let (about, with) = (a.about(), b.about());
+        let apart = about.net != with.net
+            || (self.config.revision.clash_scope == ClashScope::SameZone
+                && self.zone_of(&about) != self.zone_of(&with));
+        let timers = self.config.revision.expiry == Expiry::Timer;
+        let pending = self.timers.is_pending(&self.memory, TimerKey::expectation(other));
+        // An equal one may stand beside one that is firing, or over and not yet collected.
+        let both_settled = timers && settled && pending;
+        apart || !both_settled || !clash((&a.tuple(), &a.mask()), (&b.tuple(), &b.mask()))
+    }
+
+    fn audit_lists(&self, lists: &Lists) -> Result<(), Violation> {
+        let slab = &self.memory.expectations;
+        for master in self.memory.conns.iter_live() {
+            let conn = self.memory.conns.at(master.index());
+            for class in Class::ALL {
+                let mut listed = 0;
+                let (mut index, mut newer) = (conn.newest[class.index()].get(), NULL);
+                while index != NULL && listed <= slab.capacity() {
+                    let exp = slab.at(index);
+                    if exp.newer.get() != newer || exp.about().master != master {
+                        let found = format!("{:?} does not lead back to {newer}", slab.id(index));
+                        return violation(Invariant::LinkedOnce, found);
+                    }
+                    listed += 1;
+                    newer = index;
+                    index = exp.older.get();
+                }
+                let linked = lists.get(&(master, class)).copied().unwrap_or(0);
+                if listed != linked || conn.oldest[class.index()].get() != newer {
+                    let found = format!("{listed} listed of {master:?} {class:?}, {linked} linked");
+                    return violation(Invariant::LinkedOnce, found);
+                }
+                self.audit_class(master, class, linked)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_class(&self, master: ConnId, class: Class, linked: u32) -> Result<(), Violation> {
+        debug_assert!(class.index() < MAX_CLASSES);
+        let conn = self.memory.conns.at(master.index());
+        let expecting = conn.expecting[class.index()].get();
+        if u32::from(expecting) != linked % 256 {
+            let found = format!("expecting {expecting} of {master:?} {class:?}, {linked} linked");
+            return violation(Invariant::ExpectingIsLinked, found);
+        }
+        let helper = conn.attached().helper().map(|helper| self.helper(helper));
+        let policy = helper.and_then(|helper| helper.policy(class));
+        // A byte cannot hold a larger limit, which therefore never holds (before 4.12).
+        let limit = policy.map(|policy| policy.max_expected).filter(|max| (1..=255).contains(max));
+        if limit.is_some_and(|limit| linked > limit) {
+            let found = format!("{linked} of {master:?} {class:?}, the policy says {limit:?}");
+            return violation(Invariant::ClassWithinLimit, found);
+        }
+        Ok(())
+    }
+
+    /// The module goes: waits for the callbacks, then nothing may be left.
+    ///
+    /// # Errors
+    /// If something is: somebody kept a reference.
+    ///
+    /// # Source
+    /// `nf_conntrack_expect_fini()`, v3.9.
+    #[doc(alias = "nf_conntrack_expect_fini")]
+    #[doc(alias = "rcu_barrier")]
+    pub fn fini(self) -> Result<Stats, Violation> {
+        self.rcu.barrier(&self.memory);
+        let (expectations, conns) = (self.memory.expectations.live(), self.memory.conns.live());
+        if expectations + conns != 0 {
+            let found = format!("{expectations} expectations and {conns} connections are left");
+            return violation(Invariant::NothingLeaks, found);
+        }
+        let nets = (0..self.nets.len()).map(|net| self.stats(NetId(net as u16)));
+        Ok(nets.fold(Stats::default(), Stats::plus))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{At, Config, MasterCheck};
+    use crate::event::Origin;
+    use crate::kernel::Up;
+    use crate::netns::Zone;
+    use crate::tuple::{L3, Mask, Proto, Tuple};
+
+    fn world() -> (Engine<Up>, crate::conn::ConnRef, u32) {
+        let engine = Engine::<Up>::new(Config::SMALL).expect("memory");
+        let tuple = Tuple { l3: L3::Ipv4, proto: Proto::TCP, dport: 21, ..Tuple::NONE };
+        let ct = engine.alloc_conn(NetId::INIT, Zone(0), tuple, tuple).expect("memory");
+        engine.attach(&ct, engine.helper_named("ftp")).expect("memory");
+        let exp = engine.alloc(At::default(), &ct).expect("memory");
+        engine.init_key(&exp, Class::DEFAULT, tuple, Mask::ANY);
+        engine.related(At::default(), &exp, Origin::KERNEL, MasterCheck::Own).expect("room");
+        let index = exp.id().index();
+        engine.put(exp);
+        (engine, ct, index)
+    }
+
+    #[test]
+    fn a_sound_table_passes() {
+        let (engine, ..) = world();
+        let census = engine.audit().expect("nothing is wrong");
+        assert_eq!((census.linked, census.expectations, census.firing), (1, 1, 0));
+    }
+
+    /// Each invariant is false in a table with one thing cut.
+    #[test]
+    fn a_census_with_one_link_cut_is_noticed() {
+        type Cut = fn(&Engine<Up>, &crate::conn::ConnRef, u32);
+        let cuts: [(Invariant, Cut); 6] = [
+            (Invariant::CountIsLinked, |engine, _, _| engine.nets[0].count.set(2)),
+            (Invariant::CreatedMinusDeleted, |engine, _, _| {
+                engine.nets[0].stats[0].set(Stats::default());
+            }),
+            (Invariant::ReferencesCovered, |engine, _, index| {
+                engine.memory.expectations.at(index).uses.set(1);
+            }),
+            (Invariant::LinkedOnce, |engine, ct, _| engine.conn(ct.id()).newest[0].set(NULL)),
+            (Invariant::ExpectingIsLinked, |engine, ct, _| {
+                engine.conn(ct.id()).expecting[0].set(0);
+            }),
+            (Invariant::MasterAlive, |engine, ct, _| engine.memory.conns.free(ct.id().index())),
+        ];
+        for (invariant, cut) in cuts {
+            let (engine, ct, index) = world();
+            cut(&engine, &ct, index);
+            let found = engine.audit().expect_err("one thing is cut");
+            assert_eq!(found.invariant, invariant, "{found}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_is_a_leak() {
+        let (engine, ..) = world();
+        let left = engine.fini().expect_err("one of each is left");
+        assert_eq!(left.invariant, Invariant::NothingLeaks);
+    }
+}
