@@ -471,8 +471,7 @@ impl<P: Platform> Engine<P> {
     /// The first half of expiry for this very timer, whatever the time; `None` if somebody
     /// detached it before.
     pub fn expire_this(&self, key: TimerKey) -> Option<Firing> {
-        let was_pending = self.timers.detach(&self.memory, key);
-        P::timer_detached(was_pending).then_some(Firing(key))
+        self.timers.detach(&self.memory, key).then_some(Firing(key))
     }
 
     /// The second half: the callback.
