@@ -283,6 +283,26 @@ impl<P: Platform> Engine<P> {
         self.delete(at, self.memory.conns.id(index), Origin::KERNEL);
     }
 
+    /// The helper extension of a connection.
+    #[must_use]
+    pub fn attached_of(&self, id: ConnId) -> Attached {
+        self.memory.conns.get(id).attached()
+    }
+
+    /// A connection's original tuple and its zone.
+    #[must_use]
+    pub fn place_of(&self, id: ConnId) -> (Tuple, Zone) {
+        let conn = self.memory.conns.get(id);
+        (conn.about().original, Zone(conn.zone.load_locked() as u16))
+    }
+
+    /// Takes the helper from a connection; the extension stays.
+    #[doc(alias = "unhelp")]
+    pub fn forget_helper(&self, id: ConnId) {
+        let conn = self.memory.conns.get(id);
+        P::rcu_assign_pointer(&conn.helper, Attached::Extension.to_word());
+    }
+
     /// Every confirmed connection of a namespace, oldest slot first.
     #[must_use]
     pub fn conns_of(&self, net: NetId) -> Vec<ConnId> {

@@ -574,6 +574,18 @@ impl<P: Platform> Engine<P> {
         self.memory.conns.get(id)
     }
 
+    /// How many references to an expectation are held (`use`).
+    #[must_use]
+    pub fn use_count(&self, id: ExpectId) -> u32 {
+        self.memory.expectations.get(id).uses.load(Ordering::Relaxed)
+    }
+
+    /// Whether a namespace exists.
+    #[must_use]
+    pub fn has_net(&self, net: NetId) -> bool {
+        self.nets.get(usize::from(net.0)).is_some_and(|net| net.alive.load_locked() != 0)
+    }
+
     /// When an expectation expires, and whether its timer is pending.
     #[must_use]
     pub fn timer(&self, id: ExpectId) -> (Jiffies, bool) {

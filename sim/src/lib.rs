@@ -7,3 +7,4 @@ pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod settings;
+pub mod simulator;

@@ -7,3 +7,4 @@ pub mod defrag;
 pub mod helpers;
 pub mod packet;
 pub mod step;
+pub mod text;
