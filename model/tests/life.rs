@@ -143,3 +143,26 @@ fn a_master_takes_its_expectations_along() {
         assert_eq!(engine.memory().conns.live(), 0);
     }
 }
+
+#[test]
+fn a_module_load_finds_no_memory_at_each_of_its_points() {
+    use nfexp_model::error::AllocPoint;
+    let points = [AllocPoint::Cache, AllocPoint::HashTable, AllocPoint::ProcEntry];
+    for (nth, point) in points.into_iter().enumerate() {
+        let fail_nth = nth as u32 + 1;
+        let refused = Engine::<Up>::new(Config { fail_nth, ..Config::SMALL });
+        let refused = refused.expect_err("one allocation fails");
+        assert_eq!((refused.0, refused.errno()), (point, -12));
+    }
+}
+
+#[test]
+fn a_module_that_gave_everything_back_unloads() {
+    let (engine, at, ct) = world(Revision::LINUX_3_9);
+    let exp = announce(&engine, at, &ct, 50000);
+    engine.put(exp);
+    engine.delete_conn(at, &ct, Origin::KERNEL);
+    engine.put_conn(at, ct);
+    let stats = engine.fini().expect("nothing is left");
+    assert_eq!((stats.expect_create, stats.expect_delete), (1, 1));
+}
