@@ -574,6 +574,13 @@ impl<P: Platform> Engine<P> {
         self.memory.conns.get(id)
     }
 
+    /// What a linked or held expectation is about; `None` once its life is over.
+    #[must_use]
+    pub fn expectation_about(&self, id: ExpectId) -> Option<About> {
+        let lives = self.memory.expectations.is_live(id);
+        lives.then(|| self.memory.expectations.at(id.index()).about())
+    }
+
     /// How many references to an expectation are held (`use`).
     #[must_use]
     pub fn use_count(&self, id: ExpectId) -> u32 {

@@ -33,7 +33,7 @@ pub enum Verb {
     },
     /// Print /proc/net/nf_conntrack_expect as it stands at a moment of a replay.
     Show {
-        /// A capture or a trace.
+        /// A capture.
         file: PathBuf,
         /// After this packet (or step), from 1; after the last if not given.
         #[arg(long)]

@@ -11,11 +11,14 @@ use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::{At, Engine};
 use nfexp_sim::forward::Router;
+use nfexp_sim::import::Importer;
 use nfexp_sim::recording::Recording;
 use nfexp_sim::replay::{Happening, Replay};
 use nfexp_sim::report::{Ledger, Moment, rows, text};
 use nfexp_sim::settings::Settings;
+use nfexp_sim::simulator::{Simulator, config};
 use nfexp_traces::capture::{Capture, CaptureError, Frame};
+use nfexp_traces::text::parse;
 use sha2::{Digest, Sha256};
 
 use crate::args::{Format, Kernel};
@@ -27,6 +30,8 @@ pub enum Failure {
     Usage(String),
     /// The data is.
     Data(PathBuf, String),
+    /// An answer is another than the trace says.
+    Differs(String),
     /// The system would not.
     System(String),
 }
@@ -35,6 +40,7 @@ impl Failure {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
+            Self::Differs(_) => 1,
             Self::Usage(_) => 2,
             Self::Data(..) => 65,
             Self::System(_) => 74,
@@ -46,7 +52,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Data(path, why) => write!(f, "{}: {why}", path.display()),
-            Self::Usage(why) | Self::System(why) => f.write_str(why),
+            Self::Usage(why) | Self::System(why) | Self::Differs(why) => f.write_str(why),
         }
     }
 }
@@ -114,24 +120,31 @@ pub fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), 
     let mut all = Vec::new();
     let mut failed = None;
     for path in files {
-        if is_trace(path) {
-            return Err(Failure::Usage(format!(
-                "{}: traces are played by `cargo test`, not yet by this verb",
-                path.display()
-            )));
+        if format == Format::KernelJsonl && is_trace(path) {
+            let why = format!("{}: a trace has no packets to record", path.display());
+            return Err(Failure::Usage(why));
         }
         if format == Format::KernelJsonl {
             record(path, kernel, &mut out)?;
             continue;
         }
-        let (ledger, ended) = ledger(path, format, kernel)?;
+        let (ledger, ended, unit) = match is_trace(path) {
+            true => {
+                let (ledger, ended) = trace_ledger(path, kernel)?;
+                (ledger, ended, "step")
+            }
+            false => {
+                let (ledger, ended) = ledger(path, format, kernel)?;
+                (ledger, ended, "packet")
+            }
+        };
         let name = path.display().to_string();
         match format {
             Format::Text => {
                 if files.len() > 1 {
                     writeln!(out, "{name}")?;
                 }
-                out.write_all(text::table(&ledger, "packet").as_bytes())?;
+                out.write_all(text::table(&ledger, unit).as_bytes())?;
             }
             Format::Json => out.write_all(rows::json(&name, &ledger).as_bytes())?,
             Format::Csv | Format::KernelJsonl => all.push((name, ledger)),
@@ -222,6 +235,66 @@ fn listing(engine: &Engine, now: nfexp_model::kernel::Jiffies) -> String {
 }
 
 /// `nfexp import`.
-pub fn import(_: &Path, _: Option<&Path>, _: &Kernel) -> Result<(), Failure> {
-    Err(Failure::Usage("import is not built yet".to_owned()))
+pub fn import(path: &Path, out: Option<&Path>, kernel: &Kernel) -> Result<(), Failure> {
+    let (settings, pace) = kernel.settings(Format::Text).map_err(Failure::Usage)?;
+    let mut replay = Replay::new(router(settings)?, pace, false);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let mut importer = Importer::new(&name, &replay.router);
+    let mut take =
+        |router: &mut Router, happening: &Happening<'_>| importer.take(router, happening);
+    frames(path, |frame| replay.packet(frame, &mut take))?;
+    replay.finish(take);
+    let trace = importer.finish(replay.router.engine());
+    let trace =
+        trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))?;
+    match out {
+        None => io::stdout().write_all(trace.to_string().as_bytes())?,
+        // Beside the place and then into it: never half a file.
+        Some(out) => {
+            let beside = out.with_extension("trace.new");
+            std::fs::write(&beside, trace.to_string())?;
+            std::fs::rename(&beside, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Plays a trace into a ledger; the failure is the first answer that differs.
+fn trace_ledger(path: &Path, kernel: &Kernel) -> Result<(Ledger, Result<(), Failure>), Failure> {
+    let data = |why: String| Failure::Data(path.to_owned(), why);
+    let bytes = std::fs::read(path).map_err(|error| data(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| data(error.to_string()))?;
+    let trace = parse(&text).map_err(|error| data(error.to_string()))?;
+    let mut simulator = Simulator::new(config(&trace.setup, kernel.revision))
+        .map_err(|error| Failure::System(error.to_string()))?;
+    let start = simulator.now();
+    let hz = u64::from(simulator.engine().config().hz);
+    let mut ledger = Ledger::default();
+    let mut steps = 0;
+    for block in &trace.blocks {
+        let mut answers = Vec::new();
+        let mut line = 0;
+        for (number, step) in &block.steps {
+            line = *number;
+            steps += 1;
+            let said = simulator.step(step);
+            answers.extend(said.map_err(|error| data(format!("line {line}: {error}")))?);
+            let ticks = u64::try_from(simulator.now().ticks_from(start)).unwrap_or(0);
+            let moment = Moment { at: steps, ms: ticks.saturating_mul(1000) / hz };
+            for event in simulator.take_events() {
+                ledger.enter(simulator.engine(), moment, &event);
+            }
+        }
+        let expected = block.expected(kernel.revision.name);
+        if answers != expected {
+            let differs = Failure::Differs(format!(
+                "{}: behind line {line}, expected:\n  {}\nanswered:\n  {}",
+                path.display(),
+                expected.join("\n  "),
+                answers.join("\n  ")
+            ));
+            return Ok((ledger, Err(differs)));
+        }
+    }
+    Ok((ledger, Ok(())))
 }

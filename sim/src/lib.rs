@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod forward;
+pub mod import;
 pub mod recording;
 pub mod replay;
 pub mod report;

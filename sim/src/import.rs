@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A capture as a text trace: what its helpers and connections did, from the events they caused.
+//!
+//! Each packet that had events becomes a block; its answers are what the engine says when the
+//! steps are played again. What left no event (a refused announcement, a connection that
+//! neither announces nor was announced) is not in the trace.
+
+use std::collections::BTreeMap;
+
+use nfexp_model::Engine;
+use nfexp_model::conn::ConnId;
+use nfexp_model::event::{ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
+use nfexp_model::kernel::{Jiffies, Ticks};
+use nfexp_traces::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
+use nfexp_traces::text::{Answer, Block, Setup, Trace};
+
+use crate::forward::Router;
+use crate::replay::Happening;
+use crate::simulator::{Simulator, StepError, config};
+
+/// Collects the steps of a replay.
+#[derive(Debug)]
+pub struct Importer {
+    trace: Trace,
+    now: Jiffies,
+    conns: BTreeMap<ConnId, String>,
+    counted: (u64, u64),
+}
+
+impl Importer {
+    /// A trace of the capture of this name, on an engine like the router's.
+    #[must_use]
+    pub fn new(name: &str, router: &Router) -> Self {
+        let engine = router.engine().config();
+        let setup = Setup {
+            hz: Some(engine.hz),
+            hash_size: Some(engine.hash_size),
+            expect_max: Some(engine.expect_max),
+            expectations: Some(4096),
+            conns: Some(4096),
+            ..Setup::default()
+        };
+        let comments = vec![format!(" Imported from {name}.")];
+        let revisions = vec![engine.revision.name.to_owned()];
+        let trace = Trace { comments, setup, revisions, blocks: Vec::new() };
+        Self { trace, now: router.now(), conns: BTreeMap::new(), counted: (0, 0) }
+    }
+
+    /// Takes in what happened at a packet, or between two.
+    pub fn take(&mut self, router: &Router, happening: &Happening<'_>) {
+        let mut steps = Vec::new();
+        let passed = router.now().ticks_from(self.now);
+        if passed > 0 {
+            steps.push(Step::Advance(Ticks(passed as u64)));
+        }
+        let before = steps.len();
+        for event in happening.events {
+            match event {
+                Event::Expect(event) => self.expect(router.engine(), event, &mut steps),
+                Event::Conn(event) => self.conn(router.engine(), event, &mut steps),
+            }
+        }
+        let ends = happening.events.iter().any(|event| matches!(event, Event::Expect(_)));
+        if steps.len() == before && !ends {
+            return;
+        }
+        self.now = router.now();
+        let when = happening.since_ns as f64 / 1e9;
+        let place = if happening.between { "after packet" } else { "packet" };
+        let mut lines = vec![format!("# {place} {}, {when:.3} s", happening.packet)];
+        lines.extend(steps.iter().map(Step::to_string));
+        let steps = steps.into_iter().map(|step| (0, step)).collect();
+        self.trace.blocks.push(Block { lines, steps, answers: Vec::new() });
+    }
+
+    fn expect(&mut self, engine: &Engine, event: &ExpectEvent, steps: &mut Vec<Step>) {
+        if event.kind != ExpectEventKind::New {
+            return;
+        }
+        let master = match self.conns.get(&event.master) {
+            Some(name) => name.clone(),
+            // A first packet that announces: its connection is not confirmed yet.
+            None => self.begin(engine, event, steps),
+        };
+        self.counted.0 += 1;
+        let name = format!("e{}", self.counted.0);
+        let announcement = Announcement {
+            name: name.clone(),
+            master,
+            target: Target::Masked(event.tuple, event.mask),
+            class: event.class.number(),
+            flags: event.flags,
+            assign: engine
+                .expectation_about(event.id)
+                .and_then(|about| about.assign_helper)
+                .map(|helper| engine.helper(helper).name.to_owned()),
+            expectfn: event.expectfn,
+            nat: event.nat,
+            timeout: None,
+        };
+        steps.push(Step::Expect { announcement, skip_master: false, portid: 0 });
+        steps.push(Step::Put { name });
+    }
+
+    fn begin(&mut self, engine: &Engine, event: &ExpectEvent, steps: &mut Vec<Step>) -> String {
+        let name = self.name_conn(event.master);
+        let helper = event.helper.map(|helper| engine.helper(helper).name.to_owned());
+        steps.push(Step::Conn {
+            name: name.clone(),
+            tuple: event.master_tuple,
+            place: Place { net: event.net, zone: event.zone },
+            helper: helper.map_or(HelperChoice::Extension, HelperChoice::Named),
+            mark: 0,
+        });
+        name
+    }
+
+    fn name_conn(&mut self, id: ConnId) -> String {
+        self.counted.1 += 1;
+        let name = format!("c{}", self.counted.1);
+        self.conns.insert(id, name.clone());
+        name
+    }
+
+    fn conn(&mut self, engine: &Engine, event: &ConnEvent, steps: &mut Vec<Step>) {
+        let known = self.conns.get(&event.id).cloned();
+        let place = Place { net: event.net, zone: event.zone };
+        match (event.kind, known) {
+            (ConnEventKind::Destroy, Some(conn)) => {
+                self.conns.remove(&event.id);
+                steps.push(Step::Destroy { conn });
+            }
+            (ConnEventKind::New, Some(conn)) => steps.push(Step::Confirm { conn }),
+            (ConnEventKind::New, None) if event.master.is_some() => {
+                let name = Some(self.name_conn(event.id));
+                let (tuple, fate) = (event.original, Fate::Forwarded);
+                steps.push(Step::Packet { tuple, place, name, fate });
+            }
+            (ConnEventKind::New, None) => {
+                if let Some(helper) = event.helper {
+                    let name = self.name_conn(event.id);
+                    let helper = HelperChoice::Named(engine.helper(helper).name.to_owned());
+                    let (conn, tuple) = (name.clone(), event.original);
+                    steps.push(Step::Conn { name, tuple, place, helper, mark: 0 });
+                    steps.push(Step::Confirm { conn });
+                }
+            }
+            (ConnEventKind::Destroy, None) => {}
+        }
+    }
+
+    /// The trace, with the answers it gets when it is played.
+    ///
+    /// # Errors
+    /// If it cannot be played.
+    pub fn finish(mut self, engine: &Engine) -> Result<Trace, StepError> {
+        let revision = engine.config().revision;
+        let mut simulator = Simulator::new(config(&self.trace.setup, revision))?;
+        for block in &mut self.trace.blocks {
+            let mut lines = Vec::new();
+            for (_, step) in &block.steps {
+                lines.extend(simulator.step(step)?);
+            }
+            if !lines.is_empty() {
+                block.answers.push(Answer { revisions: Vec::new(), lines });
+            }
+        }
+        Ok(self.trace)
+    }
+}
