@@ -189,7 +189,7 @@ impl Router {
     }
 
     /// An ICMP error belongs to the connection it is about.
-    fn error_about(&mut self, about: &Tuple) -> Fate {
+    fn error_about(&self, about: &Tuple) -> Fate {
         match self.engine.find_conn(NET, ZONE, about) {
             None => Fate::Invalid,
             Some((ct, direction)) => {
@@ -368,7 +368,7 @@ impl Router {
         }
     }
 
-    fn announce(&mut self, ct: &ConnRef, announced: &Announced) -> bool {
+    fn announce(&self, ct: &ConnRef, announced: &Announced) -> bool {
         let at = self.at();
         let Ok(exp) = self.engine.alloc(at, ct) else {
             return false;

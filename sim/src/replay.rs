@@ -127,7 +127,7 @@ impl Replay {
 
     /// Lets the timers fire that are due before this packet, each batch at its own moment.
     fn pass_time(&mut self, time_ns: i64, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
-        let (start_ns, start) = *self.start.get_or_insert((time_ns, self.router.now()));
+        let (start_ns, start) = *self.start.get_or_insert_with(|| (time_ns, self.router.now()));
         let since = time_ns.saturating_sub(start_ns);
         self.totals.largest_gap_ns = self.totals.largest_gap_ns.max(since - self.latest_ns);
         self.latest_ns = self.latest_ns.max(since);

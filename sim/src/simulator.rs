@@ -506,10 +506,12 @@ impl Simulator {
     fn settle(&mut self) {
         self.engine.run_rcu_callbacks();
         let memory = self.engine.memory();
-        let gone = self.names.extract_if(.., |id, _| !memory.expectations.is_live(*id));
-        let gone: Vec<String> = gone.map(|(_, name)| name).collect();
+        let (gone, here): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.names)
+            .into_iter()
+            .partition(|(id, _)| !memory.expectations.is_live(*id));
+        self.names = here;
         if !self.held.is_empty() {
-            self.answers.extend(gone.into_iter().map(|name| format!("free {name}")));
+            self.answers.extend(gone.into_values().map(|name| format!("free {name}")));
         }
         self.conn_names.retain(|id, _| memory.conns.is_live(*id));
     }
@@ -569,7 +571,7 @@ impl Simulator {
     }
 
     /// Ends the helper's expectations, then its connections lose it.
-    fn unregister(&mut self, helper: &str) -> Played {
+    fn unregister(&self, helper: &str) -> Played {
         let (at, helper) = (self.at(), self.helper_id(helper)?);
         for net in (0..self.engine.config().netns).map(NetId) {
             let conns: Vec<_> = self.engine.memory().conns.iter_live().collect();

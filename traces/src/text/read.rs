@@ -210,7 +210,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn end(&mut self) -> Result<(), TextError> {
+    fn end(&self) -> Result<(), TextError> {
         if self.rest().is_empty() { Ok(()) } else { Err(self.error("the end of the line")) }
     }
 
