@@ -130,7 +130,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// The connection of a first packet: asks whether it was announced, and makes it its
-    /// master's child if so. `unlink` as in [`Locked::find_expectation`](crate::Locked).
+    /// master's child if so. `unlink` as in [`Locked::find_expectation`](crate::Locked::find_expectation).
     ///
     /// # Errors
     /// When memory has run out: the packet is dropped.

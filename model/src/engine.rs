@@ -12,7 +12,7 @@
 //! softirq would do when the caller says so (`expire`, `timed_out`, `run_rcu_callbacks`).
 //! Nothing here looks at a clock: who runs, and when, is the argument [`At`].
 //!
-//! The rule that matters: what needs the lock is a method of [`Locked`](crate::Locked).
+//! The rule that matters: what needs the lock is a method of [`Locked`].
 //!
 //! # Source
 //! `net/netfilter/nf_conntrack_expect.c`, v3.9, and later revisions by knob.

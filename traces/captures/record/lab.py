@@ -127,7 +127,7 @@ class Lab:
     def drop(self, node, rule):
         """Make a node lose what matches an nft expression; returns the function that ends it."""
         with self.inside(node):
-            sh("nft", "-f", "-", stdin="table inet loss { chain in { type filter hook input priority 0; %s drop; } }"
+            sh("nft", "-f", "-", stdin="table inet loss { chain in { type filter hook input priority 0; %s drop\n}\n}\n"
                % rule)
 
         def end():
