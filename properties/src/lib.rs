@@ -9,4 +9,5 @@
 pub mod broken;
 pub mod explore;
 pub mod grace;
+pub mod reference;
 pub mod smp;

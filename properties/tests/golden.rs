@@ -137,7 +137,9 @@ fn the_corpus_table_is_complete() {
         }
     }
     assert!(missing.is_empty(), "not in the table: {missing:?}");
-    for named in table.split('`').skip(1).step_by(2).filter(|name| name.contains('/') && !name.contains('.')) {
+    for named in
+        table.split('`').skip(1).step_by(2).filter(|name| name.contains('/') && !name.contains('.'))
+    {
         assert!(corpus.join(format!("{named}.trace")).exists(), "no trace {named}");
     }
     assert!(paths.len() >= 60, "only {} traces", paths.len());
