@@ -353,10 +353,10 @@ fn fires_at(wheel: WheelKind, now: Jiffies, span: u64) -> Jiffies {
     match wheel {
         WheelKind::Cascading if span < 256 => Jiffies(expires),
         WheelKind::Cascading => {
-            // The roundest number within a slack of 1/256.
+            // The roundest number behind the expiry within a slack of 1/256.
             let limit = expires.wrapping_add(span / 256);
             let round = |zeroes: u32| Jiffies(limit >> zeroes << zeroes);
-            let fits = |zeroes: &u32| round(*zeroes).time_after_eq(Jiffies(expires));
+            let fits = |zeroes: &u32| round(*zeroes).time_after(Jiffies(expires));
             round((0..64).rev().find(fits).unwrap_or(0))
         }
         WheelKind::Levelled => {

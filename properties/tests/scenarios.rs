@@ -22,7 +22,7 @@ use nfexp_sim::simulator::{Simulator, config};
 use nfexp_traces::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
 use nfexp_traces::text::{Answer, Block, Setup, Trace};
 use proptest::prelude::*;
-use proptest::test_runner::{Config as Runner, FileFailurePersistence, TestRunner};
+use proptest::test_runner::{Config as Runner, TestRunner};
 
 /// A step in small numbers, to be made into one of what is there.
 #[derive(Clone, Debug)]
@@ -329,10 +329,9 @@ fn play(deeds: &[Deed], engine: Revision, reference: Revision) -> Result<(), Str
 }
 
 fn runner(cases: u32) -> TestRunner {
-    let persistence = FileFailurePersistence::SourceParallel("proptest-regressions");
     TestRunner::new(Runner {
         cases: std::env::var("NFEXP_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases),
-        failure_persistence: Some(Box::new(persistence)),
+        failure_persistence: None,
         max_shrink_iters: 20_000,
         ..Runner::default()
     })
