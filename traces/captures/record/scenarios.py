@@ -313,19 +313,6 @@ def tftp_read_v6(lab, root):
 # What time does. These keep real time in their goldens.
 
 @scenario("timeouts", "vsftpd own-client", options="pace=1;tail=2", slow=True)
-def ftp_late_match(lab, root):
-    """PASV, and the data connection comes after 303 s: it still matches, for the wheel has not fired at 300 s"""
-    peers.vsftpd(lab, root)
-    yield
-    c = Control(lab)
-    port = c.pasv()
-    time.sleep(303)
-    c.fetch_passive(port)
-    c.fetch_passive(c.pasv(), "second.txt")
-    c.quit()
-
-
-@scenario("timeouts", "vsftpd own-client", options="pace=1;tail=2", slow=True)
 def ftp_expiry(lab, root):
     """PASV, and the data connection comes after 325 s: the expectation has expired, the connection is new"""
     peers.vsftpd(lab, root)
