@@ -47,7 +47,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     let zone = prop::bool::weighted(0.2);
     let expect = (0..8_usize, src.clone(), 0..6_u8, dport.clone(), 0..4_u8, 0..8_u8, any::<bool>());
     prop_oneof![
-        3 => (zone.clone(), 0..4_u8).prop_map(|(zone, helper)| Deed::Conn { zone, helper }),
+        3 => (zone, 0..4_u8).prop_map(|(zone, helper)| Deed::Conn { zone, helper }),
         3 => (0..8_usize).prop_map(|conn| Deed::Confirm { conn }),
         1 => (0..8_usize).prop_map(|conn| Deed::Delete { conn }),
         1 => (0..8_usize).prop_map(|conn| Deed::Destroy { conn }),
@@ -56,7 +56,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         }),
         2 => (0..8_usize).prop_map(|exp| Deed::Unexpect { exp }),
         3 => (0..8_usize).prop_map(|exp| Deed::Put { exp }),
-        6 => (src.clone(), sport.clone(), dport.clone(), zone.clone()).prop_map(
+        6 => (src.clone(), sport.clone(), dport.clone(), zone).prop_map(
             |(src, sport, dport, zone)| Deed::Packet { src, sport, dport, zone }
         ),
         4 => (src, sport, dport, zone).prop_map(
@@ -127,7 +127,7 @@ impl Pair {
         SEEN.with_borrow_mut(|seen| {
             let words = |line: &String| {
                 let mut words = line.split(' ');
-                (words.next().map(str::to_owned), words.last().map(str::to_owned))
+                (words.next().map(str::to_owned), words.next_back().map(str::to_owned))
             };
             for (first, last) in answered.iter().map(words) {
                 let first = first.unwrap_or_default();
