@@ -29,7 +29,9 @@
 //! The rule that matters: printing what was read gives the same steps again, and no bytes make
 //! reading panic.
 
+mod line;
 mod read;
+mod tuple;
 mod write;
 
 use std::fmt;

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reading a trace.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use nfexp_model::event::ExpectFn;
 use nfexp_model::expectation::Flags;
 use nfexp_model::kernel::{Cpu, Ticks};
 use nfexp_model::netns::{NetId, Zone};
-use nfexp_model::tuple::{Addr, L3, Mask, Proto, Tuple};
 
+use super::line::{Line, Value, Want};
 use super::{Answer, Block, Setup, TextError, Trace};
 use crate::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
 
@@ -81,139 +79,7 @@ pub fn parse_step(text: &str, hz: u32) -> Result<Step, TextError> {
     Ok(step)
 }
 
-/// The words of a line.
-struct Line<'a> {
-    number: usize,
-    text: &'a str,
-    at: usize,
-}
-
-/// The right side of `key=value`.
-#[derive(Clone, Copy)]
-struct Value<'a>(&'a str);
-
-type Want<T> = Result<T, String>;
-
-impl Value<'_> {
-    fn number<T: std::str::FromStr>(self) -> Want<T> {
-        self.0.parse().map_err(|_| "a number".to_owned())
-    }
-
-    fn name(self) -> Want<String> {
-        if self.0.is_empty() { Err("a name".to_owned()) } else { Ok(self.0.to_owned()) }
-    }
-
-    fn span(self, hz: u32) -> Want<Ticks> {
-        let units = [("ms", 1, 1000), ("s", 1, 1), ("m", 60, 1), ("j", 0, 1)];
-        let read = units.iter().find_map(|(unit, times, per)| {
-            let number: u64 = self.0.strip_suffix(unit)?.parse().ok()?;
-            match times {
-                0 => Some(number),
-                times => Some(number.checked_mul(times * u64::from(hz))? / per),
-            }
-        });
-        // Half of all time is the most that can lie ahead.
-        let ticks = read.filter(|ticks| *ticks < 1 << 62);
-        ticks.map(Ticks).ok_or_else(|| "a span with a unit, as in `300s`".to_owned())
-    }
-
-    fn flags(self) -> Want<Flags> {
-        if let Ok(number) = self.0.parse() {
-            return Ok(Flags(number));
-        }
-        self.0.split(',').try_fold(Flags::NONE, |flags, word| {
-            let named = Flags::NAMED.iter().find(|(_, name)| name.eq_ignore_ascii_case(word));
-            let expected = || "flags (permanent, inactive, userspace) or a number".to_owned();
-            named.map(|(flag, _)| flags.with(*flag)).ok_or_else(expected)
-        })
-    }
-}
-
-impl<'a> Line<'a> {
-    fn new(number: usize, text: &'a str) -> Self {
-        Self { number, text, at: 0 }
-    }
-
-    fn rest(&self) -> &'a str {
-        let rest = &self.text[self.at..];
-        rest.trim_start()
-    }
-
-    fn next(&mut self) -> Option<&'a str> {
-        let rest = self.rest();
-        let word = rest.split_whitespace().next()?;
-        self.at = self.text.len() - rest.len() + word.len();
-        Some(word)
-    }
-
-    /// Takes the next word if it is this one.
-    fn takes(&mut self, word: &str) -> bool {
-        let before = self.at;
-        let is = self.next() == Some(word);
-        if !is {
-            self.at = before;
-        }
-        is
-    }
-
-    fn error(&self, expected: impl Into<String>) -> TextError {
-        let rest = self.rest();
-        let found = rest.split_whitespace().next().unwrap_or_default();
-        let column = self.text[..self.text.len() - rest.len()].chars().count() + 1;
-        let (line, expected) = (self.number, expected.into());
-        TextError { line, column, expected, found: found.to_owned() }
-    }
-
-    fn word(&mut self, expected: &str) -> Result<&'a str, TextError> {
-        let before = self.at;
-        match self.next() {
-            Some(word) => Ok(word),
-            None => {
-                self.at = before;
-                Err(self.error(expected))
-            }
-        }
-    }
-
-    fn name(&mut self) -> Result<String, TextError> {
-        let before = self.at;
-        let word = self.word("a name")?;
-        if word.contains('=') {
-            self.at = before;
-            return Err(self.error("a name"));
-        }
-        Ok(word.to_owned())
-    }
-
-    fn read<T>(&mut self, read: impl FnOnce(Value<'a>) -> Want<T>) -> Result<T, TextError> {
-        let before = self.at;
-        let value = Value(self.next().unwrap_or_default());
-        read(value).map_err(|expected| {
-            self.at = before;
-            self.error(expected)
-        })
-    }
-
-    /// Reads `key=value` and bare words to the end of the line.
-    fn options(
-        &mut self,
-        mut take: impl FnMut(&str, Value<'a>) -> Want<()>,
-    ) -> Result<(), TextError> {
-        loop {
-            let before = self.at;
-            let Some(word) = self.next() else { return Ok(()) };
-            let (key, value) = word.split_once('=').unwrap_or((word, ""));
-            if let Err(expected) = take(key, Value(value)) {
-                self.at = before;
-                return Err(self.error(expected));
-            }
-        }
-    }
-
-    fn end(&self) -> Result<(), TextError> {
-        if self.rest().is_empty() { Ok(()) } else { Err(self.error("the end of the line")) }
-    }
-
+impl Line<'_> {
     fn setup(&mut self, setup: &mut Setup) -> Result<(), TextError> {
         // What a trace may ask for: enough for any behaviour, little enough for any machine.
         const MOST: u32 = 1 << 16;
@@ -395,104 +261,6 @@ impl<'a> Line<'a> {
     fn cpu(&mut self) -> Result<Cpu, TextError> {
         self.read(|value| cpu_number(value.0.strip_prefix("cpu").unwrap_or_default()))
     }
-
-    fn exact_tuple(&mut self) -> Result<Tuple, TextError> {
-        let before = self.at;
-        let (tuple, mask) = self.target()?;
-        if mask != Mask::exact(tuple.l3, true, true) {
-            self.at = before;
-            return Err(self.error("a tuple without wildcards"));
-        }
-        Ok(tuple)
-    }
-
-    fn target(&mut self) -> Result<(Tuple, Mask), TextError> {
-        let proto = self.read(|value| {
-            Proto::parse(value.0).ok_or_else(|| "a protocol, by name or number".to_owned())
-        })?;
-        let src = self.read(|value| end(value.0))?;
-        if !self.takes(">") {
-            return Err(self.error("`>` between source and destination"));
-        }
-        let before = self.at;
-        let dst = self.read(|value| end(value.0))?;
-        let (Some((dst, None)), Some((dport, None))) = dst else {
-            self.at = before;
-            return Err(self.error("an exact destination, as in `10.0.0.1:21`"));
-        };
-        let l3 = L3::of(dst);
-        let full = Mask::exact(l3, true, true);
-        let (src_addr, src_mask) = match src.0 {
-            None => (Addr::default(), Addr::default()),
-            Some((ip, mask)) => (Addr::from(ip), mask.map_or(full.src, Addr::from)),
-        };
-        let families = src.0.map(|(ip, mask)| (L3::of(ip), mask.map_or(l3, L3::of)));
-        if families.is_some_and(|(ip, mask)| ip != l3 || mask != l3) {
-            self.at = before;
-            return Err(self.error("a destination of the source's address family"));
-        }
-        let (sport, sport_mask) =
-            src.1.map_or((0, 0), |(port, mask)| (port, mask.unwrap_or(0xffff)));
-        let tuple = Tuple { src: src_addr, dst: Addr::from(dst), sport, dport, l3, proto };
-        Ok((tuple, Mask { src: src_mask, sport: sport_mask }))
-    }
-}
-
-type End = (Option<(IpAddr, Option<IpAddr>)>, Option<(u16, Option<u16>)>);
-
-/// One end of a tuple: `ADDRESS[/MASK]:PORT[/MASK]`, either of which may be `*`.
-fn end(text: &str) -> Want<End> {
-    let expected =
-        || "an address and a port, as in `10.0.0.1:21`, `[fd00::1]:21` or `*:*`".to_owned();
-    let (address, port) = text.rsplit_once(':').ok_or_else(expected)?;
-    let address = match address {
-        "*" => None,
-        _ => {
-            let (ip, mask) = match address.split_once('/') {
-                Some((ip, mask)) => (ip, Some(mask)),
-                None => (address, None),
-            };
-            let bare = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
-            let ip: IpAddr = match bare {
-                Some(v6) => IpAddr::V6(v6.parse().map_err(|_| expected())?),
-                None => IpAddr::V4(ip.parse().map_err(|_| expected())?),
-            };
-            let mask = mask.map(|mask| prefix_or_mask(mask, ip).ok_or_else(expected));
-            Some((ip, mask.transpose()?))
-        }
-    };
-    let port = match port {
-        "*" => None,
-        _ => {
-            let (port, mask) = match port.split_once('/') {
-                Some((port, mask)) => (port, Some(mask)),
-                None => (port, None),
-            };
-            let mask = mask.map(|mask| {
-                let hex = mask.strip_prefix("0x").map(|hex| u16::from_str_radix(hex, 16));
-                hex.unwrap_or_else(|| mask.parse()).map_err(|_| expected())
-            });
-            Some((port.parse().map_err(|_| expected())?, mask.transpose()?))
-        }
-    };
-    Ok((address, port))
-}
-
-/// `24`, or a mask written out.
-fn prefix_or_mask(text: &str, of: IpAddr) -> Option<IpAddr> {
-    if let Ok(mask) = text.parse::<IpAddr>() {
-        return Some(mask);
-    }
-    let bits: u32 = text.parse().ok()?;
-    Some(match of {
-        IpAddr::V4(_) if bits <= 32 => {
-            IpAddr::V4(Ipv4Addr::from(u32::MAX.checked_shl(32 - bits).unwrap_or(0)))
-        }
-        IpAddr::V6(_) if bits <= 128 => {
-            IpAddr::V6(Ipv6Addr::from(u128::MAX.checked_shl(128 - bits).unwrap_or(0)))
-        }
-        _ => return None,
-    })
 }
 
 fn helper_choice(word: &str) -> HelperChoice {

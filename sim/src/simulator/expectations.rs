@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Steps about expectations, and the file that lists them.
+
+use nfexp_model::At;
+use nfexp_model::engine::MasterCheck;
+use nfexp_model::event::Origin;
+use nfexp_model::helper::Class;
+use nfexp_model::kernel::Cpu;
+use nfexp_model::proc::SeqFile;
+use nfexp_model::tuple::Tuple;
+use nfexp_traces::step::{Announcement, Place, Target};
+
+use super::{Played, Simulator, StepError};
+
+impl Simulator {
+    pub(super) fn alloc(&mut self, said: &Announcement) -> Played<bool> {
+        self.free_name(&said.name)?;
+        let at = self.at();
+        let Ok(exp) = self.engine.alloc(at, self.conn_ref(&said.master)?) else {
+            self.answers.push("no-memory".into());
+            return Ok(false);
+        };
+        let class = Class::new(said.class);
+        let class = class.ok_or_else(|| StepError::Trace("a class is below 4".into()))?;
+        match &said.target {
+            Target::Plain(expected) => self.engine.init(&exp, class, expected),
+            Target::Masked(tuple, mask) => self.engine.init_key(&exp, class, *tuple, *mask),
+        }
+        self.engine.set_flags(&exp, said.flags);
+        if let Some(helper) = &said.assign {
+            let helper = self.helper_id(helper)?;
+            self.engine.set_assign_helper(&exp, Some(helper));
+        }
+        self.engine.set_expectfn(&exp, said.expectfn);
+        if let Some(nat) = said.nat {
+            self.engine.set_nat(&exp, nat);
+        }
+        if let Some(span) = said.timeout {
+            self.engine.set_expires(&exp, self.now.after(span));
+        }
+        self.names.insert(exp.id(), said.name.clone());
+        self.exps.insert(said.name.clone(), exp);
+        Ok(true)
+    }
+
+    pub(super) fn relate(&mut self, name: &str, skip_master: bool, portid: u32) -> Played {
+        let at = self.at();
+        let masters = if skip_master { MasterCheck::Skip } else { MasterCheck::Own };
+        let origin = Origin { portid, report: portid != 0 };
+        let related = self.engine.related(at, self.exp_ref(name)?, origin, masters);
+        self.drain();
+        if let Err(error) = related {
+            self.answers.push(format!("refused {name} {}", error.word()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn lookup(&mut self, tuple: &Tuple, place: Place, name: Option<&str>, cpu: Cpu) {
+        let at = At { cpu, ..self.at() };
+        match self.engine.find_get(at, place.net, place.zone, tuple) {
+            None => self.answers.push("none".into()),
+            Some(exp) => {
+                let uses = self.uses(exp.id());
+                let known = self.name_of(exp.id());
+                self.answers.push(format!("found {known} use={uses}"));
+                match name {
+                    Some(name) => drop(self.exps.insert(name.to_owned(), exp)),
+                    None => self.engine.put(exp),
+                }
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, name: &str) -> Played {
+        let at = self.at();
+        if let Some(exp) = self.exps.remove(name) {
+            self.engine.put(exp);
+            return Ok(());
+        }
+        let ct = self.take_conn(name)?;
+        self.engine.put_conn(at, ct);
+        Ok(())
+    }
+
+    pub(super) fn read(&mut self, file: &mut SeqFile, lines: u64) {
+        let mut text = String::new();
+        let read = file.read(&self.engine, self.at(), lines, &mut text);
+        if read.expect("a string takes all") == 0 {
+            self.answers.push("end".into());
+        }
+        // A trailing blank is part of a line and would not survive an editor: shown as `$`.
+        let lines = text.lines().map(|line| match line.strip_suffix(' ') {
+            Some(line) => format!("{line} $"),
+            None => line.to_owned(),
+        });
+        self.answers.extend(lines);
+    }
+}

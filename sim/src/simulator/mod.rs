@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Plays steps on one engine: the only place where the clock of a trace advances.
+//!
+//! Every step is answered by lines of text, the ones that stand below `----` in a trace:
+//!
+//! ```text
+//!  new e1 use=3            refused e2 clash        found e1 use=4      related ftp mark=7 helper=sip
+//!  destroy e1 match        no-memory               none                new-connection, known ftp original
+//!  free e1                 timer e1 lost           unmatched           dropped, counters, listing lines
+//! ```
+//!
+//! After every step the RCU softirq runs, unless a reader is held, and the table is audited.
+//!
+//! The rule that matters: what a kernel does wrong (a use after free of v3.9, say) is an error
+//! of the step and not the end of the process: see [`Simulator::step`].
+
+mod conns;
+mod expectations;
+mod names;
+mod namespaces;
+mod softirqs;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nfexp_model::audit::Violation;
+use nfexp_model::conn::ConnRef;
+use nfexp_model::engine::Firing;
+use nfexp_model::event::{Cause, Event, Origin};
+use nfexp_model::expectation::{ExpectId, ExpectRef};
+use nfexp_model::helper::{ExpectPolicy, Helper};
+use nfexp_model::kernel::timer::TimerKey;
+use nfexp_model::kernel::{Cpu, Jiffies, Up};
+use nfexp_model::proc::SeqFile;
+use nfexp_model::revision::Revision;
+use nfexp_model::{At, Config, Engine};
+use nfexp_traces::step::Step;
+use nfexp_traces::text::Setup;
+
+/// Why a step could not be played, or what it broke.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// The trace names what is not there.
+    #[error("{0}")]
+    Trace(String),
+    /// An invariant is false after the step.
+    #[error("{0}")]
+    Violation(#[from] Violation),
+    /// The engine did what would crash or corrupt a kernel.
+    #[error("the kernel crashes: {0}")]
+    Crash(String),
+}
+
+type Played<T = ()> = Result<T, StepError>;
+
+/// An engine, its clock, and what a trace holds by name.
+#[derive(Debug)]
+pub struct Simulator {
+    engine: Engine<Up>,
+    now: Jiffies,
+    conns: BTreeMap<String, ConnRef>,
+    exps: BTreeMap<String, ExpectRef>,
+    /// Under which name each expectation is told of, as long as it is allocated.
+    names: BTreeMap<ExpectId, String>,
+    conn_names: BTreeMap<nfexp_model::conn::ConnId, String>,
+    fired: BTreeMap<String, Firing>,
+    files: BTreeMap<String, SeqFile>,
+    held: BTreeMap<Cpu, u32>,
+    answers: Vec<String>,
+    raw: Vec<Event>,
+}
+
+/// The engine of a trace.
+#[must_use]
+pub fn config(setup: &Setup, revision: Revision) -> Config {
+    let usual = Config::SMALL;
+    let mut helpers = usual.helpers.to_vec();
+    for (name, max_expected, timeout_secs) in &setup.helpers {
+        // A trace's own helpers live as long as the process: there are few, and they are small.
+        let name: &'static str = String::leak(name.clone());
+        let policy =
+            ExpectPolicy { max_expected: *max_expected, timeout_secs: *timeout_secs, name: "" };
+        let policies: &'static [ExpectPolicy] = Vec::leak(vec![policy]);
+        match helpers.iter_mut().find(|helper| helper.name == name) {
+            Some(known) => known.policies = policies,
+            None => helpers.push(Helper { name, policies, ..helpers[0] }),
+        }
+    }
+    Config {
+        revision,
+        hz: setup.hz.unwrap_or(usual.hz),
+        hash_size: setup.hash_size.unwrap_or(usual.hash_size),
+        expect_max: setup.expect_max.unwrap_or(usual.expect_max),
+        expectations: setup.expectations.unwrap_or(usual.expectations),
+        conns: setup.conns.unwrap_or(usual.conns),
+        netns: setup.netns.map_or(usual.netns, |count| count as u16),
+        helpers: Cow::Owned(helpers),
+        ..usual
+    }
+}
+
+impl Simulator {
+    /// A fresh engine, at boot.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn new(config: Config) -> Played<Self> {
+        let now = Jiffies::initial(config.hz);
+        let engine = Engine::new(config).map_err(|error| StepError::Trace(error.to_string()))?;
+        Ok(Self {
+            engine,
+            now,
+            conns: BTreeMap::new(),
+            exps: BTreeMap::new(),
+            names: BTreeMap::new(),
+            conn_names: BTreeMap::new(),
+            fired: BTreeMap::new(),
+            files: BTreeMap::new(),
+            held: BTreeMap::new(),
+            answers: Vec::new(),
+            raw: Vec::new(),
+        })
+    }
+
+    /// The engine, for looking.
+    #[must_use]
+    pub fn engine(&self) -> &Engine<Up> {
+        &self.engine
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Jiffies {
+        self.now
+    }
+
+    /// The events of the steps since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.raw)
+    }
+
+    fn at(&self) -> At {
+        At { now: self.now, ..At::default() }
+    }
+
+    /// Plays a step; answers its lines.
+    ///
+    /// # Errors
+    /// [`StepError`]; after a crash or a violation the simulator is good for nothing more.
+    pub fn step(&mut self, step: &Step) -> Played<Vec<String>> {
+        let played = catch_unwind(AssertUnwindSafe(|| self.play(step)));
+        played.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(StepError::Crash(text.unwrap_or("a panic").to_owned()))
+        })?;
+        Ok(std::mem::take(&mut self.answers))
+    }
+
+    fn play(&mut self, step: &Step) -> Played {
+        self.act(step)?;
+        self.settle();
+        self.engine.audit()?;
+        Ok(())
+    }
+
+    fn act(&mut self, step: &Step) -> Played {
+        let at = self.at();
+        match step {
+            Step::Conn { name, tuple, place, helper, mark } => {
+                self.conn(name, tuple, *place, helper, *mark)?;
+            }
+            Step::Confirm { conn } => {
+                let confirmed = self.engine.confirm(at, self.conn_ref(conn)?, Origin::KERNEL);
+                self.say_unless(confirmed, "dropped");
+            }
+            Step::Delete { conn } => {
+                let deleted = self.engine.delete_conn(at, self.conn_ref(conn)?, Origin::KERNEL);
+                self.drain();
+                self.say_unless(deleted, "not-in-the-table");
+            }
+            Step::Destroy { conn } => {
+                let ct = self.take_conn(conn)?;
+                self.engine.delete_conn(at, &ct, Origin::KERNEL);
+                self.engine.put_conn(at, ct);
+            }
+            Step::Helper { conn, helper } => self.change_helper(conn, helper)?,
+            Step::Alloc(announcement) => {
+                self.alloc(announcement)?;
+            }
+            Step::Relate { exp, skip_master, portid } => self.relate(exp, *skip_master, *portid)?,
+            Step::Expect { announcement, skip_master, portid } => {
+                if self.alloc(announcement)? {
+                    self.relate(&announcement.name, *skip_master, *portid)?;
+                }
+            }
+            Step::Unexpect { exp } => self.engine.unexpect(at, self.exp_ref(exp)?),
+            Step::SetFlags { exp, flags } => {
+                let exp = self.exp_ref(exp)?;
+                self.engine.set_flags(exp, *flags);
+            }
+            Step::Remove { conn } => {
+                let master = self.conn_ref(conn)?.id();
+                self.engine.lock().remove_expectations(at, master, Cause::MasterGone);
+            }
+            Step::Put { name } => self.put(name)?,
+            Step::Packet { tuple, place, name, fate } => {
+                self.packet(tuple, *place, name.as_deref(), *fate)?;
+            }
+            Step::Lookup { tuple, place, name, cpu } => {
+                self.lookup(tuple, *place, name.as_deref(), *cpu);
+            }
+            Step::Advance(span) => self.advance(*span),
+            Step::Fire { exp } => {
+                let id = self.exp_id(exp)?;
+                match self.engine.expire_this(TimerKey::expectation(id.index())) {
+                    Some(firing) => drop(self.fired.insert(exp.clone(), firing)),
+                    None => self.answers.push(format!("timer {exp} lost")),
+                }
+            }
+            Step::Callback { exp } => {
+                let firing = self.fired.remove(exp);
+                let not_fired = || StepError::Trace(format!("the timer of {exp} is not firing"));
+                self.engine.timed_out(at, firing.ok_or_else(not_fired)?);
+            }
+            Step::Hold(cpu) => {
+                self.known_cpu(*cpu)?;
+                self.engine.rcu().hold(*cpu);
+                *self.held.entry(*cpu).or_default() += 1;
+            }
+            Step::Release(cpu) => self.release(*cpu)?,
+            Step::Show { net } => {
+                self.known_net(*net)?;
+                let mut file = SeqFile::open(*net);
+                self.read(&mut file, u64::MAX);
+            }
+            Step::Open { file, net } => {
+                self.known_net(*net)?;
+                self.files.insert(file.clone(), SeqFile::open(*net));
+            }
+            Step::Read { file, lines } => {
+                let missing = || StepError::Trace(format!("no file {file} is open"));
+                let mut open = *self.files.get(file).ok_or_else(missing)?;
+                self.read(&mut open, *lines);
+                self.files.insert(file.clone(), open);
+            }
+            Step::Stats { net } => {
+                self.known_net(*net)?;
+                let stats = self.engine.stats(*net);
+                self.answers.push(format!(
+                    "stats expect_new={} expect_create={} expect_delete={} count={}",
+                    stats.expect_new,
+                    stats.expect_create,
+                    stats.expect_delete,
+                    self.engine.expect_count(*net)
+                ));
+            }
+            Step::Memory => {
+                let memory = self.engine.memory();
+                let (exps, conns) = (memory.expectations.live(), memory.conns.live());
+                let waiting = self.engine.rcu().waiting();
+                let line = format!("memory expectations={exps} conns={conns} waiting={waiting}");
+                self.answers.push(line);
+            }
+            Step::ExpectMax(max) => {
+                let taken = self.engine.set_expect_max(*max);
+                self.say_unless(taken, "invalid");
+            }
+            Step::FailNth(nth) => self.engine.fail_nth(*nth),
+            Step::NetnsInit(net) => self.netns_init(*net)?,
+            Step::NetnsExit(net) => self.netns_exit(*net)?,
+            Step::Flush { net, portid } => {
+                self.known_net(*net)?;
+                let origin = Origin { portid: *portid, report: true };
+                self.engine.lock().iterate_destroy(at, *net, origin, Cause::Flush, |_| true);
+            }
+            Step::Unregister { helper } => self.unregister(helper)?,
+            Step::Collect { conn } => {
+                let master = self.conn_ref(conn)?.id();
+                self.engine.lock().collect(at, master);
+            }
+        }
+        self.drain();
+        Ok(())
+    }
+}

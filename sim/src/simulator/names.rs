@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a trace holds by name.
+
+use nfexp_model::conn::ConnRef;
+use nfexp_model::expectation::{ExpectId, ExpectRef};
+use nfexp_model::helper::HelperId;
+use nfexp_model::kernel::Cpu;
+use nfexp_model::netns::NetId;
+
+use super::{Played, Simulator, StepError};
+
+impl Simulator {
+    pub(super) fn say_unless(&mut self, fine: bool, line: &str) {
+        if !fine {
+            self.answers.push(line.to_owned());
+        }
+    }
+
+    pub(super) fn uses(&self, id: ExpectId) -> u32 {
+        self.engine.use_count(id)
+    }
+
+    pub(super) fn name_of(&self, id: ExpectId) -> String {
+        let tuple = || self.engine.expectation(id).tuple().to_string();
+        self.names.get(&id).cloned().unwrap_or_else(tuple)
+    }
+
+    pub(super) fn free_name(&self, name: &str) -> Played {
+        let taken = self.conns.contains_key(name) || self.exps.contains_key(name);
+        if taken { Err(StepError::Trace(format!("{name} is held already"))) } else { Ok(()) }
+    }
+
+    pub(super) fn conn_ref(&self, name: &str) -> Played<&ConnRef> {
+        let missing = || StepError::Trace(format!("no connection {name} is held"));
+        self.conns.get(name).ok_or_else(missing)
+    }
+
+    pub(super) fn take_conn(&mut self, name: &str) -> Played<ConnRef> {
+        let missing = || StepError::Trace(format!("nothing is held as {name}"));
+        self.conns.remove(name).ok_or_else(missing)
+    }
+
+    pub(super) fn exp_ref(&self, name: &str) -> Played<&ExpectRef> {
+        let missing = || StepError::Trace(format!("no expectation {name} is held"));
+        self.exps.get(name).ok_or_else(missing)
+    }
+
+    pub(super) fn exp_id(&self, name: &str) -> Played<ExpectId> {
+        let named = self.names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id);
+        let held = self.exps.get(name).map(ExpectRef::id);
+        held.or(named).ok_or_else(|| StepError::Trace(format!("there is no expectation {name}")))
+    }
+
+    pub(super) fn helper_id(&self, name: &str) -> Played<HelperId> {
+        let missing = || StepError::Trace(format!("there is no helper {name}"));
+        self.engine.helper_named(name).ok_or_else(missing)
+    }
+
+    pub(super) fn known_net(&self, net: NetId) -> Played {
+        let missing = || StepError::Trace(format!("there is no {net:?}"));
+        if self.engine.has_net(net) { Ok(()) } else { Err(missing()) }
+    }
+
+    pub(super) fn known_cpu(&self, cpu: Cpu) -> Played {
+        let missing = || StepError::Trace(format!("there is no {cpu:?}"));
+        if cpu.0 < self.engine.config().cpus { Ok(()) } else { Err(missing()) }
+    }
+}

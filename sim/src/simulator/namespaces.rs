@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Steps about namespaces and helpers, and the end of everything.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nfexp_model::conn::Attached;
+use nfexp_model::event::{Cause, Origin};
+use nfexp_model::netns::NetId;
+
+use super::{Played, Simulator, StepError};
+
+impl Simulator {
+    pub(super) fn netns_init(&mut self, net: NetId) -> Played {
+        if net.0 >= self.engine.config().netns {
+            return Err(StepError::Trace(format!("the trace has no room for {net:?}")));
+        }
+        let begun = self.engine.pernet_init(net);
+        self.say_unless(begun.is_ok(), "no-memory");
+        Ok(())
+    }
+
+    pub(super) fn netns_exit(&mut self, net: NetId) -> Played {
+        self.known_net(net)?;
+        let at = self.at();
+        for id in self.engine.conns_of(net) {
+            let (tuple, zone) = self.engine.place_of(id);
+            let named = self.conns.values().find(|ct| ct.id() == id);
+            if let Some(ct) = named {
+                self.engine.delete_conn(at, ct, Origin::KERNEL);
+            } else if let Some((ct, _)) = self.engine.find_conn(net, zone, &tuple) {
+                self.engine.delete_conn(at, &ct, Origin::KERNEL);
+                self.engine.put_conn(at, ct);
+            }
+            self.drain();
+        }
+        self.engine.lock().iterate_destroy(at, net, Origin::KERNEL, Cause::NamespaceExit, |_| true);
+        self.drain();
+        self.engine.pernet_fini(net);
+        Ok(())
+    }
+
+    /// Ends the helper's expectations, then its connections lose it.
+    pub(super) fn unregister(&self, helper: &str) -> Played {
+        let (at, helper) = (self.at(), self.helper_id(helper)?);
+        for net in (0..self.engine.config().netns).map(NetId) {
+            let conns: Vec<_> = self.engine.memory().conns.iter_live().collect();
+            let mine: Vec<_> = conns
+                .into_iter()
+                .filter(|id| self.engine.conn(*id).about().net == net)
+                .filter(|id| self.engine.attached_of(*id) == Attached::Helper(helper))
+                .collect();
+            if !self.engine.has_net(net) {
+                continue;
+            }
+            let origin = Origin::KERNEL;
+            self.engine.lock().iterate_destroy(at, net, origin, Cause::HelperGone, |exp| {
+                let about = exp.about();
+                mine.contains(&about.master) || about.assign_helper == Some(helper)
+            });
+            mine.iter().for_each(|id| self.engine.forget_helper(*id));
+        }
+        Ok(())
+    }
+
+    /// Gives everything back, unloads the module, and finds nothing left.
+    ///
+    /// # Errors
+    /// What is left, or what broke on the way.
+    pub fn finish(mut self) -> Played {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.give_back()));
+        let crashed = |_| StepError::Crash("while everything was given back".to_owned());
+        ended.map_err(crashed)?;
+        self.engine.fini()?;
+        Ok(())
+    }
+
+    pub(super) fn give_back(&mut self) {
+        let at = self.at();
+        for (cpu, depth) in std::mem::take(&mut self.held) {
+            (0..depth).for_each(|_| self.engine.rcu().release(cpu));
+        }
+        for firing in std::mem::take(&mut self.fired).into_values() {
+            self.engine.timed_out(at, firing);
+        }
+        std::mem::take(&mut self.exps).into_values().for_each(|exp| self.engine.put(exp));
+        for ct in std::mem::take(&mut self.conns).into_values() {
+            self.engine.delete_conn(at, &ct, Origin::KERNEL);
+            self.engine.put_conn(at, ct);
+        }
+        for net in (0..self.engine.config().netns).map(NetId) {
+            for id in self.engine.conns_of(net) {
+                let (tuple, zone) = self.engine.place_of(id);
+                if let Some((ct, _)) = self.engine.find_conn(net, zone, &tuple) {
+                    self.engine.delete_conn(at, &ct, Origin::KERNEL);
+                    self.engine.put_conn(at, ct);
+                }
+            }
+        }
+    }
+}
