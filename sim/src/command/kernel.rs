@@ -1,70 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The command line.
+//! Which kernel, and how it is set up: arguments that several verbs share.
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
-use nfexp_sim::replay::Pace;
-use nfexp_sim::settings::{Port, Settings};
 
-/// Linux's connection-tracking expectations: replay, look, import.
-#[derive(Debug, Parser)]
-#[command(name = "nfexp", version, arg_required_else_help = true)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub verb: Verb,
-}
-
-/// What the command can do.
-#[derive(Debug, Subcommand)]
-pub enum Verb {
-    /// Replay captures or traces and tell what became of every expectation.
-    Replay {
-        /// Captures (pcap, pcapng, gzipped or not) or traces (`.trace`); `-` is standard input.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// How to tell it.
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-        #[command(flatten)]
-        kernel: Kernel,
-    },
-    /// Print /proc/net/nf_conntrack_expect as it stands at a moment of a replay.
-    Show {
-        /// A capture.
-        file: PathBuf,
-        /// After this packet (or step), from 1; after the last if not given.
-        #[arg(long)]
-        at: Option<u64>,
-        #[command(flatten)]
-        kernel: Kernel,
-    },
-    /// Turn a capture into a text trace of what its helpers did, with the answers.
-    Import {
-        /// A capture.
-        file: PathBuf,
-        /// Where to write the trace; standard output if not given.
-        #[arg(long, short)]
-        out: Option<PathBuf>,
-        #[command(flatten)]
-        kernel: Kernel,
-    },
-}
-
-/// How a replay is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A table for people.
-    Text,
-    /// JSON lines, one per expectation.
-    Json,
-    /// The same as comma-separated values.
-    Csv,
-    /// The lines that a recording of the running kernel has, packet by packet.
-    KernelJsonl,
-}
+use crate::replay::Pace;
+use crate::settings::{Port, Settings};
 
 /// Which kernel, and how it is set up.
 #[derive(Debug, Args)]
@@ -111,15 +52,13 @@ fn revision(text: &str) -> Result<Revision, String> {
 }
 
 impl Kernel {
-    /// The router these arguments describe, and how its time passes.
+    /// The router these arguments describe, and how its time passes; `usual` is how it does
+    /// where nothing is said.
     ///
     /// # Errors
     /// If an option makes no sense.
-    pub fn settings(&self, format: Format) -> Result<(Settings, Pace), String> {
-        let clock = self.clock.unwrap_or(match format {
-            Format::KernelJsonl => Clock::Frozen,
-            _ => Clock::Capture,
-        });
+    pub fn settings(&self, usual: Clock) -> Result<(Settings, Pace), String> {
+        let clock = self.clock.unwrap_or(usual);
         let mut pace = match clock {
             Clock::Frozen => Pace::Frozen,
             Clock::Capture => Pace::Captured { tail_secs: self.tail },

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The command `nfexp`: what the simulator can do, and the races.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use nfexp_sim::command::Failure;
+
+/// Linux's connection-tracking expectations: replay, look, import.
+#[derive(Debug, Parser)]
+#[command(name = "nfexp", version, arg_required_else_help = true)]
+struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Sim(nfexp_sim::command::Verb),
+}
+
+impl Verb {
+    fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Sim(verb) => verb.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().verb.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("nfexp: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}

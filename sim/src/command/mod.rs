@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The command line, one file per verb.
+//!
+//! *Verb*: what `nfexp` can do: a struct of arguments with a `run`. To add one: a file here, a
+//! line in [`Verb`], a line in [`Verb::run`]. Verbs that need loom stand in `nfexp-properties`,
+//! where the binary is built.
+//!
+//! The rule that matters: results go to standard output, everything else to standard error, and
+//! how it ended is the exit code ([`Failure::code`]).
+
+pub mod import;
+pub mod input;
+pub mod kernel;
+pub mod replay;
+pub mod show;
+
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use clap::Subcommand;
+
+/// What the command can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Replay captures or traces and tell what became of every expectation.
+    Replay(replay::Replay),
+    /// Print /proc/net/nf_conntrack_expect as it stands at a moment of a replay.
+    Show(show::Show),
+    /// Turn a capture into a text trace of what its helpers did, with the answers.
+    Import(import::Import),
+}
+
+impl Verb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`Failure`], which knows its exit code.
+    pub fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Replay(verb) => verb.run(),
+            Self::Show(verb) => verb.run(),
+            Self::Import(verb) => verb.run(),
+        }
+    }
+}
+
+/// Why the command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The question was wrong.
+    Usage(String),
+    /// The data is.
+    Data(PathBuf, String),
+    /// An answer is another than the one expected: a divergence, a violation.
+    Differs(String),
+    /// A bound or a budget was met first.
+    Inconclusive(String),
+    /// What it needs is not on this machine.
+    Skipped(String),
+    /// The system would not.
+    System(String),
+}
+
+impl Failure {
+    /// The exit code.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Differs(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Inconclusive(_) => 3,
+            Self::Skipped(_) => 4,
+            Self::Data(..) => 65,
+            Self::System(_) => 74,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Usage(why)
+            | Self::System(why)
+            | Self::Differs(why)
+            | Self::Inconclusive(why)
+            | Self::Skipped(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::System(format!("cannot write the result: {error}"))
+    }
+}

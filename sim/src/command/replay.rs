@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp replay`: what became of every expectation.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use nfexp_traces::text::parse;
+use sha2::{Digest, Sha256};
+
+use super::Failure;
+use super::input::{frames, is_trace, router};
+use super::kernel::{Clock, Kernel};
+use crate::forward::Router;
+use crate::recording::Recording;
+use crate::replay::{self, Happening};
+use crate::report::{Ledger, Moment, rows, text};
+use crate::simulator::{Simulator, config};
+
+/// The arguments of `nfexp replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Captures (pcap, pcapng, gzipped or not) or traces (`.trace`); `-` is standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    kernel: Kernel,
+}
+
+/// How a replay is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people.
+    Text,
+    /// JSON lines, one per expectation.
+    Json,
+    /// The same as comma-separated values.
+    Csv,
+    /// The lines that a recording of the running kernel has, packet by packet.
+    KernelJsonl,
+}
+
+impl Replay {
+    /// Replays.
+    ///
+    /// # Errors
+    /// [`Failure`]: bad data, or a trace's answer that differs.
+    pub fn run(&self) -> Result<(), Failure> {
+        replay(&self.files, self.format, &self.kernel)
+    }
+}
+
+fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut all = Vec::new();
+    let mut failed = None;
+    for path in files {
+        if format == Format::KernelJsonl && is_trace(path) {
+            let why = format!("{}: a trace has no packets to record", path.display());
+            return Err(Failure::Usage(why));
+        }
+        if format == Format::KernelJsonl {
+            record(path, kernel, &mut out)?;
+            continue;
+        }
+        let (ledger, ended, unit) = match is_trace(path) {
+            true => {
+                let (ledger, ended) = trace_ledger(path, kernel)?;
+                (ledger, ended, "step")
+            }
+            false => {
+                let (ledger, ended) = ledger(path, kernel)?;
+                (ledger, ended, "packet")
+            }
+        };
+        let name = path.display().to_string();
+        match format {
+            Format::Text => {
+                if files.len() > 1 {
+                    writeln!(out, "{name}")?;
+                }
+                out.write_all(text::table(&ledger, unit).as_bytes())?;
+            }
+            Format::Json => out.write_all(rows::json(&name, &ledger).as_bytes())?,
+            Format::Csv | Format::KernelJsonl => all.push((name, ledger)),
+        }
+        if let Err(failure) = ended {
+            failed.get_or_insert(failure);
+        }
+    }
+    if format == Format::Csv {
+        out.write_all(rows::csv(&all).as_bytes())?;
+    }
+    out.flush()?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Plays one capture into a ledger; what is wrong with its end does not hide its beginning.
+fn ledger(path: &Path, kernel: &Kernel) -> Result<(Ledger, Result<(), Failure>), Failure> {
+    let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
+    let mut replay = replay::Replay::new(router(settings)?, pace, false);
+    let mut ledger = Ledger::default();
+    let mut enter = |router: &mut Router, happening: &Happening<'_>| {
+        let ms = u64::try_from(happening.since_ns / 1_000_000).unwrap_or(0);
+        let moment = Moment { at: happening.packet, ms };
+        for event in happening.events {
+            ledger.enter(router.engine(), moment, event);
+        }
+    };
+    let ended = frames(path, |frame| replay.packet(frame, &mut enter));
+    replay.finish(enter);
+    match ended {
+        Err(failure) if replay.totals().packets == 0 => Err(failure),
+        ended => Ok((ledger, ended)),
+    }
+}
+
+/// Writes the lines that a recording of the running kernel has.
+fn record(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Failure> {
+    let (settings, pace) = kernel.settings(Clock::Frozen).map_err(Failure::Usage)?;
+    let recording = Recording::new(settings, pace);
+    let mut recording = recording.map_err(|error| Failure::System(error.to_string()))?;
+    frames(path, |frame| recording.packet(frame))?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    for line in recording.finish(&name, digest(path)) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn digest(path: &Path) -> Option<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(path).ok()?, &mut hasher).ok()?;
+    Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Plays a trace into a ledger; the failure is the first answer that differs.
+fn trace_ledger(path: &Path, kernel: &Kernel) -> Result<(Ledger, Result<(), Failure>), Failure> {
+    let data = |why: String| Failure::Data(path.to_owned(), why);
+    let bytes = std::fs::read(path).map_err(|error| data(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| data(error.to_string()))?;
+    let trace = parse(&text).map_err(|error| data(error.to_string()))?;
+    let mut simulator = Simulator::new(config(&trace.setup, kernel.revision))
+        .map_err(|error| Failure::System(error.to_string()))?;
+    let start = simulator.now();
+    let hz = u64::from(simulator.engine().config().hz);
+    let mut ledger = Ledger::default();
+    let mut steps = 0;
+    for block in &trace.blocks {
+        let mut answers = Vec::new();
+        let mut line = 0;
+        for (number, step) in &block.steps {
+            line = *number;
+            steps += 1;
+            let said = simulator.step(step);
+            answers.extend(said.map_err(|error| data(format!("line {line}: {error}")))?);
+            let ticks = u64::try_from(simulator.now().ticks_from(start)).unwrap_or(0);
+            let moment = Moment { at: steps, ms: ticks.saturating_mul(1000) / hz };
+            for event in simulator.take_events() {
+                ledger.enter(simulator.engine(), moment, &event);
+            }
+        }
+        let expected = block.expected(kernel.revision.name);
+        if answers != expected {
+            let differs = Failure::Differs(format!(
+                "{}: behind line {line}, expected:\n  {}\nanswered:\n  {}",
+                path.display(),
+                expected.join("\n  "),
+                answers.join("\n  ")
+            ));
+            return Ok((ledger, Err(differs)));
+        }
+    }
+    Ok((ledger, Ok(())))
+}
