@@ -16,12 +16,20 @@ pub enum RelateError {
     TableFull,
     /// Equal to one of another class or master that serves as well: −EALREADY.
     AlreadyExpected,
+    /// Another eviction than the kernel's would not have it: −EMFILE.
+    NotAdmitted,
 }
 
 impl RelateError {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::NoHelper, Self::Clash, Self::ClassFull, Self::TableFull, Self::AlreadyExpected];
+    pub const ALL: [Self; 6] = [
+        Self::NoHelper,
+        Self::Clash,
+        Self::ClassFull,
+        Self::TableFull,
+        Self::AlreadyExpected,
+        Self::NotAdmitted,
+    ];
 
     /// What the kernel returns.
     #[must_use]
@@ -29,7 +37,7 @@ impl RelateError {
         match self {
             Self::NoHelper => -108,
             Self::Clash => -16,
-            Self::ClassFull | Self::TableFull => -24,
+            Self::ClassFull | Self::TableFull | Self::NotAdmitted => -24,
             Self::AlreadyExpected => -114,
         }
     }
@@ -40,7 +48,7 @@ impl RelateError {
         match self {
             Self::NoHelper => "ESHUTDOWN",
             Self::Clash => "EBUSY",
-            Self::ClassFull | Self::TableFull => "EMFILE",
+            Self::ClassFull | Self::TableFull | Self::NotAdmitted => "EMFILE",
             Self::AlreadyExpected => "EALREADY",
         }
     }
@@ -54,6 +62,7 @@ impl RelateError {
             Self::ClassFull => "class-full",
             Self::TableFull => "table-full",
             Self::AlreadyExpected => "already-expected",
+            Self::NotAdmitted => "not-admitted",
         }
     }
 }
@@ -66,6 +75,7 @@ impl fmt::Display for RelateError {
             Self::ClassFull => "the class is full and its oldest could not be evicted",
             Self::TableFull => "expectation table full",
             Self::AlreadyExpected => "already expected",
+            Self::NotAdmitted => "not admitted by the eviction in force",
         };
         write!(f, "{why} (-{})", self.errno_name())
     }
@@ -133,7 +143,7 @@ mod tests {
     #[test]
     fn errors_carry_the_kernels_numbers() {
         let numbers = RelateError::ALL.map(RelateError::errno);
-        assert_eq!(numbers, [-108, -16, -24, -24, -114]);
+        assert_eq!(numbers, [-108, -16, -24, -24, -114, -24]);
         assert_eq!(NoMemory(AllocPoint::Cache).errno(), -12);
     }
 }

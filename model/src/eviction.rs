@@ -5,13 +5,25 @@
 //! master when the class is full, nobody when the table is. Another answer implements
 //! [`Eviction`]: it hears of every insertion and end, keeps its own index, and names a victim.
 //!
+//! Four axes, in the order in which an announcement meets them:
+//!
+//! ```text
+//!  admit ──▶ class limit ──▶ table limit ──▶ lifetime
+//!    │ may it come in,          │ victim: who goes      how long it may stay
+//!    │ and in whose place       │
+//!    └─ refused: not-admitted   └─ nobody: class-full, table-full
+//! ```
+//!
+//! An eviction names a victim; the other two have an answer of their own, the kernel's. A kernel
+//! without another eviction asks none of them.
+//!
 //! The rule that matters: a policy is asked under the lock and must not walk the table.
 
 use crate::conn::ConnId;
 use crate::event::Cause;
 use crate::expectation::{ExpectId, Flags};
-use crate::helper::Class;
-use crate::kernel::Jiffies;
+use crate::helper::{Class, HelperId};
+use crate::kernel::{Jiffies, Ticks};
 use crate::netns::{NetId, Zone};
 use crate::tuple::Tuple;
 
@@ -41,22 +53,43 @@ pub struct Candidate {
     pub tuple: Tuple,
     /// Its flags.
     pub flags: Flags,
-    /// When it expires, if its policy says.
+    /// When it expires; of a newcomer, whatever its memory holds.
     pub expires: Jiffies,
+    /// The moment it is told of: of its insertion, or of its asking to come in.
+    pub now: Jiffies,
+}
+
+/// What becomes of an announcement before any limit is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may go on to the limits.
+    Granted,
+    /// The same, once this one has made room.
+    InPlaceOf(ExpectId),
+    /// It may not come in.
+    Refused,
 }
 
 /// What the engine knows anyway and a policy may ask.
 pub trait Table {
     /// The oldest expectation of a class of a master.
     fn oldest(&self, master: ConnId, class: Class) -> Option<ExpectId>;
+    /// The first packet of a master: who opened it, and to whom.
+    fn original(&self, master: ConnId) -> Tuple;
+    /// The helper of a master.
+    fn helper(&self, master: ConnId) -> Option<HelperId>;
+    /// How many expectations a namespace holds.
+    fn count(&self, net: NetId) -> u32;
+    /// How many it may hold.
+    fn limit(&self) -> u32;
 }
 
 /// Chooses which expectation makes room. Called with the lock held.
 pub trait Eviction: Send {
     /// An expectation was inserted.
-    fn inserted(&mut self, about: &Candidate);
+    fn inserted(&mut self, about: &Candidate, table: &dyn Table);
     /// One was unlinked.
-    fn removed(&mut self, id: ExpectId, cause: Cause);
+    fn removed(&mut self, now: Jiffies, id: ExpectId, cause: Cause);
     /// Who goes for `newcomer`; `None` refuses it.
     fn victim(
         &mut self,
@@ -64,6 +97,16 @@ pub trait Eviction: Send {
         newcomer: &Candidate,
         table: &dyn Table,
     ) -> Option<ExpectId>;
+
+    /// Whether `newcomer` may come in, asked before the limits; the kernel lets all.
+    fn admit(&mut self, _newcomer: &Candidate, _table: &dyn Table) -> Admission {
+        Admission::Granted
+    }
+
+    /// How long `newcomer` lives, where its policy says `usual`; the kernel's is that.
+    fn lifetime(&mut self, _newcomer: &Candidate, usual: Ticks, _table: &dyn Table) -> Ticks {
+        usual
+    }
 }
 
 /// The kernel's own choice.
@@ -74,9 +117,9 @@ pub trait Eviction: Send {
 pub struct Oldest;
 
 impl Eviction for Oldest {
-    fn inserted(&mut self, _: &Candidate) {}
+    fn inserted(&mut self, _: &Candidate, _: &dyn Table) {}
 
-    fn removed(&mut self, _: ExpectId, _: Cause) {}
+    fn removed(&mut self, _: Jiffies, _: ExpectId, _: Cause) {}
 
     #[doc(alias = "evict_oldest_expect")]
     fn victim(

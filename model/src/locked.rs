@@ -16,9 +16,9 @@ use crate::conn::{Attached, ConnId, ConnRef, Status};
 use crate::engine::{At, Engine, MasterCheck, State};
 use crate::error::RelateError;
 use crate::event::{Cause, Origin};
-use crate::eviction::{Candidate, Eviction, Oldest, Pressure, Table};
+use crate::eviction::{Admission, Candidate, Eviction, Oldest, Pressure, Table};
 use crate::expectation::{About, ExpectId, ExpectRef, Expectation, Flags, clash};
-use crate::helper::{Class, ExpectPolicy, MAX_CLASSES};
+use crate::helper::{Class, ExpectPolicy, HelperId, MAX_CLASSES};
 use crate::kernel::Ticks;
 use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
@@ -208,7 +208,7 @@ impl<P: Platform> Locked<'_, P> {
 
         engine.tell_destroy(index, origin, cause);
         if let Some(eviction) = &mut self.state.eviction {
-            eviction.removed(slab.id(index), cause);
+            eviction.removed(at.now, slab.id(index), cause);
         }
         engine.put_index(index);
         engine.count_stat(at, net, |stats| {
@@ -303,6 +303,9 @@ impl<P: Platform> Locked<'_, P> {
             return Err(RelateError::NoHelper);
         }
         self.check_others(at, index, masters)?;
+        if self.state.eviction.is_some() {
+            self.admit(at, index)?;
+        }
         if let Some(max) = self.class_limit(attached, about.class) {
             let expecting = &conn.expecting[about.class.index()];
             if u32::from(expecting.get()) >= max {
@@ -441,7 +444,7 @@ impl<P: Platform> Locked<'_, P> {
         if self.state.eviction.is_none() && pressure == Pressure::TableFull {
             return;
         }
-        let about = self.candidate(newcomer);
+        let about = self.candidate(at, newcomer);
         let engine = self.engine;
         let table = EngineTable(engine);
         let victim = match &mut self.state.eviction {
@@ -454,7 +457,24 @@ impl<P: Platform> Locked<'_, P> {
         }
     }
 
-    fn candidate(&self, index: u32) -> Candidate {
+    /// Asks another eviction than the kernel's whether the newcomer may come in.
+    #[inline(never)]
+    fn admit(&mut self, at: At, newcomer: u32) -> Result<(), RelateError> {
+        let about = self.candidate(at, newcomer);
+        let table = EngineTable(self.engine);
+        let eviction = self.state.eviction.as_mut();
+        match eviction.map_or(Admission::Granted, |eviction| eviction.admit(&about, &table)) {
+            Admission::Granted => Ok(()),
+            Admission::Refused => Err(RelateError::NotAdmitted),
+            Admission::InPlaceOf(victim) => {
+                self.engine.memory.expectations.get(victim);
+                self.remove(at, victim.index(), Origin::KERNEL, Cause::Eviction);
+                Ok(())
+            }
+        }
+    }
+
+    fn candidate(&self, at: At, index: u32) -> Candidate {
         let slab = &self.engine.memory.expectations;
         let exp = slab.at(index);
         let About { master, class, net, zone, .. } = exp.about();
@@ -468,6 +488,7 @@ impl<P: Platform> Locked<'_, P> {
             tuple: exp.tuple(),
             flags: exp.flags_locked(),
             expires: self.engine.timers.expires(&self.engine.memory, key),
+            now: at.now,
         }
     }
 
@@ -493,9 +514,9 @@ impl<P: Platform> Locked<'_, P> {
             }
         }
         if self.state.eviction.is_some() {
-            let about = self.candidate(index);
+            let about = self.candidate(at, index);
             if let Some(eviction) = &mut self.state.eviction {
-                eviction.inserted(&about);
+                eviction.inserted(&about, &EngineTable(engine));
             }
         }
         engine.count_stat(at, net, |stats| {
@@ -529,7 +550,7 @@ impl<P: Platform> Locked<'_, P> {
         count.store(count.load_locked().wrapping_add(1), Ordering::Relaxed);
     }
 
-    fn start_timer(&self, at: At, index: u32) {
+    fn start_timer(&mut self, at: At, index: u32) {
         let engine = self.engine;
         let key = TimerKey::expectation(index);
         let About { master, class, .. } = engine.memory.expectations.at(index).about();
@@ -538,7 +559,13 @@ impl<P: Platform> Locked<'_, P> {
         // KERNEL: nf_ct_expect_insert(), v3.9: without a helper `expires` stays what the caller
         // set, or what the memory's last tenant left.
         if let Some(policy) = self.policy(attached, class) {
-            let lifetime = Ticks::of_timeout(policy.timeout_secs, engine.config.hz);
+            let mut lifetime = Ticks::of_timeout(policy.timeout_secs, engine.config.hz);
+            if self.state.eviction.is_some() {
+                let about = self.candidate(at, index);
+                if let Some(eviction) = &mut self.state.eviction {
+                    lifetime = eviction.lifetime(&about, lifetime, &EngineTable(engine));
+                }
+            }
             engine.timers.set_expires(&engine.memory, key, at.now.after(lifetime));
         }
         if engine.config.revision.expiry == Expiry::Timer {
@@ -575,6 +602,22 @@ impl<P: Platform> Table for EngineTable<'_, P> {
             NULL => None,
             index => Some(self.0.memory.expectations.id(index)),
         }
+    }
+
+    fn original(&self, master: ConnId) -> Tuple {
+        self.0.memory.conns.get(master).about().original
+    }
+
+    fn helper(&self, master: ConnId) -> Option<HelperId> {
+        self.0.memory.conns.get(master).attached().helper()
+    }
+
+    fn count(&self, net: NetId) -> u32 {
+        self.0.net(net).count.load_locked()
+    }
+
+    fn limit(&self) -> u32 {
+        self.0.expect_max.load_locked()
     }
 }
 
