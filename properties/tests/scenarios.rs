@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use nfexp_model::Config;
+use nfexp_model::event::Origin;
 use nfexp_model::expectation::Flags;
 use nfexp_model::kernel::Ticks;
 use nfexp_model::netns::{NetId, Zone};
@@ -202,7 +203,7 @@ impl Pair {
             }
             Deed::Flush => {
                 let told = self.reference.flush();
-                (Step::Flush { net: NetId::INIT, portid: 0 }, told)
+                (Step::Flush { net: NetId::INIT, origin: Origin::KERNEL }, told)
             }
             Deed::Stats => (Step::Stats { net: NetId::INIT }, self.reference.stats()),
             Deed::ExpectMax { max } => {
@@ -235,7 +236,7 @@ impl Pair {
         self.reference.conn(&name, tuple, zone, policies);
         self.conns.push((name.clone(), zone));
         let place = Place { net: NetId::INIT, zone };
-        Some((Step::Conn { name, tuple, place, helper: choice, mark: 0 }, Vec::new()))
+        Some((Step::Conn { name, tuple, place, helper: choice, mark: 0, secmark: 0 }, Vec::new()))
     }
 
     fn expect(
@@ -285,7 +286,7 @@ impl Pair {
             nat: None,
             timeout: None,
         };
-        Some((Step::Expect { announcement, skip_master: false, portid: 0 }, told))
+        Some((Step::Expect { announcement, skip_master: false, origin: Origin::KERNEL }, told))
     }
 
     /// Gives back what is not kept: every announcement's reference but those that are held on.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use nfexp_model::Engine;
 use nfexp_model::conn::ConnId;
-use nfexp_model::event::{ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
+use nfexp_model::event::{ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind, Origin};
 use nfexp_model::kernel::{Jiffies, Ticks};
 use nfexp_traces::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
 use nfexp_traces::text::{Answer, Block, Setup, Trace};
@@ -98,7 +98,7 @@ impl Importer {
             nat: event.nat,
             timeout: None,
         };
-        steps.push(Step::Expect { announcement, skip_master: false, portid: 0 });
+        steps.push(Step::Expect { announcement, skip_master: false, origin: Origin::KERNEL });
         steps.push(Step::Put { name });
     }
 
@@ -111,6 +111,7 @@ impl Importer {
             place: Place { net: event.net, zone: event.zone },
             helper: helper.map_or(HelperChoice::Extension, HelperChoice::Named),
             mark: 0,
+            secmark: 0,
         });
         name
     }
@@ -141,7 +142,7 @@ impl Importer {
                     let name = self.name_conn(event.id);
                     let helper = HelperChoice::Named(engine.helper(helper).name.to_owned());
                     let (conn, tuple) = (name.clone(), event.original);
-                    steps.push(Step::Conn { name, tuple, place, helper, mark: 0 });
+                    steps.push(Step::Conn { name, tuple, place, helper, mark: 0, secmark: 0 });
                     steps.push(Step::Confirm { conn });
                 }
             }

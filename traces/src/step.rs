@@ -7,7 +7,7 @@
 //!
 //! The rule that matters: a step says what is done, never what comes of it.
 
-use nfexp_model::event::ExpectFn;
+use nfexp_model::event::{ExpectFn, Origin};
 use nfexp_model::expectation::{Expected, Flags, Nat};
 use nfexp_model::kernel::{Cpu, Ticks};
 use nfexp_model::netns::{NetId, Zone};
@@ -31,6 +31,8 @@ pub enum Step {
         helper: HelperChoice,
         /// Its mark.
         mark: u32,
+        /// Its security mark.
+        secmark: u32,
     },
     /// A connection's first packet got through.
     Confirm {
@@ -63,7 +65,7 @@ pub enum Step {
         /// Whether another master's equal one is no obstacle.
         skip_master: bool,
         /// On whose behalf.
-        portid: u32,
+        origin: Origin,
     },
     /// Both: what a helper does. The trace holds the creator's reference.
     Expect {
@@ -72,7 +74,7 @@ pub enum Step {
         /// Whether another master's equal one is no obstacle.
         skip_master: bool,
         /// On whose behalf.
-        portid: u32,
+        origin: Origin,
     },
     /// An announcement is taken back.
     Unexpect {
@@ -173,7 +175,7 @@ pub enum Step {
         /// Which.
         net: NetId,
         /// Who asked.
-        portid: u32,
+        origin: Origin,
     },
     /// A helper is unregistered: its expectations end, its connections lose it.
     Unregister {

@@ -3,7 +3,7 @@
 
 use nfexp_model::conn::ConnRef;
 use nfexp_model::conntrack::Direction;
-use nfexp_model::event::{Cause, Origin};
+use nfexp_model::event::{Cause, ExpectFn, Origin};
 use nfexp_model::tuple::Tuple;
 use nfexp_traces::step::{Fate, HelperChoice, Place};
 
@@ -16,7 +16,7 @@ impl Simulator {
         tuple: &Tuple,
         place: Place,
         helper: &HelperChoice,
-        mark: u32,
+        (mark, secmark): (u32, u32),
     ) -> Played {
         self.free_name(name)?;
         self.known_net(place.net)?;
@@ -27,6 +27,7 @@ impl Simulator {
             return Ok(());
         };
         self.engine.set_mark(&ct, mark);
+        self.engine.set_secmark(&ct, secmark);
         let attached = match helper {
             HelperChoice::Nothing => Ok(()),
             HelperChoice::Extension => self.engine.attach(&ct, None),
@@ -85,7 +86,7 @@ impl Simulator {
             return Ok(());
         };
         self.drain();
-        self.answers.push(self.describe(&born.ct));
+        self.answers.push(self.describe(&born.ct, born.expectfn));
         match fate {
             Fate::Forwarded => {
                 let confirmed = self.engine.confirm(at, &born.ct, Origin::KERNEL);
@@ -104,18 +105,24 @@ impl Simulator {
     }
 
     /// What a new connection got from its master.
-    pub(super) fn describe(&self, ct: &ConnRef) -> String {
+    pub(super) fn describe(&self, ct: &ConnRef, expectfn: Option<ExpectFn>) -> String {
         let about = self.engine.conn(ct.id()).about();
         let Some(master) = about.master else {
             return "new-connection".to_owned();
         };
         let master = self.conn_names.get(&master).map_or("unnamed", String::as_str);
         let mut line = format!("related {master}");
-        if about.mark != 0 {
-            line += &format!(" mark={}", about.mark);
+        for (word, mark) in [("mark", about.mark), ("secmark", about.secmark)] {
+            if mark != 0 {
+                line += &format!(" {word}={mark}");
+            }
         }
         if let Some(helper) = self.engine.helper_of(ct) {
             line += &format!(" helper={}", self.engine.helper(helper).name);
+        }
+        if let Some(function) = expectfn {
+            // Nothing is translated here, so that it is called is all there is to tell.
+            line += &format!(" fn={}", function.name().unwrap_or("unnamed"));
         }
         line
     }

@@ -43,10 +43,9 @@ impl Simulator {
         Ok(true)
     }
 
-    pub(super) fn relate(&mut self, name: &str, skip_master: bool, portid: u32) -> Played {
+    pub(super) fn relate(&mut self, name: &str, skip_master: bool, origin: Origin) -> Played {
         let at = self.at();
         let masters = if skip_master { MasterCheck::Skip } else { MasterCheck::Own };
-        let origin = Origin { portid, report: portid != 0 };
         let related = self.engine.related(at, self.exp_ref(name)?, origin, masters);
         self.drain();
         if let Err(error) = related {

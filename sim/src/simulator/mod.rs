@@ -6,8 +6,10 @@
 //! ```text
 //!  new e1 use=3            refused e2 clash        found e1 use=4      related ftp mark=7 helper=sip
 //!  destroy e1 match        no-memory               none                new-connection, known ftp original
-//!  free e1                 timer e1 lost           unmatched           dropped, counters, listing lines
+//!  free e1                 timer e1 lost           dropped             counters, listing lines
 //! ```
+//!
+//! What a user asked for says so: `new e1 use=3 portid=7 report`.
 //!
 //! After every step the RCU softirq runs, unless a reader is held, and the table is audited.
 //!
@@ -168,8 +170,8 @@ impl Simulator {
     fn act(&mut self, step: &Step) -> Played {
         let at = self.at();
         match step {
-            Step::Conn { name, tuple, place, helper, mark } => {
-                self.conn(name, tuple, *place, helper, *mark)?;
+            Step::Conn { name, tuple, place, helper, mark, secmark } => {
+                self.conn(name, tuple, *place, helper, (*mark, *secmark))?;
             }
             Step::Confirm { conn } => {
                 let confirmed = self.engine.confirm(at, self.conn_ref(conn)?, Origin::KERNEL);
@@ -189,10 +191,10 @@ impl Simulator {
             Step::Alloc(announcement) => {
                 self.alloc(announcement)?;
             }
-            Step::Relate { exp, skip_master, portid } => self.relate(exp, *skip_master, *portid)?,
-            Step::Expect { announcement, skip_master, portid } => {
+            Step::Relate { exp, skip_master, origin } => self.relate(exp, *skip_master, *origin)?,
+            Step::Expect { announcement, skip_master, origin } => {
                 if self.alloc(announcement)? {
-                    self.relate(&announcement.name, *skip_master, *portid)?;
+                    self.relate(&announcement.name, *skip_master, *origin)?;
                 }
             }
             Step::Unexpect { exp } => self.engine.unexpect(at, self.exp_ref(exp)?),
@@ -270,10 +272,9 @@ impl Simulator {
             Step::FailNth(nth) => self.engine.fail_nth(*nth),
             Step::NetnsInit(net) => self.netns_init(*net)?,
             Step::NetnsExit(net) => self.netns_exit(*net)?,
-            Step::Flush { net, portid } => {
+            Step::Flush { net, origin } => {
                 self.known_net(*net)?;
-                let origin = Origin { portid: *portid, report: true };
-                self.engine.lock().iterate_destroy(at, *net, origin, Cause::Flush, |_| true);
+                self.engine.lock().iterate_destroy(at, *net, *origin, Cause::Flush, |_| true);
             }
             Step::Unregister { helper } => self.unregister(helper)?,
             Step::Collect { conn } => {

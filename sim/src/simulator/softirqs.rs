@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use nfexp_model::event::{ConnEventKind, Event, ExpectEventKind};
+use nfexp_model::event::{ConnEventKind, Event, ExpectEventKind, Origin};
 use nfexp_model::kernel::{Cpu, Ticks};
 
 use super::{Played, Simulator, StepError};
@@ -56,12 +56,13 @@ impl Simulator {
             match event {
                 Event::Expect(event) => {
                     let name = self.name_of(event.id);
-                    self.answers.push(match event.kind {
+                    let what = match event.kind {
                         ExpectEventKind::New => format!("new {name} use={}", self.uses(event.id)),
                         ExpectEventKind::Destroy(cause) => {
                             format!("destroy {name} {}", cause.word())
                         }
-                    });
+                    };
+                    self.answers.push(format!("{what}{}", who(event.origin)));
                 }
                 // A connection that comes is the answer to its own step.
                 Event::Conn(event) if event.kind == ConnEventKind::Destroy => {
@@ -72,4 +73,13 @@ impl Simulator {
             }
         }
     }
+}
+
+/// On whose behalf, where it is somebody's.
+fn who(origin: Origin) -> String {
+    let portid = match origin.portid {
+        0 => String::new(),
+        portid => format!(" portid={portid}"),
+    };
+    portid + if origin.report { " report" } else { "" }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reading a trace.
 
-use nfexp_model::event::ExpectFn;
+use nfexp_model::event::{ExpectFn, Origin};
 use nfexp_model::expectation::Flags;
 use nfexp_model::kernel::{Cpu, Ticks};
 use nfexp_model::netns::{NetId, Zone};
 
 use super::line::{Line, Value, Want};
+use super::tuple::translation;
 use super::{Answer, Block, Setup, TextError, Trace};
 use crate::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
 
@@ -118,13 +119,13 @@ impl Line<'_> {
             "alloc" => Step::Alloc(self.announcement(hz)?.0),
             "relate" => {
                 let exp = self.name()?;
-                let (mut skip_master, mut portid) = (false, 0);
-                self.options(|key, value| request(key, value, &mut skip_master, &mut portid))?;
-                Step::Relate { exp, skip_master, portid }
+                let (mut skip_master, mut origin) = (false, Origin::KERNEL);
+                self.options(|key, value| request(key, value, &mut skip_master, &mut origin))?;
+                Step::Relate { exp, skip_master, origin }
             }
             "expect" => {
-                let (announcement, skip_master, portid) = self.announcement(hz)?;
-                Step::Expect { announcement, skip_master, portid }
+                let (announcement, skip_master, origin) = self.announcement(hz)?;
+                Step::Expect { announcement, skip_master, origin }
             }
             "unexpect" => Step::Unexpect { exp: self.name()? },
             "flags" => {
@@ -163,13 +164,12 @@ impl Line<'_> {
             "netns-init" => Step::NetnsInit(NetId(self.read(Value::number)?)),
             "netns-exit" => Step::NetnsExit(NetId(self.read(Value::number)?)),
             "flush" => {
-                let (mut net, mut portid) = (NetId::INIT, 0);
+                let (mut net, mut origin) = (NetId::INIT, Origin::KERNEL);
                 self.options(|key, value| match key {
                     "net" => value.number().map(|number| net = NetId(number)),
-                    "portid" => value.number().map(|number| portid = number),
-                    _ => Err("`net` or `portid`".to_owned()),
+                    _ => who(key, value, &mut origin, "`net`"),
                 })?;
-                Step::Flush { net, portid }
+                Step::Flush { net, origin }
             }
             "unregister" => Step::Unregister { helper: self.name()? },
             "collect" => Step::Collect { conn: self.name()? },
@@ -183,13 +183,15 @@ impl Line<'_> {
     fn conn(&mut self) -> Result<Step, TextError> {
         let name = self.name()?;
         let tuple = self.exact_tuple()?;
-        let (mut place, mut helper, mut mark) = (Place::default(), HelperChoice::Nothing, 0);
+        let (mut place, mut helper) = (Place::default(), HelperChoice::Nothing);
+        let (mut mark, mut secmark) = (0, 0);
         self.options(|key, value| match key {
             "helper" => value.name().map(|name| helper = helper_choice(&name)),
             "mark" => value.number().map(|number| mark = number),
-            _ => place_option(key, value, &mut place, "`helper`, `mark`"),
+            "secmark" => value.number().map(|number| secmark = number),
+            _ => place_option(key, value, &mut place, "`helper`, `mark`, `secmark`"),
         })?;
-        Ok(Step::Conn { name, tuple, place, helper, mark })
+        Ok(Step::Conn { name, tuple, place, helper, mark, secmark })
     }
 
     fn packet(&mut self) -> Result<Step, TextError> {
@@ -217,7 +219,7 @@ impl Line<'_> {
         Ok(Step::Lookup { tuple, place, name, cpu })
     }
 
-    fn announcement(&mut self, hz: u32) -> Result<(Announcement, bool, u32), TextError> {
+    fn announcement(&mut self, hz: u32) -> Result<(Announcement, bool, Origin), TextError> {
         let name = self.name()?;
         let master = self.read(|value| {
             let master = value.0.strip_prefix("master=").filter(|name| !name.is_empty());
@@ -229,7 +231,7 @@ impl Line<'_> {
         let (nat, timeout) = (None, None);
         let mut said =
             Announcement { name, master, target, class, flags, assign, expectfn, nat, timeout };
-        let (mut skip_master, mut portid) = (false, 0);
+        let (mut skip_master, mut origin) = (false, Origin::KERNEL);
         self.options(|key, value| match key {
             "class" => {
                 let class: u8 = value.number()?;
@@ -244,9 +246,10 @@ impl Line<'_> {
                 said.expectfn = Some(known.ok_or("the name of a registered function")?);
                 Ok(())
             }
-            _ => request(key, value, &mut skip_master, &mut portid),
+            "nat" => translation(value.0, tuple.l3).map(|nat| said.nat = Some(nat)),
+            _ => request(key, value, &mut skip_master, &mut origin),
         })?;
-        Ok((said, skip_master, portid))
+        Ok((said, skip_master, origin))
     }
 
     fn net_option(&mut self) -> Result<NetId, TextError> {
@@ -279,14 +282,26 @@ fn place_option(key: &str, value: Value<'_>, place: &mut Place, others: &str) ->
     }
 }
 
-fn request(key: &str, value: Value<'_>, skip_master: &mut bool, portid: &mut u32) -> Want<()> {
+fn request(key: &str, value: Value<'_>, skip_master: &mut bool, origin: &mut Origin) -> Want<()> {
     match key {
         "skip-master" => {
             *skip_master = true;
             Ok(())
         }
-        "portid" => value.number().map(|number| *portid = number),
-        _ => Err("an option of an announcement (class, flags, assign, fn, timeout, …)".to_owned()),
+        _ => {
+            who(key, value, origin, "`skip-master`, an option of an announcement (class, flags, …)")
+        }
+    }
+}
+
+fn who(key: &str, value: Value<'_>, origin: &mut Origin, others: &str) -> Want<()> {
+    match key {
+        "portid" => value.number().map(|number| origin.portid = number),
+        "report" => {
+            origin.report = true;
+            Ok(())
+        }
+        _ => Err(format!("{others}, `portid` or `report`")),
     }
 }
 
@@ -300,14 +315,14 @@ mod tests {
     use super::*;
 
     const ALL: &str = "\
-conn m tcp 10.0.0.2:40000 > 10.0.0.1:21 net=1 zone=2 helper=ftp mark=7
+conn m tcp 10.0.0.2:40000 > 10.0.0.1:21 net=1 zone=2 helper=ftp mark=7 secmark=8
 confirm m
 delete m
 destroy m
 helper m none
-alloc e master=m udp [fd00::2]:* > [fd00::1]:69 class=1 flags=permanent,inactive assign=sip fn=sip timeout=90j
-relate e skip-master portid=3
-expect e master=m tcp 10.0.0.0/255.255.255.0:80/0xff00 > 10.0.0.1:5 portid=9
+alloc e master=m udp [fd00::2]:* > [fd00::1]:69 class=1 flags=permanent,inactive assign=sip fn=sip nat=[fd00::9]:80,reply timeout=90j
+relate e skip-master portid=3 report
+expect e master=m tcp 10.0.0.0/255.255.255.0:80/0xff00 > 10.0.0.1:5 nat=10.0.0.7:8 portid=9
 unexpect e
 flags e 0
 remove m
@@ -328,7 +343,7 @@ sysctl expect-max=-1
 fail-nth 2
 netns-init 1
 netns-exit 1
-flush net=0 portid=4
+flush net=0 portid=4 report
 unregister ftp
 collect m";
 

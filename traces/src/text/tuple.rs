@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use nfexp_model::expectation::Nat;
 use nfexp_model::tuple::{Addr, L3, Mask, Proto, Tuple};
 
 use super::TextError;
@@ -106,4 +107,17 @@ fn prefix_or_mask(text: &str, of: IpAddr) -> Option<IpAddr> {
         }
         _ => return None,
     })
+}
+
+/// A translation: `10.0.0.1:80`, with `,reply` behind it for that direction.
+pub(super) fn translation(text: &str, l3: L3) -> Want<Nat> {
+    let expected =
+        || "an address and a port, as in `10.0.0.1:80` or `10.0.0.1:80,reply`".to_owned();
+    let (place, dir) = text.strip_suffix(",reply").map_or((text, 0), |place| (place, 1));
+    match end(place)? {
+        (Some((ip, None)), Some((port, None))) if L3::of(ip) == l3 => {
+            Ok(Nat { addr: Addr::from(ip), port, dir })
+        }
+        _ => Err(expected()),
+    }
 }

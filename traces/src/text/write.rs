@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Write};
 
-use nfexp_model::expectation::Flags;
+use nfexp_model::event::Origin;
+use nfexp_model::expectation::{Flags, Nat};
 use nfexp_model::kernel::Ticks;
 use nfexp_model::tuple::{Addr, L3, Mask, Tuple};
 
@@ -12,10 +13,15 @@ use crate::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Conn { name, tuple, place, helper, mark } => {
+            Self::Conn { name, tuple, place, helper, mark, secmark } => {
                 write!(f, "conn {name} {tuple}{}", At(place))?;
                 write_helper(f, " helper=", helper)?;
-                if *mark != 0 { write!(f, " mark={mark}") } else { Ok(()) }
+                for (word, value) in [("mark", mark), ("secmark", secmark)] {
+                    if *value != 0 {
+                        write!(f, " {word}={value}")?;
+                    }
+                }
+                Ok(())
             }
             Self::Confirm { conn } => write!(f, "confirm {conn}"),
             Self::Delete { conn } => write!(f, "delete {conn}"),
@@ -29,13 +35,13 @@ impl fmt::Display for Step {
                 }
             }
             Self::Alloc(announcement) => write!(f, "alloc {announcement}"),
-            Self::Relate { exp, skip_master, portid } => {
+            Self::Relate { exp, skip_master, origin } => {
                 write!(f, "relate {exp}")?;
-                write_request(f, *skip_master, *portid)
+                write_request(f, *skip_master, *origin)
             }
-            Self::Expect { announcement, skip_master, portid } => {
+            Self::Expect { announcement, skip_master, origin } => {
                 write!(f, "expect {announcement}")?;
-                write_request(f, *skip_master, *portid)
+                write_request(f, *skip_master, *origin)
             }
             Self::Unexpect { exp } => write!(f, "unexpect {exp}"),
             Self::SetFlags { exp, flags } => write!(f, "flags {exp} {}", flag_words(*flags)),
@@ -65,7 +71,10 @@ impl fmt::Display for Step {
             Self::FailNth(nth) => write!(f, "fail-nth {nth}"),
             Self::NetnsInit(net) => write!(f, "netns-init {}", net.0),
             Self::NetnsExit(net) => write!(f, "netns-exit {}", net.0),
-            Self::Flush { net, portid } => write!(f, "flush net={} portid={portid}", net.0),
+            Self::Flush { net, origin } => {
+                write!(f, "flush net={}", net.0)?;
+                write_request(f, false, *origin)
+            }
             Self::Unregister { helper } => write!(f, "unregister {helper}"),
             Self::Collect { conn } => write!(f, "collect {conn}"),
         }
@@ -86,6 +95,10 @@ impl fmt::Display for Announcement {
         }
         if let Some(name) = self.expectfn.and_then(|function| function.name()) {
             write!(f, " fn={name}")?;
+        }
+        if let Some(nat) = &self.nat {
+            f.write_str(" nat=")?;
+            write_nat(f, nat, &self.target)?;
         }
         if let Some(Ticks(ticks)) = self.timeout {
             write!(f, " timeout={ticks}j")?;
@@ -132,6 +145,17 @@ fn write_addr(f: &mut fmt::Formatter<'_>, addr: Addr, l3: L3) -> fmt::Result {
     }
 }
 
+/// `nat=10.0.0.1:80`, and `,reply` where it concerns that direction.
+fn write_nat(f: &mut fmt::Formatter<'_>, nat: &Nat, target: &Target) -> fmt::Result {
+    let l3 = match target {
+        Target::Plain(expected) => expected.l3,
+        Target::Masked(tuple, _) => tuple.l3,
+    };
+    write_addr(f, nat.addr, l3)?;
+    write!(f, ":{}", nat.port)?;
+    if nat.dir != 0 { f.write_str(",reply") } else { Ok(()) }
+}
+
 struct At<'a>(&'a Place);
 
 impl fmt::Display for At<'_> {
@@ -158,14 +182,14 @@ fn write_name(f: &mut fmt::Formatter<'_>, name: Option<&str>) -> fmt::Result {
     name.map_or(Ok(()), |name| write!(f, " as={name}"))
 }
 
-fn write_request(f: &mut fmt::Formatter<'_>, skip_master: bool, portid: u32) -> fmt::Result {
+fn write_request(f: &mut fmt::Formatter<'_>, skip_master: bool, origin: Origin) -> fmt::Result {
     if skip_master {
         f.write_str(" skip-master")?;
     }
-    if portid != 0 {
-        write!(f, " portid={portid}")?;
+    if origin.portid != 0 {
+        write!(f, " portid={}", origin.portid)?;
     }
-    Ok(())
+    if origin.report { f.write_str(" report") } else { Ok(()) }
 }
 
 /// `permanent,inactive`, or the number where it has other bits, or is none.
