@@ -8,5 +8,6 @@ pub mod import;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod schedule;
 pub mod settings;
 pub mod simulator;

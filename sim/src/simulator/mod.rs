@@ -11,7 +11,7 @@
 //!
 //! What a user asked for says so: `new e1 use=3 portid=7 report`.
 //!
-//! After every step the RCU softirq runs, unless a reader is held, and the table is audited.
+//! After every step the softirqs run that a [`Schedule`] picks, and the table is audited.
 //!
 //! The rule that matters: what a kernel does wrong (a use after free of v3.9, say) is an error
 //! of the step and not the end of the process: see [`Simulator::step`].
@@ -30,6 +30,7 @@ use nfexp_model::audit::Violation;
 use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::Firing;
 use nfexp_model::event::{Cause, Event, Origin};
+use nfexp_model::eviction::Eviction;
 use nfexp_model::expectation::{ExpectId, ExpectRef};
 use nfexp_model::helper::{ExpectPolicy, Helper};
 use nfexp_model::kernel::timer::TimerKey;
@@ -39,6 +40,8 @@ use nfexp_model::revision::Revision;
 use nfexp_model::{At, Config, Engine};
 use nfexp_traces::step::Step;
 use nfexp_traces::text::Setup;
+
+use crate::schedule::{InOrder, Schedule};
 
 /// Why a step could not be played, or what it broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +69,13 @@ pub struct Simulator {
     /// Under which name each expectation is told of, as long as it is allocated.
     names: BTreeMap<ExpectId, String>,
     conn_names: BTreeMap<nfexp_model::conn::ConnId, String>,
+    /// Timers that a trace detached by name.
     fired: BTreeMap<String, Firing>,
+    schedule: Box<dyn Schedule>,
+    /// Timers that a softirq detached and whose callback waits.
+    firing: Vec<Firing>,
+    /// Whether the clock has moved since the timer softirq last looked.
+    ticked: bool,
     files: BTreeMap<String, SeqFile>,
     held: BTreeMap<Cpu, u32>,
     answers: Vec<String>,
@@ -108,8 +117,21 @@ impl Simulator {
     /// # Errors
     /// If there is no memory for it.
     pub fn new(config: Config) -> Played<Self> {
+        Self::with(config, None, Box::new(InOrder))
+    }
+
+    /// The same with another eviction than the kernel's, and softirqs by `schedule`.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn with(
+        config: Config,
+        eviction: Option<Box<dyn Eviction>>,
+        schedule: Box<dyn Schedule>,
+    ) -> Played<Self> {
         let now = Jiffies::initial(config.hz);
-        let engine = Engine::new(config).map_err(|error| StepError::Trace(error.to_string()))?;
+        let engine = Engine::with_eviction(config, eviction);
+        let engine = engine.map_err(|error| StepError::Trace(error.to_string()))?;
         Ok(Self {
             engine,
             now,
@@ -118,6 +140,9 @@ impl Simulator {
             names: BTreeMap::new(),
             conn_names: BTreeMap::new(),
             fired: BTreeMap::new(),
+            schedule,
+            firing: Vec::new(),
+            ticked: false,
             files: BTreeMap::new(),
             held: BTreeMap::new(),
             answers: Vec::new(),
@@ -162,7 +187,7 @@ impl Simulator {
 
     fn play(&mut self, step: &Step) -> Played {
         self.act(step)?;
-        self.settle();
+        self.run_softirqs();
         self.engine.audit()?;
         Ok(())
     }

@@ -79,7 +79,8 @@ impl Simulator {
         for (cpu, depth) in std::mem::take(&mut self.held) {
             (0..depth).for_each(|_| self.engine.rcu().release(cpu));
         }
-        for firing in std::mem::take(&mut self.fired).into_values() {
+        let firing = std::mem::take(&mut self.fired).into_values();
+        for firing in firing.chain(std::mem::take(&mut self.firing)) {
             self.engine.timed_out(at, firing);
         }
         std::mem::take(&mut self.exps).into_values().for_each(|exp| self.engine.put(exp));

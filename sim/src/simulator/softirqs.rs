@@ -7,25 +7,56 @@ use nfexp_model::event::{ConnEventKind, Event, ExpectEventKind, Origin};
 use nfexp_model::kernel::{Cpu, Ticks};
 
 use super::{Played, Simulator, StepError};
+use crate::schedule::Softirq;
 
 impl Simulator {
+    /// Lets time pass, from one due timer to the next.
     pub(super) fn advance(&mut self, span: Ticks) {
         let end = self.now.after(span);
         while let Some(due) = self.engine.next_expiry().filter(|due| !due.time_after(end)) {
             if due.time_after(self.now) {
                 self.now = due;
             }
-            while let Some(firing) = self.engine.expire(self.now) {
-                self.engine.timed_out(self.at(), firing);
-                self.drain();
+            self.run_softirqs();
+            if self.engine.next_expiry().is_some_and(|due| !due.time_after(self.now)) {
+                // The schedule lets it wait: the rest of the span passes over it.
+                break;
             }
-            self.settle();
         }
         self.now = end;
         // The wheel's clock comes along, so that what is added next is filed from here.
-        while let Some(firing) = self.engine.expire(end) {
-            self.engine.timed_out(self.at(), firing);
+        self.ticked = true;
+        self.run_softirqs();
+    }
+
+    /// Runs what the schedule picks until it picks nothing, or nothing is left.
+    pub(super) fn run_softirqs(&mut self) {
+        loop {
+            let mut runnable: Vec<Softirq> =
+                self.firing.iter().map(|firing| Softirq::TimedOut(firing.key())).collect();
+            let due = self.engine.next_expiry().is_some_and(|due| !due.time_after(self.now));
+            if self.ticked || due {
+                runnable.push(Softirq::Timers);
+            }
+            if self.engine.rcu().is_due() {
+                runnable.push(Softirq::RcuCallbacks);
+            }
+            let pick = if runnable.is_empty() { None } else { self.schedule.pick(&runnable) };
+            let Some(pick) = pick else { break };
+            match runnable[pick] {
+                Softirq::TimedOut(_) => {
+                    let firing = self.firing.remove(pick);
+                    self.engine.timed_out(self.at(), firing);
+                    self.drain();
+                }
+                Softirq::Timers => match self.engine.expire(self.now) {
+                    Some(firing) => self.firing.push(firing),
+                    None => self.ticked = false,
+                },
+                Softirq::RcuCallbacks => drop(self.engine.run_rcu_callbacks()),
+            }
         }
+        self.tell_freed();
     }
 
     pub(super) fn release(&mut self, cpu: Cpu) -> Played {
@@ -36,9 +67,8 @@ impl Simulator {
         Ok(())
     }
 
-    /// The RCU softirq; tells what it freed while a reader is or was held.
-    pub(super) fn settle(&mut self) {
-        self.engine.run_rcu_callbacks();
+    /// Forgets the names of what is gone; tells what was freed while a reader is or was held.
+    fn tell_freed(&mut self) {
         let memory = self.engine.memory();
         let (gone, here): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.names)
             .into_iter()
