@@ -8,3 +8,4 @@ pub mod helpers;
 pub mod packet;
 pub mod step;
 pub mod text;
+pub mod transcript;

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A transcript's lines, read one at a time.
+//!
+//! The rule that matters: a line that cannot be read is an error with its number and what was
+//! expected; nothing is skipped.
+
+use std::io::{self, BufRead};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Answer, Header, Line, Operation};
+
+/// The longest line that is read: a dump of a full table is well below.
+pub const LONGEST_LINE: u64 = 64 << 20;
+
+/// Why a transcript could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file itself.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// What stands in a line.
+    #[error("line {line}: {what}")]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// What was expected.
+        what: String,
+    },
+}
+
+/// Reads a header, then line after line.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    line: u64,
+    text: Vec<u8>,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads from `input`.
+    pub fn new(input: R) -> Self {
+        Self { input, line: 0, text: Vec::new() }
+    }
+
+    /// The header.
+    ///
+    /// # Errors
+    /// If the first line is none.
+    pub fn header(&mut self) -> Result<Header, ReadError> {
+        if !self.next_text()? {
+            return Err(self.wrong("expected a header, found the end".to_owned()));
+        }
+        let header: Header = serde_json::from_slice(&self.text)
+            .map_err(|error| self.wrong(format!("expected a header: {error}")))?;
+        if header.oracle != 1 {
+            let found = header.oracle;
+            return Err(self.wrong(format!("expected format 1, found format {found}")));
+        }
+        if header.hz == 0 || header.hz > 10_000 {
+            let found = header.hz;
+            return Err(self.wrong(format!("expected hz from 1 to 10000, found {found}")));
+        }
+        Ok(header)
+    }
+
+    /// The next operation, with its answer if it has one; `None` at the end.
+    ///
+    /// # Errors
+    /// If the line is none of a transcript.
+    pub fn next_line(&mut self) -> Result<Option<Line>, ReadError> {
+        if !self.next_text()? {
+            return Ok(None);
+        }
+        let line = parse_line(&self.text).map_err(|what| self.wrong(what))?;
+        Ok(Some(line))
+    }
+
+    /// The next line that is not blank, into `text`.
+    fn next_text(&mut self) -> Result<bool, ReadError> {
+        loop {
+            self.text.clear();
+            let mut limited = io::Read::take(&mut self.input, LONGEST_LINE);
+            let read = limited.read_until(b'\n', &mut self.text)?;
+            if read == 0 {
+                return Ok(false);
+            }
+            self.line += 1;
+            if read as u64 == LONGEST_LINE {
+                return Err(self.wrong(format!("expected at most {LONGEST_LINE} bytes")));
+            }
+            if !self.text.iter().all(u8::is_ascii_whitespace) {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn wrong(&self, what: String) -> ReadError {
+        ReadError::Line { line: self.line, what }
+    }
+}
+
+/// What stands in a line besides the answer.
+#[derive(Deserialize)]
+struct Head {
+    i: u64,
+    #[serde(default)]
+    t: Option<u64>,
+    op: String,
+    #[serde(default = "no_arguments")]
+    a: Value,
+}
+
+fn no_arguments() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+fn parse_line(text: &[u8]) -> Result<Line, String> {
+    let head: Head = serde_json::from_slice(text)
+        .map_err(|error| format!("expected an operation with i, op and a: {error}"))?;
+    let answer: Answer = serde_json::from_slice(text)
+        .map_err(|error| format!("expected the answer to {}: {error}", head.op))?;
+    let mut tagged = serde_json::Map::new();
+    tagged.insert("op".to_owned(), Value::String(head.op.clone()));
+    tagged.insert("a".to_owned(), without_nulls(head.a));
+    let operation: Operation = serde_json::from_value(Value::Object(tagged))
+        .map_err(|error| format!("expected the arguments of {}: {error}", head.op))?;
+    Ok(Line { i: head.i, t: head.t, operation, answer })
+}
+
+/// A missing argument equals null.
+fn without_nulls(arguments: Value) -> Value {
+    match arguments {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#"{"oracle":1,"kernel":"6.18","hz":250,"expect_max":4096,"nft":[{"udp_dport":4321,"l4":17,"dport":2000,"seconds":5,"size":2}],"tol":1,"profile":"mix","seed":"7","n":3}"#;
+    const LINES: [&str; 3] = [
+        r#"{"i":0,"t":0,"op":"ct_help","a":{"l3":"ip","orig":{"src":"10.0.0.1","dst":"10.0.0.2","proto":17,"sport":1,"dport":69},"zone":1,"helper":""},"ret":"OK","ev":[{"ev":"exp_destroy","rep":false,"e":12,"to":180}]}"#,
+        r#"{"i":1,"t":0,"op":"exp_get","a":{"l3":"ip6","tuple":{"src":"fd00::3","proto":58,"id":5,"type":128,"code":0},"id":{"of":"this"}},"id_of":3,"ret":"OK","dump":[{"e":3,"to":2}],"ev":[]}"#,
+        r#"{"i":2,"t":0,"op":"advance","a":{"to":2000},"order":"none","ev":[]}"#,
+    ];
+
+    fn reader(text: &str) -> Reader<&[u8]> {
+        Reader::new(text.as_bytes())
+    }
+
+    #[test]
+    fn what_was_read_is_written_the_same() {
+        let text = format!("{HEADER}\n{}\n", LINES.join("\n"));
+        let mut reader = reader(&text);
+        let header = reader.header().expect("a header");
+        assert_eq!(serde_json::to_string(&header).expect("serialises"), HEADER);
+        for expected in LINES {
+            let line = reader.next_line().expect("a line").expect("not the end");
+            assert_eq!(serde_json::to_string(&line).expect("serialises"), expected);
+        }
+        assert!(reader.next_line().expect("the end").is_none());
+    }
+
+    #[test]
+    fn what_is_no_transcript_is_refused_with_its_line() {
+        let error = |text: String| {
+            let mut reader = reader(&text);
+            reader.header().and_then(|_| reader.next_line()).expect_err("refused").to_string()
+        };
+        let of = |line: &str| error(format!("{HEADER}\n\n{line}\n"));
+        assert!(error(String::new()).starts_with("line 0: expected a header, found the end"));
+        assert!(error("{}".into()).starts_with("line 1: expected a header: missing field"));
+        assert!(error(HEADER.replace(":1,\"k", ":2,\"k")).contains("expected format 1"));
+        assert!(of("[").starts_with("line 3: expected an operation with i, op and a"));
+        assert!(of(r#"{"i":0,"op":"jump"}"#).contains("unknown variant `jump`"));
+        assert!(of(r#"{"i":0,"op":"advance"}"#).contains("arguments of advance: missing field"));
+        assert!(of(r#"{"i":0,"op":"proc","ret":5}"#).contains("expected the answer to proc"));
+    }
+}
