@@ -14,7 +14,7 @@
 use core::fmt;
 
 use crate::helper::{HelperId, MAX_CLASSES};
-use crate::kernel::platform::{Plain, Platform, Word};
+use crate::kernel::platform::{Ordering, Plain, Platform, Word};
 use crate::kernel::slab::{Id, NULL, Record};
 use crate::kernel::timer::TimerBase;
 use crate::netns::NetId;
@@ -173,6 +173,11 @@ impl fmt::Debug for Status {
 }
 
 impl<P: Platform> Conn<P> {
+    /// What stands in the zone of freed memory, as of another connection that moved in.
+    pub const RECYCLED_ZONE: u32 = 2;
+    /// The helper that stands there: the second one of the engine's table.
+    const RECYCLED_HELPER: u32 = 3;
+
     /// Status bits, as anyone may read them.
     #[inline]
     pub fn status(&self) -> Status {
@@ -230,7 +235,7 @@ impl<P: Platform> Record for Conn<P> {
 
     #[inline]
     fn set_generation(&self, generation: u32) {
-        self.generation.store(generation, crate::kernel::platform::Ordering::Release);
+        self.generation.store(generation, Ordering::Release);
     }
 
     /// Type-stable memory stays readable: only what no reader may touch is overwritten.
@@ -242,6 +247,9 @@ impl<P: Platform> Record for Conn<P> {
             self.expecting[class].set(0);
         }
         P::Timers::poison(&self.timer);
+        // Whoever still looks may find another connection: of another zone, with another helper.
+        self.zone.store(Self::RECYCLED_ZONE, Ordering::Relaxed);
+        self.helper.store(Self::RECYCLED_HELPER, Ordering::Relaxed);
     }
 }
 

@@ -29,6 +29,7 @@ use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::{MasterHold, Matched};
 use crate::netns::{NetId, Zone};
+use crate::slip::Slip;
 use crate::tuple::Tuple;
 
 /// Which way a packet of a connection goes.
@@ -162,7 +163,9 @@ impl<P: Platform> Engine<P> {
             MasterHold::Borrowed(id) => {
                 // KERNEL: init_conntrack(), v3.9: increments even a count that reached zero,
                 // where the master waits for this lock to be destroyed.
-                P::atomic_add(&self.memory.conns.get(id).uses, 1);
+                if !P::slips(Slip::ChildWithoutMaster) {
+                    P::atomic_add(&self.memory.conns.get(id).uses, 1);
+                }
                 id
             }
         };
@@ -237,7 +240,9 @@ impl<P: Platform> Engine<P> {
         table.0.remove(&(net, zone, original));
         table.0.remove(&(net, zone, reply));
         drop(table);
-        locked.remove_expectations(at, id, Cause::MasterGone);
+        if !P::slips(Slip::FirstTeardownOmitted) {
+            locked.remove_expectations(at, id, Cause::MasterGone);
+        }
         drop(locked);
         // The table's reference.
         self.put_conn(at, ConnRef(id));
@@ -253,7 +258,9 @@ impl<P: Platform> Engine<P> {
         while let Some(ct) = next.take() {
             let conn = self.memory.conns.get(ct.0);
             if P::atomic_dec_and_test(&conn.uses) {
-                self.lock().remove_expectations(at, ct.0, Cause::MasterGone);
+                if !P::slips(Slip::SecondTeardownOmitted) {
+                    self.lock().remove_expectations(at, ct.0, Cause::MasterGone);
+                }
                 next = conn.about().master.map(ConnRef);
                 self.memory.conns.free(ct.0.index());
             }

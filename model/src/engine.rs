@@ -31,7 +31,7 @@ use crate::expectation::{About, ExpectId, ExpectRef, Expectation, Expected, Flag
 use crate::helper::{Class, Helper, HelperId, IN_TREE};
 use crate::kernel::hlist::{Access, DstHash, Index};
 use crate::kernel::platform::{Cpu, Ordering, Plain, Platform, SpinLock, Word};
-use crate::kernel::rcu::{Callback, Rcu};
+use crate::kernel::rcu::{Callback, Rcu, UpRcu};
 use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::kernel::{Jiffies, Up};
@@ -39,6 +39,7 @@ use crate::locked::Locked;
 use crate::memory::Memory;
 use crate::netns::{Net, NetId, Sizes, Stats, Zone};
 use crate::revision::{Expiry, NewEvent, Revision, TableScope, ZoneFrom};
+use crate::slip::Slip;
 use crate::tuple::{Mask, Tuple};
 
 /// How an engine is set up: module parameters, sysctls, and what stands for chance.
@@ -345,6 +346,9 @@ impl<P: Platform> Engine<P> {
         self.memory.expectations.get(exp.0);
         let index = exp.0.index();
         let mut locked = self.lock();
+        if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(index, masters) {
+            return Ok(());
+        }
         locked.check(at, index, masters)?;
         locked.insert(at, index);
         match self.config.revision.new_event {
@@ -414,8 +418,9 @@ impl<P: Platform> Engine<P> {
     /// Finds an expectation and takes a reference to it; it stays where it is.
     #[doc(alias = "nf_ct_expect_find_get")]
     pub fn find_get(&self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<ExpectRef> {
-        let _section = self.rcu.read_lock(at.cpu);
+        let section = self.rcu.read_lock(at.cpu);
         let index = self.find(at, net, zone, tuple, Access::Rcu)?;
+        let _section = (!P::slips(Slip::SectionEndsEarly)).then_some(section);
         let exp = self.memory.expectations.at(index);
         // KERNEL: nf_ct_expect_find_get(), all revisions: who loses here does not look further.
         P::atomic_inc_not_zero(&exp.uses).then(|| ExpectRef(self.memory.expectations.id(index)))
@@ -425,8 +430,10 @@ impl<P: Platform> Engine<P> {
     #[inline]
     pub(crate) fn is_in(&self, exp: &Expectation<P>, net: NetId, zone: Zone) -> bool {
         let about = exp.about();
-        let here = self.config.revision.table == TableScope::PerNetns || about.net == net;
-        here && self.zone_of(&about) == zone
+        let here = self.config.revision.table == TableScope::PerNetns
+            || about.net == net
+            || P::slips(Slip::NamespaceIgnored);
+        here && (self.zone_of(&about) == zone || P::slips(Slip::ZoneIgnored))
     }
 
     #[inline]
@@ -484,7 +491,12 @@ impl<P: Platform> Engine<P> {
             return;
         }
         self.lock().unlink(at, index, Origin::KERNEL, crate::event::Cause::Expiry);
-        self.put_index(index);
+        if !P::slips(Slip::CallbackKeepsReference) {
+            self.put_index(index);
+        }
+        if P::slips(Slip::CallbackPutsTwice) {
+            self.put_index(index);
+        }
     }
 
     // ---- what comes out --------------------------------------------------------------------
@@ -654,7 +666,7 @@ impl<P: Platform> Engine<P> {
     }
 }
 
-impl Engine<Up> {
+impl<P: Platform<Rcu = UpRcu>> Engine<P> {
     /// The RCU softirq: frees what no reader can see any more; answers how many.
     pub fn run_rcu_callbacks(&self) -> u32 {
         self.rcu.run_callbacks(&self.memory)

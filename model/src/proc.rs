@@ -24,6 +24,7 @@ use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::NetId;
 use crate::revision::{ClassText, Expiry, PortText, TableScope};
+use crate::slip::Slip;
 use crate::tuple::{L3, Proto, Tuple};
 
 /// An open listing (`struct ct_expect_iter_state` and the file's position).
@@ -80,14 +81,15 @@ struct Reading<'a, P: Platform> {
     engine: &'a Engine<P>,
     when: At,
     at: u32,
-    _section: <P::Rcu as Rcu<P>>::Reader<'a>,
+    _section: Option<<P::Rcu as Rcu<P>>::Reader<'a>>,
 }
 
 impl<'a, P: Platform> Reading<'a, P> {
     #[doc(alias = "exp_seq_start")]
     #[doc(alias = "exp_seq_stop")]
     fn start(file: &'a mut SeqFile, engine: &'a Engine<P>, when: At) -> Self {
-        let section = engine.rcu.read_lock(when.cpu);
+        let unsafely = P::slips(Slip::ListsWithoutSection);
+        let section = (!unsafely).then(|| engine.rcu.read_lock(when.cpu));
         let mut reading = Self { file, engine, when, at: NULL, _section: section };
         reading.at = reading.get_idx(reading.file.pos);
         reading
@@ -144,8 +146,9 @@ impl<'a, P: Platform> Reading<'a, P> {
         let engine = self.engine;
         let exp = engine.memory.expectations.at(self.at);
         let about = exp.about();
-        let elsewhere =
-            engine.config.revision.table == TableScope::Global && about.net != self.file.net;
+        let elsewhere = engine.config.revision.table == TableScope::Global
+            && about.net != self.file.net
+            && !P::slips(Slip::ListsOtherNamespaces);
         if elsewhere || engine.is_over(self.when, self.at) {
             return Ok(false);
         }

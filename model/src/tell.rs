@@ -10,13 +10,20 @@ use crate::kernel::platform::{Ordering, Plain, Platform, Word};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::Zone;
 use crate::revision::HelperFrom;
+use crate::slip::Slip;
 
 impl<P: Platform> Engine<P> {
     pub(crate) fn tell_new(&self, index: u32, origin: Origin) {
+        if P::slips(Slip::NewUntold) {
+            return;
+        }
         self.tell(index, ExpectEventKind::New, origin);
     }
 
     pub(crate) fn tell_destroy(&self, index: u32, origin: Origin, cause: Cause) {
+        if P::slips(Slip::DestroyUntold) {
+            return;
+        }
         self.tell(index, ExpectEventKind::Destroy(cause), origin);
     }
 

@@ -186,6 +186,15 @@ impl Mask {
             sport: self.sport & other.sport,
         }
     }
+
+    /// The part that either looks at.
+    #[must_use]
+    pub fn unite(&self, other: &Self) -> Self {
+        Self {
+            src: Addr((self.src.bits() | other.src.bits()).to_ne_bytes()),
+            sport: self.sport | other.sport,
+        }
+    }
 }
 
 /// An address as the kernel stores it (`union nf_inet_addr`): sixteen bytes in network order,

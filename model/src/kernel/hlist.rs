@@ -18,6 +18,7 @@ use super::slab::{NULL, POISON, Slab};
 use crate::expectation::Expectation;
 use crate::netns::NetId;
 use crate::revision::HashKind;
+use crate::slip::Slip;
 use crate::tuple::Tuple;
 
 /// Marks a `prev` that names a bucket instead of a node.
@@ -140,6 +141,23 @@ impl<P: Platform> Chain<P> {
         to
     }
 
+    /// `hlist_add_tail_rcu()`, which the kernel does not use here: behind `last` and its likes.
+    fn add_tail(&self, slab: &Slab<P, Expectation<P>>, index: u32, mut last: u32)
+    where
+        P: Platform<Index = Self>,
+    {
+        loop {
+            match Self::node(slab, last).0.load_locked() {
+                NULL => break,
+                next => last = next,
+            }
+        }
+        let (next, prev) = Self::node(slab, index);
+        next.store(NULL, Ordering::Relaxed);
+        prev.set(last);
+        P::rcu_assign_pointer(Self::node(slab, last).0, index);
+    }
+
     fn node(slab: &Slab<P, Expectation<P>>, index: u32) -> (&P::Word, &P::Plain<u32>)
     where
         P: Platform<Index = Self>,
@@ -186,6 +204,10 @@ impl<P: Platform<Index = Self>> Index<P> for Chain<P> {
         let bucket = self.hash.bucket(net, &slab.at(index).tuple());
         let head = &self.heads[bucket as usize];
         let (next, prev) = Self::node(slab, index);
+        if P::slips(Slip::AppendsToBucket) && head.load_locked() != NULL {
+            self.add_tail(slab, index, head.load_locked());
+            return;
+        }
         let first = head.load_locked();
         // ORDERING: relaxed: nobody can see the node before it is published below.
         next.store(first, Ordering::Relaxed);
@@ -210,6 +232,9 @@ impl<P: Platform<Index = Self>> Index<P> for Chain<P> {
             Self::node(slab, to).1.set(from);
         }
         // INVARIANT: `next` stays: a reader that stands here finds its way out.
+        if P::slips(Slip::DelPoisonsNext) {
+            next.store(POISON, Ordering::Relaxed);
+        }
         prev.set(POISON);
     }
 

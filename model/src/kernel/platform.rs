@@ -13,8 +13,8 @@
 //! ```
 //!
 //! The rule that matters: the engine touches shared memory through the verbs only, and each
-//! verb is right by default. A broken world overrides exactly one of them; the engine does not
-//! know that such worlds exist.
+//! verb is right by default. A broken world gets exactly one thing wrong: see
+//! [`Slip`](crate::slip::Slip).
 
 use Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::fmt;
@@ -25,6 +25,7 @@ use super::hlist::Index;
 use super::rcu::Rcu;
 use super::slab::Pool;
 use super::timer::TimerBase;
+use crate::slip::Slip;
 
 /// A kernel to stand on: what `nf_conntrack_expect.c` takes for granted.
 pub trait Platform: Sized + 'static {
@@ -108,6 +109,13 @@ pub trait Platform: Sized + 'static {
     #[inline]
     fn call_rcu_waits() -> bool {
         true
+    }
+
+    /// Whether this is a broken world in which this slip happens. A constant wherever nothing
+    /// is broken on purpose, so that the question costs nothing.
+    #[inline(always)]
+    fn slips(_: Slip) -> bool {
+        false
     }
 }
 

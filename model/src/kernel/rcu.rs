@@ -19,7 +19,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::platform::{Cpu, Platform};
-use super::up::Up;
 use crate::memory::Memory;
 
 /// What is to be done when the readers of a moment are gone.
@@ -101,14 +100,14 @@ impl UpRcu {
 
     /// The RCU softirq: runs the callbacks whose readers are all gone, oldest first, and
     /// answers how many.
-    pub fn run_callbacks(&self, memory: &Memory<Up>) -> u32 {
+    pub fn run_callbacks<P: Platform>(&self, memory: &Memory<P>) -> u32 {
         let mut ran = 0;
         self.waiting.borrow_mut().retain(|&(waits_for, callback)| {
-            if waits_for == 0 {
+            if waits_for == 0 || !P::call_rcu_waits() {
                 memory.run(callback);
                 ran += 1;
             }
-            waits_for != 0
+            waits_for != 0 && P::call_rcu_waits()
         });
         ran
     }
@@ -136,7 +135,7 @@ impl Drop for UpReader<'_> {
     }
 }
 
-impl Rcu<Up> for UpRcu {
+impl<P: Platform> Rcu<P> for UpRcu {
     type Reader<'a> = UpReader<'a>;
 
     /// # Panics
@@ -157,13 +156,13 @@ impl Rcu<Up> for UpRcu {
     }
 
     #[inline]
-    fn call_rcu(&self, _: &Arc<Memory<Up>>, callback: Callback) {
+    fn call_rcu(&self, _: &Arc<Memory<P>>, callback: Callback) {
         self.waiting.borrow_mut().push_back((self.readers(), callback));
     }
 
     /// # Panics
     /// If a reader is still held: a real one would wait for ever.
-    fn barrier(&self, memory: &Memory<Up>) -> u32 {
+    fn barrier(&self, memory: &Memory<P>) -> u32 {
         let ran = self.run_callbacks(memory);
         assert!(self.waiting.borrow().is_empty(), "rcu_barrier() inside a read-side section");
         ran

@@ -21,7 +21,6 @@ use core::cell::Cell;
 
 use super::jiffies::Jiffies;
 use super::platform::Platform;
-use super::up::Up;
 use super::wheel::{Links, Wheel};
 use crate::memory::Memory;
 use crate::revision::WheelKind;
@@ -130,12 +129,12 @@ impl UpTimers {
     const NEVER: Jiffies = Jiffies(u64::MAX / 3);
 
     #[inline]
-    fn node(memory: &Memory<Up>, key: TimerKey) -> &UpTimer {
+    fn node<P: Platform<Timers = Self>>(memory: &Memory<P>, key: TimerKey) -> &UpTimer {
         memory.timer(key)
     }
 }
 
-impl TimerBase<Up> for UpTimers {
+impl<P: Platform<Timers = Self>> TimerBase<P> for UpTimers {
     type Node = UpTimer;
 
     fn new(wheel: WheelKind, start: Jiffies, hz: u32, _: u32, _: u32) -> Self {
@@ -148,7 +147,7 @@ impl TimerBase<Up> for UpTimers {
 
     fn poison(_: &UpTimer) {}
 
-    fn setup(&self, memory: &Memory<Up>, key: TimerKey) {
+    fn setup(&self, memory: &Memory<P>, key: TimerKey) {
         let expires = &Self::node(memory, key).expires;
         if expires.get() == Self::NEVER {
             // Garbage in the kernel; here, a timer that is due at once.
@@ -156,27 +155,27 @@ impl TimerBase<Up> for UpTimers {
         }
     }
 
-    fn has_function(&self, memory: &Memory<Up>, key: TimerKey) -> bool {
+    fn has_function(&self, memory: &Memory<P>, key: TimerKey) -> bool {
         Self::node(memory, key).expires.get() != Self::NEVER
     }
 
     #[inline]
-    fn set_expires(&self, memory: &Memory<Up>, key: TimerKey, expires: Jiffies) {
+    fn set_expires(&self, memory: &Memory<P>, key: TimerKey, expires: Jiffies) {
         Self::node(memory, key).expires.set(expires);
     }
 
     #[inline]
-    fn expires(&self, memory: &Memory<Up>, key: TimerKey) -> Jiffies {
+    fn expires(&self, memory: &Memory<P>, key: TimerKey) -> Jiffies {
         Self::node(memory, key).expires.get()
     }
 
     #[inline]
-    fn is_pending(&self, memory: &Memory<Up>, key: TimerKey) -> bool {
+    fn is_pending(&self, memory: &Memory<P>, key: TimerKey) -> bool {
         Self::node(memory, key).links.is_linked()
     }
 
     #[inline]
-    fn add(&self, memory: &Memory<Up>, key: TimerKey, now: Jiffies) {
+    fn add(&self, memory: &Memory<P>, key: TimerKey, now: Jiffies) {
         let node = Self::node(memory, key);
         assert!(!node.links.is_linked(), "add_timer() of a pending timer");
         let owners = Owners(memory);
@@ -185,23 +184,23 @@ impl TimerBase<Up> for UpTimers {
     }
 
     #[inline]
-    fn detach(&self, memory: &Memory<Up>, key: TimerKey) -> bool {
+    fn detach(&self, memory: &Memory<P>, key: TimerKey) -> bool {
         self.wheel.del(&Owners(memory), key.bits())
     }
 
-    fn expire(&self, memory: &Memory<Up>, now: Jiffies) -> Option<TimerKey> {
+    fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
         self.wheel.expire(&Owners(memory), now).map(TimerKey::from_bits)
     }
 
-    fn next_expiry(&self, memory: &Memory<Up>) -> Option<Jiffies> {
+    fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies> {
         self.wheel.next_expiry(&Owners(memory))
     }
 }
 
 /// Where the wheel finds the links of a timer: in its owner.
-struct Owners<'a>(&'a Memory<Up>);
+struct Owners<'a, P: Platform>(&'a Memory<P>);
 
-impl super::wheel::Owners for Owners<'_> {
+impl<P: Platform<Timers = UpTimers>> super::wheel::Owners for Owners<'_, P> {
     #[inline]
     fn links(&self, key: u32) -> &Links {
         &UpTimers::node(self.0, TimerKey::from_bits(key)).links

@@ -4,12 +4,14 @@
 use nfexp_model::conn::ConnRef;
 use nfexp_model::conntrack::Direction;
 use nfexp_model::event::{Cause, ExpectFn, Origin};
+use nfexp_model::kernel::Platform;
+use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::tuple::Tuple;
 use nfexp_traces::step::{Fate, HelperChoice, Place};
 
-use super::{Played, Simulator, StepError};
+use super::{Played, SimulatorOn, StepError};
 
-impl Simulator {
+impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn conn(
         &mut self,
         name: &str,

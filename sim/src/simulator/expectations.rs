@@ -6,13 +6,15 @@ use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::Origin;
 use nfexp_model::helper::Class;
 use nfexp_model::kernel::Cpu;
+use nfexp_model::kernel::Platform;
+use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::tuple::Tuple;
 use nfexp_traces::step::{Announcement, Place, Target};
 
-use super::{Played, Simulator, StepError};
+use super::{Played, SimulatorOn, StepError};
 
-impl Simulator {
+impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn alloc(&mut self, said: &Announcement) -> Played<bool> {
         self.free_name(&said.name)?;
         let at = self.at();

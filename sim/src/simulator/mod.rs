@@ -33,8 +33,9 @@ use nfexp_model::event::{Cause, Event, Origin};
 use nfexp_model::eviction::Eviction;
 use nfexp_model::expectation::{ExpectId, ExpectRef};
 use nfexp_model::helper::{ExpectPolicy, Helper};
+use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::kernel::timer::TimerKey;
-use nfexp_model::kernel::{Cpu, Jiffies, Up};
+use nfexp_model::kernel::{Cpu, Jiffies, Platform, Up};
 use nfexp_model::proc::SeqFile;
 use nfexp_model::revision::Revision;
 use nfexp_model::{At, Config, Engine};
@@ -59,10 +60,14 @@ pub enum StepError {
 
 type Played<T = ()> = Result<T, StepError>;
 
-/// An engine, its clock, and what a trace holds by name.
+/// The simulator of traces, on the one-CPU platform.
+pub type Simulator = SimulatorOn<Up>;
+
+/// An engine, its clock, and what a trace holds by name; on any platform whose softirqs run
+/// when they are told to.
 #[derive(Debug)]
-pub struct Simulator {
-    engine: Engine<Up>,
+pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
+    engine: Engine<P>,
     now: Jiffies,
     conns: BTreeMap<String, ConnRef>,
     exps: BTreeMap<String, ExpectRef>,
@@ -111,7 +116,7 @@ pub fn config(setup: &Setup, revision: Revision) -> Config {
     }
 }
 
-impl Simulator {
+impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     /// A fresh engine, at boot.
     ///
     /// # Errors
@@ -152,7 +157,7 @@ impl Simulator {
 
     /// The engine, for looking.
     #[must_use]
-    pub fn engine(&self) -> &Engine<Up> {
+    pub fn engine(&self) -> &Engine<P> {
         &self.engine
     }
 

@@ -5,11 +5,13 @@ use nfexp_model::conn::ConnRef;
 use nfexp_model::expectation::{ExpectId, ExpectRef};
 use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::Cpu;
+use nfexp_model::kernel::Platform;
+use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::netns::NetId;
 
-use super::{Played, Simulator, StepError};
+use super::{Played, SimulatorOn, StepError};
 
-impl Simulator {
+impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn say_unless(&mut self, fine: bool, line: &str) {
         if !fine {
             self.answers.push(line.to_owned());

@@ -5,11 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nfexp_model::conn::Attached;
 use nfexp_model::event::{Cause, Origin};
+use nfexp_model::kernel::Platform;
+use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::netns::NetId;
 
-use super::{Played, Simulator, StepError};
+use super::{Played, SimulatorOn, StepError};
 
-impl Simulator {
+impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn netns_init(&mut self, net: NetId) -> Played {
         if net.0 >= self.engine.config().netns {
             return Err(StepError::Trace(format!("the trace has no room for {net:?}")));

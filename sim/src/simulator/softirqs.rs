@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use nfexp_model::event::{ConnEventKind, Event, ExpectEventKind, Origin};
+use nfexp_model::kernel::Platform;
+use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::kernel::{Cpu, Ticks};
 
-use super::{Played, Simulator, StepError};
+use super::{Played, SimulatorOn, StepError};
 use crate::schedule::Softirq;
 
-impl Simulator {
+impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     /// Lets time pass, from one due timer to the next.
     pub(super) fn advance(&mut self, span: Ticks) {
         let end = self.now.after(span);
