@@ -2,6 +2,7 @@
 //! Who plays it, and when: the simulator, captures through a router, and reports.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod command;
 pub mod forward;
 pub mod import;

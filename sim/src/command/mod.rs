@@ -8,6 +8,7 @@
 //! The rule that matters: results go to standard output, everything else to standard error, and
 //! how it ended is the exit code ([`Failure::code`]).
 
+pub mod bench;
 pub mod import;
 pub mod input;
 pub mod kernel;
@@ -28,6 +29,8 @@ pub enum Verb {
     Show(show::Show),
     /// Turn a capture into a text trace of what its helpers did, with the answers.
     Import(import::Import),
+    /// Measure the engine beside the kernel's layout, on this machine.
+    Bench(bench::Bench),
 }
 
 impl Verb {
@@ -40,6 +43,7 @@ impl Verb {
             Self::Replay(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
             Self::Import(verb) => verb.run(),
+            Self::Bench(verb) => verb.run(),
         }
     }
 }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo bench`: every row through criterion, in thread CPU time.
+//!
+//! Criterion shows how each contender's figures lie; the ratios, measured slice by slice over
+//! the same deeds, are what `nfexp bench` prints.
+//!
+//! The rule that matters: set-up is not timed, and answers are compared before anything is.
+
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use nfexp_sim::bench::workload::Workload;
+use nfexp_sim::bench::{Contender, ROWS, Row, measure};
+
+/// What this thread used, whoever else has the machine.
+struct CpuTime;
+
+impl Measurement for CpuTime {
+    type Intermediate = ThreadTime;
+    type Value = Duration;
+
+    fn start(&self) -> ThreadTime {
+        ThreadTime::now()
+    }
+    fn end(&self, start: ThreadTime) -> Duration {
+        start.elapsed()
+    }
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn to_f64(&self, value: &Duration) -> f64 {
+        value.as_nanos() as f64
+    }
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+/// A contender with its table filled, and what it is to do next.
+struct Running {
+    workload: Workload,
+    contender: Box<dyn Contender>,
+}
+
+impl Running {
+    fn start(row: &Row, place: usize) -> Self {
+        let mut workload = row.workload();
+        let mut contender = row.contender(place, &workload);
+        while let Some(deeds) = workload.prefill() {
+            contender.run(&deeds);
+        }
+        Self { workload, contender }
+    }
+
+    /// Runs so many slices, timing only what counts.
+    fn time(&mut self, slices: u64) -> Duration {
+        let mut took = Duration::ZERO;
+        for _ in 0..slices {
+            let slice = self.workload.slice();
+            self.contender.run(&slice.setup);
+            let from = ThreadTime::now();
+            std::hint::black_box(self.contender.run(&slice.timed));
+            took += from.elapsed();
+        }
+        took
+    }
+}
+
+fn rows(criterion: &mut Criterion<CpuTime>) {
+    for row in ROWS {
+        let mut group = criterion.benchmark_group(row.name());
+        group.throughput(Throughput::Elements(row.workload().slice().operations));
+        for (place, name) in Row::CONTENDERS.into_iter().enumerate() {
+            // Made when criterion asks for it, so that a filter costs nothing.
+            let mut running: Option<Running> = None;
+            group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+                let running = running.get_or_insert_with(|| Running::start(row, place));
+                bencher.iter_custom(|slices| running.time(slices));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// The answers first: a row whose contenders disagree is no bench.
+fn answers(_: &mut Criterion<CpuTime>) {
+    for row in ROWS.iter().filter(|row| row.size <= 10 << 10) {
+        let _ = measure(row, Duration::ZERO);
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .with_measurement(CpuTime)
+        .without_plots()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(50))
+        .measurement_time(Duration::from_millis(500));
+    targets = answers, rows
+}
+criterion_main!(benches);

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The engine as a contender: nothing but its public face, as the simulator uses it.
+
+use std::borrow::Cow;
+
+use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::engine::{At, Config, Engine, MasterCheck};
+use nfexp_model::event::{Cause, Origin};
+use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE};
+use nfexp_model::kernel::{Cpu, Jiffies, Ticks, Up};
+use nfexp_model::netns::{NetId, Zone};
+use nfexp_model::revision::Revision;
+use nfexp_model::tuple::Tuple;
+
+use super::deed::{Deed, Deeds, Table, expired, listed};
+
+/// How many deeds may pass before the RCU softirq runs.
+const RCU_BATCH: u32 = 32;
+
+/// The engine, its masters and its clock.
+#[derive(Debug)]
+pub struct EngineContender {
+    engine: Engine<Up>,
+    masters: Vec<ConnRef>,
+    now: Jiffies,
+    deeds: u32,
+}
+
+impl EngineContender {
+    /// A table of confirmed masters that expect nothing yet.
+    ///
+    /// # Panics
+    /// If the table is larger than an engine can be.
+    #[must_use]
+    pub fn new(table: Table) -> Self {
+        // Policies are static in the kernel, so they are here; a few bytes a run.
+        let policies: &'static [ExpectPolicy] = Box::leak(Box::new([ExpectPolicy {
+            max_expected: table.max_expected,
+            timeout_secs: table.lifetime,
+            name: "",
+        }]));
+        let engine = Engine::<Up>::new(Config {
+            revision: Revision::LINUX_3_9,
+            hz: 1,
+            hash_size: table.buckets,
+            expect_max: table.room,
+            expectations: table.room + 2 * RCU_BATCH,
+            conns: table.masters,
+            cpus: 1,
+            events: false,
+            helpers: Cow::Owned(vec![Helper { policies, ..IN_TREE[0] }]),
+            ..Config::SMALL
+        });
+        let engine = engine.expect("nothing makes an allocation fail");
+        let masters = (0..table.masters)
+            .map(|_| {
+                let ct = engine.alloc_conn(NetId::INIT, Zone(0), Tuple::NONE, Tuple::NONE);
+                let ct = ct.expect("there is memory for every master");
+                engine.attach(&ct, engine.helper_named("ftp")).expect("there is memory");
+                engine.set_status(&ct, Status::CONFIRMED);
+                ct
+            })
+            .collect();
+        Self { engine, masters, now: Jiffies::initial(1), deeds: 0 }
+    }
+
+    fn at(&self) -> At {
+        At { cpu: Cpu(0), now: self.now }
+    }
+
+    #[inline]
+    fn softirq(&mut self) {
+        self.deeds += 1;
+        if self.deeds == RCU_BATCH {
+            self.deeds = 0;
+            self.engine.run_rcu_callbacks();
+        }
+    }
+
+    fn master_of(&self, id: nfexp_model::expectation::ExpectId) -> u64 {
+        // Connections are never freed here, so their slots are the masters' numbers plus one.
+        u64::from(self.engine.expectation(id).about().master.index())
+    }
+}
+
+impl Deeds for EngineContender {
+    fn insert(&mut self, deed: Deed) -> u64 {
+        let at = self.at();
+        let master = &self.masters[deed.master as usize];
+        let exp = self.engine.alloc(at, master).expect("there is memory");
+        let (tuple, mask) = deed.expected();
+        self.engine.init_key(&exp, Class::DEFAULT, tuple, mask);
+        let answer = self.engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
+        self.engine.put(exp);
+        self.softirq();
+        answer.map_or_else(|error| u64::from(error.errno().unsigned_abs()), |()| 0)
+    }
+
+    fn match_one(&mut self, deed: Deed) -> u64 {
+        let (at, tuple) = (self.at(), deed.tuple());
+        let mut locked = self.engine.lock();
+        let found = locked.find_expectation(at, NetId::INIT, Zone(0), &tuple, true);
+        drop(locked);
+        let Some(found) = found else { return 0 };
+        let master = self.master_of(found.exp.id());
+        self.engine.put(found.exp);
+        self.softirq();
+        master
+    }
+
+    fn lookup(&mut self, deed: Deed) -> u64 {
+        let found = self.engine.find_get(self.at(), NetId::INIT, Zone(0), &deed.tuple());
+        let Some(exp) = found else { return 0 };
+        let master = self.master_of(exp.id());
+        self.engine.put(exp);
+        master
+    }
+
+    fn advance(&mut self, ticks: u32) -> u64 {
+        self.now = self.now.after(Ticks(u64::from(ticks)));
+        let (at, mut sum) = (self.at(), 0_u64);
+        while let Some(firing) = self.engine.expire(self.now) {
+            let index = firing.expectation().expect("only expectations have timers here");
+            let exp = self.engine.memory().expectations.at(index);
+            let master = exp.about().master.index() - 1;
+            sum = sum.wrapping_add(expired(master, exp.tuple().dport));
+            self.engine.timed_out(at, firing);
+            self.softirq();
+        }
+        sum
+    }
+
+    fn destroy(&mut self, master: u32) -> u64 {
+        let id = self.masters[master as usize].id();
+        self.engine.lock().remove_expectations(self.at(), id, Cause::MasterGone);
+        self.engine.run_rcu_callbacks();
+        0
+    }
+
+    fn list(&mut self) -> u64 {
+        let (mut sum, mut place) = (0_u64, 0);
+        self.engine.for_each_listed(NetId::INIT, |exp| {
+            let master = exp.about().master.index() - 1;
+            sum = sum.wrapping_add(listed(place, master, exp.tuple().dport));
+            place += 1;
+        });
+        sum
+    }
+
+    fn live(&self) -> u64 {
+        u64::from(self.engine.expect_count(NetId::INIT))
+    }
+}

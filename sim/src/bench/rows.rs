@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The rows: every workload at every size it is measured at.
+
+use super::deed::Contender;
+use super::engine::EngineContender;
+use super::floor::Floor;
+use super::kernel_layout::KernelLayout;
+use super::map_and_heap::MapAndHeap;
+use super::workload::{Shape, Workload};
+
+/// One workload at one size.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What people call the workload.
+    pub group: &'static str,
+    /// What is done.
+    pub shape: Shape,
+    /// Expectations in the table.
+    pub size: u32,
+    /// Expectations per bucket: 4 is what the kernel's own limit allows.
+    pub load: u32,
+}
+
+impl Row {
+    /// `churn/100k`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let size = match self.size {
+            million if million >= 1 << 20 => format!("{}M", million >> 20),
+            kilo => format!("{}k", kilo >> 10),
+        };
+        let load = if self.load == 4 { "" } else { "/k1" };
+        format!("{}/{size}{load}", self.group)
+    }
+
+    /// Its deeds.
+    #[must_use]
+    pub fn workload(&self) -> Workload {
+        Workload::new(self.shape, self.size, self.load)
+    }
+
+    /// Who takes part in every row.
+    pub const CONTENDERS: [&str; 5] = ["engine", "kernel", "map+heap", "dependent", "independent"];
+
+    /// The contender at a place of [`CONTENDERS`](Self::CONTENDERS), with an empty table.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn contender(&self, place: usize, workload: &Workload) -> Box<dyn Contender> {
+        let table = workload.table;
+        match place {
+            0 => Box::new(EngineContender::new(table)),
+            1 => Box::new(KernelLayout::new(table)),
+            2 => Box::new(MapAndHeap::new(table)),
+            3 => Box::new(Floor::new(self.size, true)),
+            4 => Box::new(Floor::new(self.size, false)),
+            _ => panic!("{} contenders, not {place}", Self::CONTENDERS.len()),
+        }
+    }
+}
+
+const fn row(group: &'static str, shape: Shape, size: u32) -> Row {
+    Row { group, shape, size, load: 4 }
+}
+
+const K: u32 = 1 << 10;
+const M: u32 = 1 << 20;
+
+/// All rows, as the benches and the table show them.
+pub const ROWS: &[Row] = &[
+    row("churn", Shape::Churn, K),
+    row("churn", Shape::Churn, 10 * K),
+    row("churn", Shape::Churn, 100 * K),
+    row("churn", Shape::Churn, M),
+    row("churn", Shape::Churn, 4 * M),
+    Row { load: 1, ..row("churn", Shape::Churn, 100 * K) },
+    Row { load: 1, ..row("churn", Shape::Churn, M) },
+    row("churn-v6", Shape::ChurnV6, 100 * K),
+    row("ftp", Shape::Ftp, 10 * K),
+    row("ftp", Shape::Ftp, M),
+    row("miss", Shape::Miss, K),
+    row("miss", Shape::Miss, 10 * K),
+    row("miss", Shape::Miss, 100 * K),
+    row("miss", Shape::Miss, M),
+    row("miss", Shape::Miss, 4 * M),
+    row("hit", Shape::Hit, K),
+    row("hit", Shape::Hit, 10 * K),
+    row("hit", Shape::Hit, 100 * K),
+    row("hit", Shape::Hit, M),
+    row("hit", Shape::Hit, 4 * M),
+    row("refresh", Shape::Refresh, 100 * K),
+    row("evict-1", Shape::Evict(1), 256 * K),
+    row("evict-8", Shape::Evict(8), 256 * K),
+    row("evict-64", Shape::Evict(64), 256 * K),
+    row("evict-255", Shape::Evict(255), 255 * K),
+    row("expire-burst", Shape::Burst, 100 * K),
+    row("expire-burst", Shape::Burst, M),
+    row("expire-spread", Shape::Spread, 100 * K),
+    row("silent", Shape::Silent, K),
+    row("destroy-1", Shape::Destroy(1), 100 * K),
+    row("destroy-1", Shape::Destroy(1), M),
+    row("destroy-8", Shape::Destroy(8), M),
+    row("destroy-64", Shape::Destroy(64), M),
+    row("group-16", Shape::Group(16), 64 * K),
+    row("group-256", Shape::Group(256), 64 * K),
+    row("group-4096", Shape::Group(4096), 64 * K),
+    row("listing", Shape::Listing, 100 * K),
+    row("listing", Shape::Listing, M),
+];

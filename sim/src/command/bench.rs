@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp bench`: how fast the engine is on this machine, as ratios.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Args;
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::Failure;
+use crate::bench::{Figures, ROWS, Row, measure};
+
+/// The arguments of `nfexp bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Rows whose name begins so (`churn`, `hit/1M`); all up to a million entries if not given.
+    rows: Vec<String>,
+    /// CPU time per row and contender, about.
+    #[arg(long, default_value_t = 600)]
+    millis: u64,
+}
+
+impl Bench {
+    /// Measures and prints the table.
+    ///
+    /// # Errors
+    /// [`Failure`]: no row has such a name.
+    pub fn run(&self) -> Result<(), Failure> {
+        let asked = |row: &&Row| match self.rows.as_slice() {
+            [] => row.size <= 1 << 20,
+            rows => rows.iter().any(|prefix| row.name().starts_with(prefix)),
+        };
+        let rows: Vec<&Row> = ROWS.iter().filter(asked).collect();
+        if rows.is_empty() {
+            let names: Vec<String> = ROWS.iter().map(Row::name).collect();
+            let expected = format!("no such row: expected one of {}", names.join(", "));
+            return Err(Failure::Usage(expected));
+        }
+        let mut table = Table::new();
+        let rule = LineStyle::none().fill('─').junction('─');
+        table.load_style(TableStyle::new().header_separator(rule));
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header([
+            "row",
+            "x kernel layout",
+            "10 % - 90 %",
+            "x map and heap",
+            "of a dependent access",
+            "of an independent one",
+            "ns",
+        ]);
+        for row in rows {
+            eprintln!("{}", row.name());
+            let figures = measure(row, Duration::from_millis(self.millis));
+            table.add_row(cells(row, &figures));
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(io::stdout(), "{table}")?;
+        Ok(())
+    }
+}
+
+fn cells(row: &Row, figures: &[Figures]) -> [String; 7] {
+    let [engine, kernel, map, dependent, independent] = figures else {
+        unreachable!("five contenders take part in every row")
+    };
+    let [low, median, high] = engine.times_faster(kernel);
+    // What is not one access per operation has no floor to be compared with.
+    let floor = |floor: &Figures| {
+        let [_, times, _] = engine.times_faster(floor);
+        if row.shape.touches_one_line() { format!("{:.2}", 1.0 / times) } else { String::new() }
+    };
+    [
+        row.name(),
+        format!("{median:.2}"),
+        format!("{low:.2} - {high:.2}"),
+        format!("{:.2}", engine.times_faster(map)[1]),
+        floor(dependent),
+        floor(independent),
+        format!("{:.1}", engine.nanos()),
+    ]
+}
