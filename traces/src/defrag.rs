@@ -2,7 +2,10 @@
 //! Fragments put together, as it happens before connection tracking sees anything.
 //!
 //! A datagram comes out with its last missing fragment. Fragments that overlap end their
-//! datagram; an exact repetition is ignored. Memory is bounded as the kernel bounds it.
+//! datagram; an exact repetition is ignored.
+//!
+//! The rule that matters: memory is bounded as the kernel bounds it, by what a fragment costs
+//! and not by what it carries, and a step costs little however many wait.
 //!
 //! # Source
 //! `nf_defrag_ipv4`, `nf_defrag_ipv6`, `inet_frag_queue_insert()`, 6.18; RFC 5722.
@@ -15,6 +18,8 @@ use crate::packet::{Datagram, Fragment};
 
 /// All fragments together may take so many bytes (`ipfrag_high_thresh`).
 const MOST_BYTES: usize = 4 << 20;
+/// What a fragment takes beside its bytes: about the `truesize` of a buffer that holds nothing.
+const FRAGMENT_BYTES: usize = 768;
 /// A datagram is at most so long.
 const LONGEST: usize = 65_535;
 
@@ -31,9 +36,12 @@ struct Key {
 struct Queue {
     /// By offset; they do not overlap.
     parts: BTreeMap<usize, Vec<u8>>,
+    /// How many bytes they carry.
+    carried: usize,
     /// Where the last one ends, once it is there.
     end: Option<usize>,
-    first_seen_ns: i64,
+    /// When waiting ends.
+    deadline_ns: i64,
     /// The transport protocol, which for IPv6 only the first fragment is sure to name.
     proto: Proto,
 }
@@ -43,6 +51,8 @@ struct Queue {
 pub struct Defrag {
     queues: BTreeMap<Key, Queue>,
     bytes: usize,
+    /// No deadline is before this one.
+    earliest_ns: Option<i64>,
     /// The datagram that came out last.
     whole: Vec<u8>,
 }
@@ -59,10 +69,15 @@ impl Defrag {
         let Datagram { l3, src, dst, proto, body, .. } = *part;
         let key_proto = if l3 == L3::Ipv4 { proto } else { Proto(0) };
         let key = Key { l3, src, dst, id: fragment.id, proto: key_proto };
-        if self.bytes + body.len() > MOST_BYTES {
+        if self.bytes + body.len() + FRAGMENT_BYTES > MOST_BYTES {
             return None;
         }
-        let new = Queue { first_seen_ns: time_ns, proto, ..Queue::default() };
+        // 30 s for IPv4, 60 s for IPv6.
+        let patience_secs = if l3 == L3::Ipv4 { 30 } else { 60 };
+        let deadline_ns = time_ns.saturating_add(patience_secs * 1_000_000_000);
+        let earliest_ns = self.earliest_ns.unwrap_or(deadline_ns);
+        self.earliest_ns = Some(earliest_ns.min(deadline_ns));
+        let new = Queue { deadline_ns, proto, ..Queue::default() };
         let queue = self.queues.entry(key).or_insert(new);
         let before = queue.bytes();
         let fits = queue.insert(fragment, proto, body);
@@ -81,28 +96,32 @@ impl Defrag {
         Some(Datagram { l3, src, dst, proto, fragment: None, body: &self.whole })
     }
 
-    /// Drops what waited too long: 30 s for IPv4, 60 s for IPv6.
+    /// Drops what waited too long.
     fn forget(&mut self, time_ns: i64) {
+        if self.earliest_ns.is_none_or(|earliest_ns| time_ns < earliest_ns) {
+            return;
+        }
         let bytes = &mut self.bytes;
-        self.queues.retain(|key, queue| {
-            let patience = if key.l3 == L3::Ipv4 { 30 } else { 60 } * 1_000_000_000_i64;
-            let waits = time_ns.saturating_sub(queue.first_seen_ns) < patience;
+        self.queues.retain(|_, queue| {
+            let waits = time_ns < queue.deadline_ns;
             if !waits {
                 *bytes -= queue.bytes();
             }
             waits
         });
+        self.earliest_ns = self.queues.values().map(|queue| queue.deadline_ns).min();
     }
 }
 
 impl Queue {
+    /// What it takes of the memory for all.
     fn bytes(&self) -> usize {
-        self.parts.values().map(Vec::len).sum()
+        self.carried + self.parts.len() * FRAGMENT_BYTES
     }
 
     /// Whether every byte up to the last is there: parts do not overlap, so counting is enough.
     fn is_whole(&self) -> bool {
-        self.end == Some(self.bytes())
+        self.end == Some(self.carried)
     }
 
     /// Adds a part; false if the datagram is spoilt.
@@ -137,6 +156,7 @@ impl Queue {
         if !fragment.more {
             self.end = Some(end);
         }
+        self.carried += body.len();
         self.parts.insert(start, body.to_vec());
         true
     }
@@ -192,6 +212,6 @@ mod tests {
         }
         let (datagram, fragment) = part(0, true, &body);
         defrag.take(31_000_000_000, &datagram, fragment);
-        assert_eq!(defrag.bytes, 4096, "the old ones are forgotten");
+        assert_eq!(defrag.bytes, 4096 + FRAGMENT_BYTES, "the old ones are forgotten");
     }
 }

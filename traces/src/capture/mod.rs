@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Capture files in, frames out: pcap, pcapng and snoop, plain or gzipped, as a stream.
+//!
+//! *Frame*: the bytes of one packet with its link layer, as they were captured. *Record*: what
+//! a file holds of one packet; in pcapng a *block*, of which there are other kinds too.
+//!
+//! ```text
+//!   bytes ─▶ (gunzip) ─▶ source ─┬─▶ pcap   ─┐
+//!                                ├─▶ pcapng ─┼─▶ record: frame, time, link type
+//!                                └─▶ snoop  ─┘
+//! ```
+//!
+//! The rules that matter: every step consumes at least one byte or ends the stream; a length is
+//! believed only as far as there are bytes for it, and memory stays bounded whatever the file
+//! says; an error tells where its record begins and what should have stood there.
+
+mod pcap;
+mod pcapng;
+mod snoop;
+mod source;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use source::Source;
+
+/// The largest record that is accepted.
+pub const LARGEST_BYTES: u32 = 16 << 20;
+
+/// One captured packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Its number, from 1, as other tools count.
+    pub number: u64,
+    /// When it was captured, in nanoseconds since the epoch.
+    pub time_ns: i64,
+    /// The link type, by its registered number.
+    pub link: i32,
+    /// What was captured of it.
+    pub bytes: &'a [u8],
+    /// How long it was.
+    pub original_len: u32,
+}
+
+/// Why a capture could not be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The file could not be opened or read.
+    #[error("cannot read: {0}")]
+    Io(#[from] std::io::Error),
+    /// It is no capture.
+    #[error("offset 0: expected a pcap, pcapng or snoop header")]
+    NotACapture,
+    /// It ends inside a record.
+    #[error("offset {offset}: the file ends inside a record, after {packets} whole packets")]
+    Truncated {
+        /// Where the record begins.
+        offset: u64,
+        /// How many packets came before.
+        packets: u64,
+    },
+    /// A record is larger than any sensible packet.
+    #[error("offset {offset}: expected a record of at most 16 MiB")]
+    TooLarge {
+        /// Where the record begins.
+        offset: u64,
+    },
+    /// A record does not follow the format.
+    #[error("offset {offset}: expected {expected}")]
+    Malformed {
+        /// Where the record begins.
+        offset: u64,
+        /// What should have stood there.
+        expected: &'static str,
+    },
+}
+
+/// A capture being read.
+pub struct Capture {
+    source: Source,
+    format: Format,
+    packets: u64,
+    over: bool,
+}
+
+/// How a file is laid out.
+enum Format {
+    Pcap(pcap::Reader),
+    Pcapng(pcapng::Reader),
+    Snoop(snoop::Reader),
+}
+
+/// What a record tells; its frame lies in the source.
+struct Record {
+    time_ns: i64,
+    link: i32,
+    original_len: u32,
+}
+
+/// The order of a number's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Endian {
+    Little,
+    Big,
+}
+
+impl Capture {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no capture.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        Self::new(File::open(path)?)
+    }
+
+    /// Reads a stream.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no capture.
+    pub fn new(stream: impl Read + Send + 'static) -> Result<Self, CaptureError> {
+        let mut source = Source::new(stream)?;
+        let magic = source.next_record(4, 0).map_err(|error| match error {
+            CaptureError::Truncated { .. } => CaptureError::NotACapture,
+            error => error,
+        })?;
+        let Some(&[a, b, c, d]) = magic else { return Err(CaptureError::NotACapture) };
+        let format = match [a, b, c, d] {
+            pcapng::MAGIC => Format::Pcapng(pcapng::Reader::new(&mut source)?),
+            snoop::MAGIC => Format::Snoop(snoop::Reader::new(&mut source)?),
+            magic => Format::Pcap(pcap::Reader::new(magic, &mut source)?),
+        };
+        Ok(Self { source, format, packets: 0, over: false })
+    }
+
+    /// The next packet; `None` at the end.
+    ///
+    /// # Errors
+    /// What is wrong and where. Whole packets before it have been answered; there are none
+    /// after it.
+    pub fn next_packet(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        if self.over {
+            return Ok(None);
+        }
+        let Self { source, packets, .. } = self;
+        let read = match &mut self.format {
+            Format::Pcap(reader) => reader.next(source, *packets),
+            Format::Pcapng(reader) => reader.next(source, *packets),
+            Format::Snoop(reader) => reader.next(source, *packets),
+        };
+        match read {
+            Ok(Some(record)) => {
+                self.packets += 1;
+                Ok(Some(Frame {
+                    number: self.packets,
+                    time_ns: record.time_ns,
+                    link: record.link,
+                    bytes: self.source.frame(),
+                    original_len: record.original_len,
+                }))
+            }
+            end => {
+                self.over = true;
+                end.map(|_| None)
+            }
+        }
+    }
+
+    /// How far the stream was read, in bytes after decompression.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.source.offset()
+    }
+}
+
+impl std::fmt::Debug for Capture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Capture").field("packets", &self.packets).finish_non_exhaustive()
+    }
+}
+
+impl Endian {
+    /// The two bytes at `at`, which are there.
+    fn short(self, bytes: &[u8], at: usize) -> u16 {
+        let pair = [bytes[at], bytes[at + 1]];
+        match self {
+            Self::Little => u16::from_le_bytes(pair),
+            Self::Big => u16::from_be_bytes(pair),
+        }
+    }
+
+    /// The four bytes at `at`, which are there.
+    fn long(self, bytes: &[u8], at: usize) -> u32 {
+        let four = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        match self {
+            Self::Little => u32::from_le_bytes(four),
+            Self::Big => u32::from_be_bytes(four),
+        }
+    }
+}
+
+/// A point in time from a count of ticks; beyond the year 2262 time stands still.
+fn nanoseconds(ticks: u64, per_second: u64, offset_secs: i64) -> i64 {
+    let since = i128::from(ticks) * 1_000_000_000 / i128::from(per_second);
+    let nanoseconds = since + i128::from(offset_secs) * 1_000_000_000;
+    nanoseconds.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The classic format: a header, then records.
+//!
+//! ```text
+//!   header  magic  version  zone  accuracy  snap length  link type      24 bytes
+//!   record  seconds  fraction  captured  original  bytes…            16 + captured
+//! ```
+//!
+//! Either byte order, microseconds or nanoseconds, and Kuznetzov's variant, whose records have
+//! eight more bytes. A record may be longer than the snap length says; what counts is its own
+//! length.
+
+use super::source::Source;
+use super::{CaptureError, Endian, Record, nanoseconds};
+
+/// How the records of a file are to be read.
+pub(super) struct Reader {
+    endian: Endian,
+    /// Units per second of the fraction.
+    resolution: u64,
+    record_head: u32,
+    link: i32,
+}
+
+impl Reader {
+    /// Reads the header behind its magic number.
+    pub(super) fn new(magic: [u8; 4], source: &mut Source) -> Result<Self, CaptureError> {
+        let (endian, magic) = match magic[0] {
+            0xa1 => (Endian::Big, magic),
+            _ => (Endian::Little, [magic[3], magic[2], magic[1], magic[0]]),
+        };
+        let (resolution, record_head) = match u32::from_be_bytes(magic) {
+            0xa1b2_c3d4 => (1_000_000, 16),
+            0xa1b2_3c4d => (1_000_000_000, 16),
+            0xa1b2_cd34 => (1_000_000, 24),
+            _ => return Err(CaptureError::NotACapture),
+        };
+        let header = source.more(20, 0)?;
+        // The upper bits tell of checksums at the end of frames.
+        let link = (endian.long(header, 16) & 0x03ff_ffff) as i32;
+        Ok(Self { endian, resolution, record_head, link })
+    }
+
+    pub(super) fn next(
+        &self,
+        source: &mut Source,
+        packets: u64,
+    ) -> Result<Option<Record>, CaptureError> {
+        let Some(head) = source.next_record(self.record_head, packets)? else { return Ok(None) };
+        let long = |at| self.endian.long(head, at);
+        let (secs, fraction, captured, original_len) = (long(0), long(4), long(8), long(12));
+        source.more(captured, packets)?;
+        source.set_frame(0..captured as usize);
+        let ticks = u64::from(secs) * self.resolution + u64::from(fraction);
+        let time_ns = nanoseconds(ticks, self.resolution, 0);
+        Ok(Some(Record { time_ns, link: self.link, original_len }))
+    }
+}
