@@ -9,6 +9,7 @@ pub mod import;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod research;
 pub mod schedule;
 pub mod settings;
 pub mod simulator;

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What is measured of a run, beside its ledger.
+//!
+//! Time is cut into equal *bins*, so that the warm-up can be cut off afterwards. *Stale* slots
+//! hold what will never be matched; *exposure* is how long holes stood open.
+
+use super::cast::Cast;
+use super::ledger::Ending;
+use super::workload::{Micros, NEVER, Who};
+use super::world::{Live, Setup};
+
+/// What is recorded beside the counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recording {
+    /// How many lifelines, from the middle of the run.
+    pub lifelines: u32,
+    /// Whether walks under the lock are counted; slow.
+    pub walks: bool,
+}
+
+/// A slice of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bin {
+    /// Useful arrivals of kinds that are not hostile.
+    pub useful: u32,
+    /// Those that found their expectation.
+    pub hits: u32,
+    /// Slot-microseconds in use.
+    pub slots: u64,
+    /// Of these, by expectations that are never matched.
+    pub stale: u64,
+    /// How long the table was full, in microseconds.
+    pub full: u64,
+    /// How many were evicted.
+    pub evicted: u32,
+    /// How many were refused.
+    pub refused: u32,
+}
+
+/// The life of one expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifeline {
+    /// Which kind.
+    pub kind: u16,
+    /// When it was announced.
+    pub born: Micros,
+    /// When it ended.
+    pub ended: Micros,
+    /// How.
+    pub ending: Ending,
+    /// When its connection comes, if ever.
+    pub arrives: Micros,
+}
+
+/// Useful arrivals and hits of one owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owned {
+    /// Useful arrivals.
+    pub useful: u32,
+    /// Those that hit.
+    pub hits: u32,
+}
+
+/// All that is measured.
+#[derive(Clone, Debug)]
+pub struct Measure {
+    /// How long a bin lasts.
+    pub width: Micros,
+    /// The bins.
+    pub bins: Vec<Bin>,
+    /// By bin, then by kind.
+    pub kinds: Vec<Owned>,
+    /// By kind, by member of its pool.
+    pub masters: Vec<Vec<Owned>>,
+    /// By kind, by source, the first thousand.
+    pub sources: Vec<Vec<Owned>>,
+    /// By namespace.
+    pub nets: Vec<Owned>,
+    /// By kind: slot-microseconds that holes stood open.
+    pub exposure: Vec<u64>,
+    /// By kind: the same of those open to anybody.
+    pub wide: Vec<u64>,
+    /// How long the table held so many, in microseconds.
+    pub held: Vec<u64>,
+    /// Some lives.
+    pub lifelines: Vec<Lifeline>,
+    hostile: Vec<bool>,
+    is_wide: Vec<bool>,
+    limit: u32,
+    stale_now: u32,
+    last: Micros,
+    wanted: u32,
+    horizon: Micros,
+}
+
+/// Into how many bins a run is cut.
+pub const BINS: usize = 250;
+
+const SOURCES: usize = 1000;
+
+impl Measure {
+    pub(super) fn new(cast: &Cast, setup: &Setup) -> Self {
+        let kinds = cast.kinds.len();
+        Self {
+            width: (setup.horizon / BINS as u64).max(1),
+            bins: vec![Bin::default(); BINS],
+            kinds: vec![Owned::default(); BINS * kinds],
+            masters: vec![Vec::new(); kinds],
+            sources: vec![Vec::new(); kinds],
+            nets: vec![Owned::default(); usize::from(cast.namespaces)],
+            exposure: vec![0; kinds],
+            wide: vec![0; kinds],
+            held: Vec::new(),
+            lifelines: Vec::new(),
+            hostile: cast.kinds.iter().map(|kind| kind.hostile).collect(),
+            is_wide: cast.kinds.iter().map(|kind| kind.wide).collect(),
+            limit: setup.expect_max,
+            stale_now: 0,
+            last: 0,
+            wanted: setup.recording.lifelines,
+            horizon: setup.horizon,
+        }
+    }
+
+    fn bin(&self, at: Micros) -> usize {
+        ((at / self.width) as usize).min(BINS - 1)
+    }
+
+    /// Time has passed until `at`, with so many linked.
+    #[inline]
+    pub(super) fn clock(&mut self, at: Micros, linked: u32) {
+        if at <= self.last {
+            return;
+        }
+        let held = linked as usize;
+        if held >= self.held.len() {
+            self.held.resize(held + 1, 0);
+        }
+        self.held[held] += at - self.last;
+        let mut bin = self.bin(self.last);
+        while self.last < at {
+            let end = if bin + 1 == BINS { at } else { at.min((bin as u64 + 1) * self.width) };
+            let passed = end - self.last;
+            let slice = &mut self.bins[bin];
+            slice.slots += passed * u64::from(linked);
+            slice.stale += passed * u64::from(self.stale_now);
+            slice.full += if linked >= self.limit { passed } else { 0 };
+            self.last = end;
+            bin += 1;
+        }
+    }
+
+    #[inline]
+    pub(super) fn inserted(&mut self, useful: bool) {
+        self.stale_now += u32::from(!useful);
+    }
+
+    #[inline]
+    pub(super) fn refused(&mut self) {
+        let bin = self.bin(self.last);
+        self.bins[bin].refused += 1;
+    }
+
+    #[inline]
+    pub(super) fn ended(&mut self, at: Micros, live: &Live, ending: Ending) {
+        self.stale_now -= u32::from(live.arrives == NEVER);
+        let kind = usize::from(live.kind);
+        let open = at.saturating_sub(live.born);
+        self.exposure[kind] += open;
+        self.wide[kind] += if self.is_wide[kind] { open } else { 0 };
+        if ending.is_eviction() {
+            let bin = self.bin(at);
+            self.bins[bin].evicted += 1;
+        }
+        if (self.lifelines.len() as u32) < self.wanted && live.born >= self.horizon / 2 {
+            self.lifelines.push(Lifeline {
+                kind: live.kind,
+                born: live.born,
+                ended: at,
+                ending,
+                arrives: live.arrives,
+            });
+        }
+    }
+
+    #[inline]
+    pub(super) fn useful(&mut self, at: Micros, kind: u16, who: &Who, hit: bool) {
+        let (bin, index) = (self.bin(at), usize::from(kind));
+        let kinds = self.hostile.len();
+        count(&mut self.kinds[bin * kinds + index], hit);
+        if self.hostile[index] {
+            return;
+        }
+        self.bins[bin].useful += 1;
+        self.bins[bin].hits += u32::from(hit);
+        count(&mut self.nets[usize::from(who.net)], hit);
+        if who.member != u32::MAX {
+            count(grown(&mut self.masters[index], who.member as usize), hit);
+        }
+        if (who.source as usize) < SOURCES {
+            count(grown(&mut self.sources[index], who.source as usize), hit);
+        }
+    }
+}
+
+#[inline]
+fn count(owned: &mut Owned, hit: bool) {
+    owned.useful += 1;
+    owned.hits += u32::from(hit);
+}
+
+fn grown(owned: &mut Vec<Owned>, at: usize) -> &mut Owned {
+    if at >= owned.len() {
+        owned.resize(at + 1, Owned::default());
+    }
+    &mut owned[at]
+}

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A workload: a scenario, a seed and a replication, as a stream of happenings.
+//!
+//! ```text
+//!  session ──▶ open a master ──▶ announce, announce, … ──▶ close the master
+//!                                    └──▶ arrive (perhaps), after the delay law
+//! ```
+//!
+//! *Useful*: a connection that arrives while its expectation would still stand if there were no
+//! limits: before its class's timeout and its master's end. The share of useful arrivals that
+//! find their expectation is the *recall*.
+//!
+//! Happenings come in the order of time, ties in the order they were made; memory is bounded by
+//! what is under way, not by how long it lasts.
+//!
+//! The rule that matters: open loop. Nothing here depends on what the table answers, so every
+//! policy meets the same happenings.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use super::cast::{Cast, Kind};
+use super::law::{Arrivals, Place};
+use super::random::Stream;
+use super::scenario::{ClassSpec, Count, Scenario, Sourced};
+
+/// A microsecond count from the start.
+pub type Micros = u64;
+
+/// Never.
+pub const NEVER: Micros = u64::MAX;
+
+/// Something that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Happening {
+    /// When.
+    pub at: Micros,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A master begins; its number may have been another's that ended.
+    Open {
+        /// Its number.
+        master: u32,
+        /// Who it is.
+        who: Who,
+    },
+    /// It announces a connection.
+    Announce {
+        /// The announcing master.
+        master: u32,
+        /// Which kind.
+        kind: u16,
+        /// Whom for: the destination's number, unless it is a refresh never used before.
+        key: u64,
+        /// When the connection will come first; [`NEVER`] if not, or too late.
+        arrives: Micros,
+    },
+    /// The first packet of an announced connection.
+    Arrive {
+        /// The master that announced it.
+        master: u32,
+        /// Which kind.
+        kind: u16,
+        /// The destination's number.
+        key: u64,
+        /// Whether it is useful.
+        useful: bool,
+    },
+    /// A master ends.
+    Close {
+        /// Its number.
+        master: u32,
+    },
+}
+
+/// Who a master is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// Its kind.
+    pub kind: u16,
+    /// Its place in its kind's pool; `u32::MAX` outside any.
+    pub member: u32,
+    /// Its address, as a number of its kind.
+    pub source: u32,
+    /// Its namespace.
+    pub net: u16,
+    /// Its zone.
+    pub zone: u16,
+}
+
+/// A stream of happenings.
+#[derive(Debug)]
+pub struct Workload {
+    horizon: Micros,
+    hz: u64,
+    kinds: Vec<KindState>,
+    masters: Vec<MasterState>,
+    free: Vec<u32>,
+    heap: BinaryHeap<Reverse<(Micros, u64, Pending)>>,
+    made: u64,
+    next_key: u64,
+    out: VecDeque<Happening>,
+    fresh_sources: u32,
+}
+
+#[derive(Debug)]
+struct KindState {
+    spec: ClassSpec,
+    timeout_ticks: u64,
+    first_master: u32,
+    place: Place,
+    arrivals: Stream,
+    who: Stream,
+    answer: Stream,
+    delay: Stream,
+    burst: Stream,
+    life: Stream,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct MasterState {
+    who: Who,
+    open: bool,
+    closes: Micros,
+    /// The key of its permanent expectation, and how often it was announced.
+    key: Option<u64>,
+    epoch: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pending {
+    Session { kind: u16 },
+    Announce { kind: u16, master: u32 },
+    Arrive { kind: u16, master: u32, key: u64, useful: bool, epoch: u32, until: Micros },
+    Close { master: u32 },
+}
+
+impl Workload {
+    /// The workload of a scenario, in a kernel that counts `hz` ticks a second.
+    #[must_use]
+    pub fn new(scenario: &Scenario, cast: &Cast, seed: u64, replication: u32, hz: u32) -> Self {
+        let mut masters = Vec::new();
+        let mut kinds = Vec::new();
+        for (index, (spec, kind)) in scenario.classes.iter().zip(&cast.kinds).enumerate() {
+            let stream = |purpose: &str| Stream::keyed(seed, replication, &spec.name, purpose);
+            let index = u16::try_from(index).expect("few classes");
+            let pool = spec.masters.as_ref().map_or(0, |count| count.value.count);
+            let first_master = u32::try_from(masters.len()).expect("checked counts");
+            masters.extend((0..pool).map(|member| MasterState {
+                who: Who { kind: index, member, ..Who::default() },
+                closes: NEVER,
+                ..MasterState::default()
+            }));
+            kinds.push(KindState {
+                spec: spec.clone(),
+                timeout_ticks: u64::from(kind.timeout_secs) * u64::from(hz),
+                first_master,
+                place: Place::default(),
+                arrivals: stream("arrivals"),
+                who: stream("masters"),
+                answer: stream("answered"),
+                delay: stream("delay"),
+                burst: stream("burst"),
+                life: stream("life"),
+            });
+        }
+        let mut workload = Self {
+            horizon: micros(scenario.run.value.lasts.0),
+            hz: u64::from(hz),
+            kinds,
+            masters,
+            free: Vec::new(),
+            heap: BinaryHeap::new(),
+            made: 0,
+            next_key: 1,
+            out: VecDeque::new(),
+            fresh_sources: 0,
+        };
+        for kind in 0..workload.kinds.len() {
+            workload.next_session(kind as u16);
+        }
+        workload
+    }
+
+    /// The moment it ends.
+    #[must_use]
+    pub fn horizon(&self) -> Micros {
+        self.horizon
+    }
+
+    fn push(&mut self, at: Micros, pending: Pending) {
+        self.made += 1;
+        self.heap.push(Reverse((at, self.made, pending)));
+    }
+
+    fn next_session(&mut self, kind: u16) {
+        let state = &mut self.kinds[usize::from(kind)];
+        let next = state.spec.arrivals.value.next(&mut state.place, &mut state.arrivals);
+        let next = next.map_or(NEVER, micros);
+        if next <= self.horizon {
+            self.push(next, Pending::Session { kind });
+        }
+    }
+
+    fn session(&mut self, at: Micros, kind: u16) {
+        self.next_session(kind);
+        let master = self.pick_master(at, kind);
+        let KindState { spec, burst, life, timeout_ticks, .. } = &mut self.kinds[usize::from(kind)];
+        let mut last = at;
+        let mut times = vec![at];
+        if let Some(shape) = spec.burst.as_ref().map(|shape| &shape.value) {
+            let count = match shape.exact {
+                true => shape.mean as u32,
+                false => geometric(shape.mean, burst.uniform()),
+            };
+            for _ in 1..count {
+                last += micros(shape.gap.draw(burst));
+                times.push(last);
+            }
+        }
+        if spec.masters.is_none() {
+            let own = spec.life.as_ref().map(|law| micros(law.value.draw(life)));
+            // Without a law the master stays until nothing it announced can stand any more.
+            let usual = (*timeout_ticks * 9 / 8 + 2 * self.hz) * 1_000_000 / self.hz;
+            let closes = last.saturating_add(own.unwrap_or(usual));
+            self.masters[master as usize].closes = closes;
+            for at in times {
+                self.push(at, Pending::Announce { kind, master });
+            }
+            self.push(closes, Pending::Close { master });
+            return;
+        }
+        for at in times {
+            self.push(at, Pending::Announce { kind, master });
+        }
+    }
+
+    fn pick_master(&mut self, at: Micros, kind: u16) -> u32 {
+        let state = &mut self.kinds[usize::from(kind)];
+        let draw = state.who.bits();
+        let below = |bound: u32| (((draw >> 32) * u64::from(bound)) >> 32) as u32;
+        let of = |count: &Option<Sourced<Count>>| count.as_ref().map(|count| count.value.count);
+        let (pool, sources) = (of(&state.spec.masters), of(&state.spec.sources));
+        let (nets, zones) = (of(&state.spec.namespaces), of(&state.spec.zones));
+        let (master, number) = match pool {
+            Some(pool) => (state.first_master + below(pool), below(pool)),
+            None => {
+                self.fresh_sources = self.fresh_sources.wrapping_add(1);
+                let fresh = MasterState::default();
+                let master = self.free.pop().unwrap_or_else(|| {
+                    self.masters.push(fresh);
+                    self.masters.len() as u32 - 1
+                });
+                self.masters[master as usize] =
+                    MasterState { who: Who { kind, member: u32::MAX, ..Who::default() }, ..fresh };
+                let number = sources.map_or(self.fresh_sources, below);
+                (master, number)
+            }
+        };
+        let master_state = &mut self.masters[master as usize];
+        if !master_state.open {
+            master_state.open = true;
+            master_state.who.source = sources.map_or(number, |sources| number % sources);
+            master_state.who.net = nets.map_or(0, |nets| (number % nets) as u16);
+            master_state.who.zone = zones.map_or(0, |zones| (number % zones) as u16);
+            let who = master_state.who;
+            self.out.push_back(Happening { at, what: What::Open { master, who } });
+        }
+        master
+    }
+
+    fn announce(&mut self, at: Micros, kind: u16, master: u32) {
+        let state = &mut self.kinds[usize::from(kind)];
+        // One draw per question, whatever the answers: scenarios stay comparable.
+        let (answered, lost) = (state.answer.uniform(), state.answer.uniform());
+        let delay = state.spec.delay.value.draw(&mut state.delay);
+        let loss = state.spec.loss.as_ref().map(|loss| loss.value.clone());
+        let (no_announcement, no_connection) =
+            loss.map_or((0.0, 0.0), |loss| (loss.announcement, loss.connection));
+        if lost < no_announcement {
+            return;
+        }
+        let answered = answered < state.spec.answered.value.share * (1.0 - no_connection);
+        let permanent = state.spec.permanent;
+        let until = at.saturating_add(state.timeout_ticks * 1_000_000 / self.hz);
+        let gone = jiffy(at, self.hz) + state.timeout_ticks;
+        let master_state = &mut self.masters[master as usize];
+        let key = match master_state.key.filter(|_| permanent) {
+            Some(key) => key,
+            None => {
+                self.next_key += 1;
+                self.next_key
+            }
+        };
+        if permanent {
+            master_state.key = Some(key);
+            master_state.epoch += 1;
+        }
+        let (epoch, closes) = (master_state.epoch, master_state.closes);
+        let mut arrives = NEVER;
+        if answered {
+            let time = at.saturating_add(micros(delay));
+            let useful = self.jiffy(time) < gone && time < closes;
+            // After its master's end nobody waits for it, and the number may be another's.
+            if time < closes && time <= self.horizon {
+                self.push(time, Pending::Arrive { kind, master, key, useful, epoch, until });
+            }
+            if useful {
+                arrives = time;
+            }
+        }
+        self.out.push_back(Happening { at, what: What::Announce { master, kind, key, arrives } });
+    }
+
+    fn arrive(&mut self, at: Micros, pending: Pending) {
+        let Pending::Arrive { kind, master, key, useful, epoch, until } = pending else { return };
+        let state = &mut self.kinds[usize::from(kind)];
+        if state.spec.permanent {
+            // A later announcement took over, with arrivals of its own.
+            if self.masters[master as usize].epoch != epoch {
+                return;
+            }
+            let next = at.saturating_add(micros(state.spec.delay.value.draw(&mut state.delay)));
+            if next < until.min(self.masters[master as usize].closes) && next <= self.horizon {
+                self.push(next, Pending::Arrive { kind, master, key, useful, epoch, until });
+            }
+        }
+        self.out.push_back(Happening { at, what: What::Arrive { master, kind, key, useful } });
+    }
+
+    fn jiffy(&self, at: Micros) -> u64 {
+        jiffy(at, self.hz)
+    }
+}
+
+impl Iterator for Workload {
+    type Item = Happening;
+
+    fn next(&mut self) -> Option<Happening> {
+        loop {
+            if let Some(happening) = self.out.pop_front() {
+                return Some(happening);
+            }
+            let Reverse((at, _, pending)) = self.heap.pop()?;
+            if at > self.horizon {
+                return None;
+            }
+            match pending {
+                Pending::Session { kind } => self.session(at, kind),
+                Pending::Announce { kind, master } => self.announce(at, kind, master),
+                Pending::Arrive { .. } => self.arrive(at, pending),
+                Pending::Close { master } => {
+                    self.masters[master as usize].open = false;
+                    self.free.push(master);
+                    self.out.push_back(Happening { at, what: What::Close { master } });
+                }
+            }
+        }
+    }
+}
+
+/// Seconds as microseconds.
+#[must_use]
+pub fn micros(seconds: f64) -> Micros {
+    // Saturates, and nothing is negative.
+    (seconds * 1e6) as u64
+}
+
+/// In which jiffy a moment lies.
+#[inline]
+#[must_use]
+pub fn jiffy(at: Micros, hz: u64) -> u64 {
+    if hz == 1000 { at / 1000 } else { (u128::from(at) * u128::from(hz) / 1_000_000) as u64 }
+}
+
+/// A geometric number with this mean, at least one.
+fn geometric(mean: f64, uniform: f64) -> u32 {
+    if mean <= 1.0 {
+        return 1;
+    }
+    let more = libm::log(uniform) / libm::log(1.0 - 1.0 / mean);
+    1 + (more as u32).min(100_000)
+}
+
+/// How many masters may be open at once, for sizing the engine's memory.
+#[must_use]
+pub fn masters_at_once(scenario: &Scenario, cast: &Cast) -> u32 {
+    let of = |(spec, kind): (&ClassSpec, &Kind)| {
+        if let Some(pool) = &spec.masters {
+            return f64::from(pool.value.count);
+        }
+        let rate = match &spec.arrivals.value {
+            Arrivals::Poisson { per_second }
+            | Arrivals::Constant { per_second }
+            | Arrivals::OnOff { per_second, .. }
+            | Arrivals::Pulsed { per_second, .. } => *per_second,
+            Arrivals::Diurnal { per_second, swing, .. } => per_second * (1.0 + swing),
+            Arrivals::TwoRates { high_per_second, low_per_second, .. } => {
+                high_per_second.max(*low_per_second)
+            }
+            Arrivals::Batch { count, every, .. } => f64::from(*count) / every.0.min(1.0),
+            Arrivals::Renewal { .. } => 100.0,
+        };
+        rate * 1.5 * (f64::from(kind.timeout_secs) * 1.25 + 60.0) + 1000.0
+    };
+    let sum: f64 = scenario.classes.iter().zip(&cast.kinds).map(of).sum();
+    (sum as u32).clamp(1024, 1 << 22)
+}

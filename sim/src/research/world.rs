@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A world: one engine, one policy, and a workload played on it.
+//!
+//! ```text
+//!  Happening ──▶ World ──▶ Engine<Up> (the one the tests prove) ──▶ Tape ──▶ Ledger, Measure
+//! ```
+//!
+//! Time goes by jiffies: before anything happens in a jiffy, every timer due until then fires in
+//! its own.
+//!
+//! The rule that matters: the world asks the engine and believes it; what it counts itself is
+//! checked against the engine's count at the end.
+
+use std::sync::Arc;
+
+use nfexp_model::conn::ConnRef;
+use nfexp_model::engine::MasterCheck;
+use nfexp_model::error::RelateError;
+use nfexp_model::event::Origin;
+use nfexp_model::expectation::{Expected, Flags};
+use nfexp_model::helper::HelperId;
+use nfexp_model::kernel::{Jiffies, Ticks, Up};
+use nfexp_model::locked::MasterHold;
+use nfexp_model::netns::{NetId, Zone};
+use nfexp_model::revision::{Expiry, Revision};
+use nfexp_model::tuple::{Addr, L3, Proto, Tuple};
+use nfexp_model::{At, Config, Engine};
+
+use super::cast::{Cast, Kind};
+use super::ledger::{Account, Ending, Unbalanced};
+use super::measure::{Measure, Recording};
+use super::policy::{Spec, Surroundings};
+use super::tape::Tape;
+use super::walks::Walks;
+use super::workload::{Happening, Micros, NEVER, What, Who, jiffy};
+
+/// How a world is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Which kernel.
+    pub revision: Revision,
+    /// Ticks in a second.
+    pub hz: u32,
+    /// The table's limit, per namespace.
+    pub expect_max: u32,
+    /// Buckets; what a module load would choose for that limit if not given.
+    pub hash_size: Option<u32>,
+    /// The seed, for policies that draw.
+    pub seed: u64,
+    /// The replication.
+    pub replication: u32,
+    /// How many masters may be open at once.
+    pub masters: u32,
+    /// When it ends.
+    pub horizon: Micros,
+    /// What is recorded beside the counts.
+    pub recording: Recording,
+}
+
+impl Setup {
+    fn config(&self, cast: &Cast) -> Config {
+        // As nf_conntrack_expect_init() has it: four a bucket, whole pages of buckets.
+        let usual = (self.expect_max / 4).max(1).next_multiple_of(512);
+        let nets = u32::from(cast.namespaces);
+        Config {
+            revision: self.revision,
+            hz: self.hz,
+            hash_size: self.hash_size.unwrap_or(usual),
+            expect_max: self.expect_max,
+            hash_seed: 0x5eed,
+            expectations: self.expect_max.saturating_mul(nets).saturating_add(64).min(1 << 26),
+            conns: self.masters.saturating_add(64),
+            cpus: 1,
+            netns: cast.namespaces,
+            events: false,
+            helpers: cast.helpers.clone(),
+            fail_nth: 0,
+        }
+    }
+}
+
+/// What is linked in a slot, as the run knows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Live {
+    pub(super) kind: u16,
+    pub(super) master: u32,
+    pub(super) born: Micros,
+    pub(super) arrives: Micros,
+    pub(super) hit: bool,
+}
+
+/// An engine, and all that is counted.
+#[derive(Debug)]
+pub struct World {
+    engine: Engine<Up>,
+    kinds: Vec<Kind>,
+    hz: u64,
+    horizon: Micros,
+    start: Jiffies,
+    now: Jiffies,
+    jiffy: u64,
+    /// No timer fires before this jiffy.
+    quiet_until: u64,
+    timers: bool,
+    masters: Vec<Option<ConnRef>>,
+    whos: Vec<Who>,
+    live: Vec<Live>,
+    linked: u32,
+    tape: Arc<Tape>,
+    accounts: Vec<Account>,
+    measure: Measure,
+    walks: Option<Walks>,
+}
+
+/// What a run answers.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// By kind.
+    pub accounts: Vec<Account>,
+    /// Over time, and all else that was measured.
+    pub measure: Measure,
+    /// How many nodes were walked under the lock, if that was asked for.
+    pub walks: Option<Walks>,
+}
+
+impl World {
+    /// A world at boot.
+    ///
+    /// # Errors
+    /// If the engine finds no memory.
+    pub fn new(cast: &Cast, policy: &Spec, setup: &Setup) -> Result<Self, String> {
+        let cast = match policy.class_limits {
+            true => cast.clone(),
+            false => cast.clone().without_class_limits(),
+        };
+        let config = setup.config(&cast);
+        let expectations = config.expectations;
+        let tape = Tape::new(expectations + 64);
+        let worth = |kind: &Kind| ((kind.helper, kind.class.number()), kind.worth);
+        let surroundings = Surroundings {
+            hz: setup.hz,
+            seed: setup.seed,
+            replication: setup.replication,
+            worth: cast.kinds.iter().map(worth).filter(|(_, worth)| *worth != 1).collect(),
+        };
+        let eviction = policy.build(&surroundings, Arc::clone(&tape));
+        let walks = setup.recording.walks.then(|| Walks::new(&config));
+        let timers = config.revision.expiry == Expiry::Timer;
+        let engine =
+            Engine::with_eviction(config, Some(eviction)).map_err(|error| error.to_string())?;
+        for net in 1..cast.namespaces {
+            engine.pernet_init(NetId(net)).map_err(|error| error.to_string())?;
+        }
+        let start = Jiffies::initial(setup.hz);
+        Ok(Self {
+            engine,
+            hz: u64::from(setup.hz),
+            horizon: setup.horizon,
+            start,
+            now: start,
+            jiffy: 0,
+            quiet_until: u64::MAX,
+            timers,
+            masters: Vec::new(),
+            whos: Vec::new(),
+            live: vec![Live::default(); expectations as usize + 1],
+            linked: 0,
+            tape,
+            accounts: vec![Account::default(); cast.kinds.len()],
+            measure: Measure::new(&cast, setup),
+            walks,
+            kinds: cast.kinds,
+        })
+    }
+
+    /// Plays all of a workload.
+    ///
+    /// # Errors
+    /// If memory runs out or the ledger does not balance.
+    pub fn run(mut self, workload: impl Iterator<Item = Happening>) -> Result<Outcome, String> {
+        for happening in workload {
+            self.play(&happening)?;
+        }
+        self.finish().map_err(|unbalanced| unbalanced.to_string())
+    }
+
+    /// Plays one happening.
+    ///
+    /// # Errors
+    /// If memory for a master runs out.
+    #[inline]
+    pub fn play(&mut self, happening: &Happening) -> Result<(), String> {
+        let Happening { at, what } = *happening;
+        let jiffy = jiffy(at, self.hz);
+        if jiffy != self.jiffy {
+            self.advance(jiffy);
+        }
+        match what {
+            What::Announce { master, kind, key, arrives } => {
+                self.announce(at, master, kind, key, arrives);
+            }
+            What::Arrive { master, kind, key, useful } => {
+                self.arrive(at, master, kind, key, useful)
+            }
+            What::Open { master, who } => return self.open(master, who),
+            What::Close { master } => self.close(at, master),
+        }
+        Ok(())
+    }
+
+    fn at(&self) -> At {
+        At { now: self.now, ..At::default() }
+    }
+
+    /// Lets time pass until `jiffy`: timers fire in their own.
+    fn advance(&mut self, jiffy: u64) {
+        if self.timers {
+            while self.quiet_until <= jiffy {
+                self.expire_next(jiffy);
+            }
+        }
+        self.jiffy = jiffy;
+        self.now = self.start.after(Ticks(jiffy));
+        if self.timers {
+            // The wheel's clock comes along, so that what is added next is filed from here.
+            while let Some(firing) = self.engine.expire(self.now) {
+                self.engine.timed_out(self.at(), firing);
+            }
+            self.settle(self.jiffy * 1_000_000 / self.hz);
+        }
+    }
+
+    fn expire_next(&mut self, until: u64) {
+        let Some(due) = self.engine.next_expiry() else {
+            self.quiet_until = u64::MAX;
+            return;
+        };
+        let due_jiffy = due.ticks_from(self.start).max(0) as u64;
+        self.quiet_until = due_jiffy;
+        if due_jiffy > until {
+            return;
+        }
+        if due_jiffy > self.jiffy {
+            self.jiffy = due_jiffy;
+            self.now = due;
+        }
+        let mut fired = false;
+        while let Some(firing) = self.engine.expire(self.now) {
+            self.engine.timed_out(self.at(), firing);
+            fired = true;
+        }
+        self.settle(self.jiffy * 1_000_000 / self.hz);
+        if !fired {
+            // A cascade without a timer: the next question is about the next jiffy.
+            self.quiet_until = self.jiffy + 1;
+        }
+    }
+
+    fn open(&mut self, master: u32, who: Who) -> Result<(), String> {
+        let place = master as usize;
+        if place >= self.masters.len() {
+            self.masters.resize_with(place + 1, || None);
+            self.whos.resize(place + 1, Who::default());
+        }
+        let kind = &self.kinds[usize::from(who.kind)];
+        let original = Tuple {
+            src: address(10, u32::from(who.kind) << 20 ^ who.source),
+            dst: address(172, master),
+            sport: (master & 0x7fff) as u16 | 0x8000,
+            dport: 5060,
+            l3: L3::Ipv4,
+            proto: Proto::TCP,
+        };
+        let reply = original.inverse().expect("tcp answers");
+        let (net, zone) = (NetId(who.net), Zone(who.zone));
+        let ct = self.engine.alloc_conn(net, zone, original, reply);
+        let ct = ct.map_err(|error| format!("{error}: more masters at once than foreseen"))?;
+        let helper = HelperId::at(kind.helper);
+        self.engine.attach(&ct, helper).map_err(|error| error.to_string())?;
+        self.engine.confirm(self.at(), &ct, Origin::KERNEL);
+        self.masters[place] = Some(ct);
+        self.whos[place] = who;
+        Ok(())
+    }
+
+    fn close(&mut self, at: Micros, master: u32) {
+        if let Some(ct) = self.masters[master as usize].take() {
+            self.engine.delete_conn(self.at(), &ct, Origin::KERNEL);
+            self.engine.put_conn(self.at(), ct);
+            self.settle(at);
+        }
+    }
+
+    fn announce(&mut self, at: Micros, master: u32, kind: u16, key: u64, arrives: Micros) {
+        let now = self.at();
+        let Self { engine, kinds, masters, .. } = self;
+        let spec = &kinds[usize::from(kind)];
+        let account = &mut self.accounts[usize::from(kind)];
+        account.announced += 1;
+        let exp = masters[master as usize].as_ref().and_then(|ct| engine.alloc(now, ct).ok());
+        let Some(exp) = exp else {
+            self.refused(at, kind, arrives, Ending::NoHelp);
+            return;
+        };
+        let who = &self.whos[master as usize];
+        let expected = Expected {
+            l3: L3::Ipv4,
+            saddr: (!spec.wide).then(|| address(10, u32::from(who.kind) << 20 ^ who.source)),
+            daddr: address(11, (key >> 16) as u32),
+            proto: spec.proto,
+            sport: None,
+            dport: key as u16,
+        };
+        engine.init(&exp, spec.class, &expected);
+        if spec.permanent {
+            engine.set_flags(&exp, Flags::PERMANENT);
+        }
+        let id = exp.id();
+        if let Some(walks) = &mut self.walks {
+            walks.check(NetId(who.net), &expected.tuple_and_mask().0, master);
+        }
+        let related = engine.related(now, &exp, Origin::KERNEL, MasterCheck::Own);
+        engine.put(exp);
+        self.settle(at);
+        match related {
+            Ok(()) => {
+                self.measure.clock(at, self.linked);
+                self.live[id.index() as usize] =
+                    Live { kind, master, born: at, arrives, hit: false };
+                self.linked += 1;
+                self.measure.inserted(arrives != NEVER);
+                if let Some(walks) = &mut self.walks {
+                    let net = NetId(self.whos[master as usize].net);
+                    walks.insert(net, &expected.tuple_and_mask().0, master, id.index());
+                }
+                if self.timers {
+                    let (expires, _) = self.engine.timer(id);
+                    let expires = expires.ticks_from(self.start).max(0) as u64;
+                    self.quiet_until = self.quiet_until.min(expires);
+                }
+            }
+            Err(error) => {
+                let ending = match error {
+                    RelateError::NoHelper => Ending::NoHelp,
+                    RelateError::Clash | RelateError::AlreadyExpected => Ending::RefusedByClash,
+                    RelateError::ClassFull => Ending::RefusedByClass,
+                    RelateError::TableFull => Ending::RefusedByTable,
+                    RelateError::NotAdmitted => Ending::NotAdmitted,
+                };
+                self.refused(at, kind, arrives, ending);
+            }
+        }
+    }
+
+    fn refused(&mut self, at: Micros, kind: u16, arrives: Micros, ending: Ending) {
+        let account = &mut self.accounts[usize::from(kind)];
+        account.ended[ending as usize] += 1;
+        if arrives <= self.horizon {
+            account.lost[ending as usize] += 1;
+        }
+        self.measure.clock(at, self.linked);
+        self.measure.refused();
+    }
+
+    fn arrive(&mut self, at: Micros, master: u32, kind: u16, key: u64, useful: bool) {
+        let who = self.whos[master as usize];
+        let spec = &self.kinds[usize::from(kind)];
+        let tuple = Tuple {
+            src: address(10, u32::from(who.kind) << 20 ^ who.source),
+            dst: address(11, (key >> 16) as u32),
+            sport: 40000,
+            dport: key as u16,
+            l3: L3::Ipv4,
+            proto: spec.proto,
+        };
+        let (net, zone, now) = (NetId(who.net), Zone(who.zone), self.at());
+        if let Some(walks) = &mut self.walks {
+            walks.lookup(net, &tuple);
+        }
+        let matched = self.engine.lock().find_expectation(now, net, zone, &tuple, true);
+        let hit = matched.is_some();
+        if let Some(matched) = matched {
+            let slot = matched.exp.id().index();
+            self.live[slot as usize].hit = true;
+            self.engine.put(matched.exp);
+            if let MasterHold::Counted(ct) = matched.master {
+                self.engine.put_conn(now, ct);
+            }
+            if spec.permanent {
+                self.tape.touch(slot);
+            }
+        }
+        let account = &mut self.accounts[usize::from(kind)];
+        account.useful += u64::from(useful);
+        account.hits += u64::from(useful && hit);
+        account.late += u64::from(!useful && hit);
+        if useful {
+            self.measure.useful(at, kind, &who, hit);
+        }
+        self.settle(at);
+    }
+
+    /// Frees what nobody holds, and enters what ended.
+    #[inline]
+    fn settle(&mut self, at: Micros) {
+        self.engine.run_rcu_callbacks();
+        for entry in 0..self.tape.take() {
+            let (slot, ending) = self.tape.ended(entry);
+            self.ended(at, slot, ending);
+        }
+    }
+
+    fn ended(&mut self, at: Micros, slot: u32, ending: Ending) {
+        let live = self.live[slot as usize];
+        self.measure.clock(at, self.linked);
+        self.linked -= 1;
+        let account = &mut self.accounts[usize::from(live.kind)];
+        account.ended[ending as usize] += 1;
+        if ending != Ending::Match && !live.hit && live.arrives <= self.horizon {
+            account.lost[ending as usize] += 1;
+        }
+        self.measure.ended(at, &live, ending);
+        if let Some(walks) = &mut self.walks {
+            if ending == Ending::EvictedByClass {
+                walks.evict_oldest(live.master);
+            }
+            walks.remove(slot);
+        }
+    }
+
+    fn finish(mut self) -> Result<Outcome, Unbalanced> {
+        let end = jiffy(self.horizon, self.hz);
+        if end > self.jiffy {
+            self.advance(end);
+        }
+        self.measure.clock(self.horizon, self.linked);
+        let counted: u32 =
+            (0..self.engine.config().netns).map(|net| self.engine.expect_count(NetId(net))).sum();
+        if counted != self.linked {
+            let (said, found) = (u64::from(counted), u64::from(self.linked));
+            return Err(Unbalanced { what: "linked in the engine", said, found });
+        }
+        for net in 0..self.engine.config().netns {
+            for master in self.engine.conns_of(NetId(net)) {
+                for id in self.engine.expectations_of(master) {
+                    let live = self.live[id.index() as usize];
+                    self.accounts[usize::from(live.kind)].ended[Ending::Horizon as usize] += 1;
+                    self.measure.ended(self.horizon, &live, Ending::Horizon);
+                }
+            }
+        }
+        for (account, kind) in self.accounts.iter().zip(&self.kinds) {
+            account.balance(!kind.permanent)?;
+        }
+        Ok(Outcome { accounts: self.accounts, measure: self.measure, walks: self.walks })
+    }
+}
+
+/// An address of a network of ours, by number.
+#[inline]
+fn address(network: u32, number: u32) -> Addr {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&((network << 24) ^ number).to_be_bytes());
+    Addr(bytes)
+}
