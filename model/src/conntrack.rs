@@ -21,7 +21,7 @@ use crate::conn::{AboutConn, Attached, ConnId, ConnRef, Status};
 use crate::engine::{At, Engine, Firing};
 use crate::error::{AllocPoint, NoMemory};
 use crate::event::{Cause, ConnEventKind, ExpectFn, Origin};
-use crate::expectation::ExpectId;
+use crate::expectation::{ExpectId, Nat};
 use crate::helper::{HelperId, MAX_CLASSES};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
@@ -55,8 +55,10 @@ pub struct Born {
     pub ct: ConnRef,
     /// The expectation that announced it.
     pub announced: Option<ExpectId>,
-    /// Its function, which the caller runs.
+    /// Its function, which the caller runs ([`Engine::run_expectfn`]).
     pub expectfn: Option<ExpectFn>,
+    /// Its translation, which the function reads.
+    pub saved: Nat,
 }
 
 impl<P: Platform> Engine<P> {
@@ -149,7 +151,7 @@ impl<P: Platform> Engine<P> {
         let found = locked.find_expectation(at, net, zone, &tuple, unlink);
         let Some(Matched { exp, master }) = found else {
             self.count_stat(at, net, |stats| stats.new = stats.new.wrapping_add(1));
-            return Ok(Born { ct, announced: None, expectfn: None });
+            return Ok(Born { ct, announced: None, expectfn: None, saved: Nat::default() });
         };
         let conn = self.memory.conns.get(ct.0);
         conn.status.fetch_or(Status::EXPECTED.0, Ordering::Relaxed);
@@ -174,7 +176,11 @@ impl<P: Platform> Engine<P> {
         conn.about.set(AboutConn { master: Some(id), mark, secmark, ..conn.about() });
         self.count_stat(at, net, |stats| stats.expect_new = stats.expect_new.wrapping_add(1));
         drop(locked);
-        let born = Born { ct, announced: Some(exp.id()), expectfn: about.expectfn };
+        let saved = match about.has_nat {
+            true => self.memory.nat[exp.id().index() as usize].get(),
+            false => Nat::default(),
+        };
+        let born = Born { ct, announced: Some(exp.id()), expectfn: about.expectfn, saved };
         self.put(exp);
         Ok(born)
     }
@@ -314,10 +320,11 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn conns_of(&self, net: NetId) -> Vec<ConnId> {
         let table = self.conns.lock();
-        let original =
-            table.0.iter().filter(|(key, value)| key.0 == net && value.1 == Direction::Original);
-        let mut ids: Vec<ConnId> = original.map(|(_, value)| value.0).collect();
+        let here = table.0.iter().filter(|(key, _)| key.0 == net);
+        // By both directions, which may be one and the same tuple.
+        let mut ids: Vec<ConnId> = here.map(|(_, value)| value.0).collect();
         ids.sort_unstable();
+        ids.dedup();
         ids
     }
 }

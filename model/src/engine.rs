@@ -38,7 +38,7 @@ use crate::kernel::{Jiffies, Up};
 use crate::locked::Locked;
 use crate::memory::Memory;
 use crate::netns::{Net, NetId, Sizes, Stats, Zone};
-use crate::revision::{Expiry, NewEvent, Revision, TableScope, ZoneFrom};
+use crate::revision::{Expiry, NatInit, NewEvent, Revision, TableScope, ZoneFrom};
 use crate::slip::Slip;
 use crate::tuple::{Mask, Tuple};
 
@@ -292,13 +292,13 @@ impl<P: Platform> Engine<P> {
         record.flags.reset(0);
         record.set_key(tuple, mask);
         let about = record.about();
-        record.set_about(About {
-            class,
-            assign_helper: None,
-            expectfn: None,
-            has_nat: false,
-            ..about
-        });
+        let has_nat = match self.config.revision.nat_init {
+            NatInit::Cleared => false,
+            // KERNEL: nf_ct_expect_init(), v3.9: the translation of the memory's last tenant is
+            // told with this one.
+            NatInit::LeftOver => self.memory.nat[exp.0.index() as usize].get() != Nat::default(),
+        };
+        record.set_about(About { class, assign_helper: None, expectfn: None, has_nat, ..about });
     }
 
     /// Sets its flags before it is inserted.

@@ -74,7 +74,7 @@ pub struct Helper {
     pub name: &'static str,
     /// The families it is registered for.
     pub l3: &'static [L3],
-    /// The transport protocols of its control connection.
+    /// The transport protocols it is registered for.
     pub proto: &'static [Proto],
     /// The control port it is usually attached to; 0 where only expectations attach it.
     pub port: u16,
@@ -131,8 +131,9 @@ pub const IN_TREE: &[Helper] = &[
     Helper { name: "snmp", l3: IPV4, proto: UDP, port: 161, policies: &[one(1, 30)] },
     Helper { name: "RAS", l3: BOTH, proto: UDP, port: 1719, policies: &[one(32, 240)] },
     Helper { name: "Q.931", l3: BOTH, proto: TCP, port: 1720, policies: &[one(20, 240)] },
-    // Registered for no family of its own; attached by the expectation of a Q.931 connection.
-    Helper { name: "H.245", l3: BOTH, proto: TCP, port: 0, policies: &[one(18, 240)] },
+    // Attached to TCP by the expectation of a Q.931 connection; but registered, for no family of
+    // its own, under UDP (`nf_conntrack_h323_main.c`), which a request by name comes upon.
+    Helper { name: "H.245", l3: BOTH, proto: UDP, port: 0, policies: &[one(18, 240)] },
 ];
 
 /// A helper of one engine, by its place in [`Config::helpers`](crate::engine::Config::helpers).

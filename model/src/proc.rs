@@ -23,7 +23,7 @@ use crate::kernel::rcu::Rcu;
 use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::NetId;
-use crate::revision::{ClassText, Expiry, PortText, TableScope};
+use crate::revision::{ClassText, Expiry, Revision, TableScope};
 use crate::slip::Slip;
 use crate::tuple::{L3, Proto, Tuple};
 
@@ -170,7 +170,7 @@ impl<'a, P: Platform> Reading<'a, P> {
         self.show_seconds(out)?;
         let tuple = exp.tuple();
         write!(out, "l3proto = {} proto={} ", tuple.l3.number(), tuple.proto.0)?;
-        print_tuple(out, &tuple, engine.config.revision.port_text)?;
+        print_tuple(out, &tuple, &engine.config.revision)?;
         self.show_flags_and_helper(out, exp, &about)?;
         out.write_char('\n')?;
         Ok(true)
@@ -222,7 +222,7 @@ impl<'a, P: Platform> Reading<'a, P> {
 ///
 /// # Source
 /// `print_tuple()` and the `print_tuple` of each protocol, v3.9.
-fn print_tuple(out: &mut dyn Write, tuple: &Tuple, ports: PortText) -> fmt::Result {
+fn print_tuple(out: &mut dyn Write, tuple: &Tuple, revision: &Revision) -> fmt::Result {
     match tuple.l3 {
         L3::Ipv4 => write!(out, "src={} dst={} ", tuple.src.ip(L3::Ipv4), tuple.dst.ip(L3::Ipv4))?,
         L3::Ipv6 => {
@@ -238,8 +238,7 @@ fn print_tuple(out: &mut dyn Write, tuple: &Tuple, ports: PortText) -> fmt::Resu
         L3::Unspec => {}
     }
     match tuple.proto {
-        Proto::DCCP if ports == PortText::WithoutDccp => Ok(()),
-        Proto::TCP | Proto::UDP | Proto::UDPLITE | Proto::SCTP | Proto::DCCP => {
+        proto if revision.has_ports(proto) => {
             write!(out, "sport={} dport={} ", tuple.sport, tuple.dport)
         }
         Proto::ICMP | Proto::ICMPV6 => {

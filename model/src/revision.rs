@@ -13,6 +13,8 @@
 //!
 //! The rule that matters: nothing asks *which* revision it is, only which way one knob points.
 
+use crate::tuple::Proto;
+
 macro_rules! knobs {
     ($($(#[$doc:meta])* $field:ident : $knob:ident { $($(#[$way_doc:meta])* $way:ident),+ $(,)? })*) => {
         $(
@@ -172,6 +174,76 @@ knobs! {
         /// 1 and more.
         AtLeastOne,
     }
+    /// Which flags a request may set.
+    flags_attr: FlagsAttr {
+        /// Any: unknown bits are stored as they came.
+        Verbatim,
+        /// The three that have names; others are refused.
+        KnownOnly,
+    }
+    /// Which direction of a translation a request may name.
+    nat_dir_attr: NatDirAttr {
+        /// Any number.
+        AnyNumber,
+        /// 0 or 1.
+        AtMostOne,
+    }
+    /// What the helper's name in a request for an expectation does.
+    help_name_attr: HelpNameAttr {
+        /// It is looked up, judges the class, and is given to the announced connection.
+        Obeyed,
+        /// Nothing.
+        Ignored,
+    }
+    /// Whether a request may announce under a master without a helper.
+    absent_helper: AbsentHelper {
+        /// It may; a master without the extension refuses later.
+        Accepted,
+        /// It may not.
+        Refused,
+    }
+    /// What deleting by a helper's name does at an expectation without one.
+    name_sweep: NameSweep {
+        /// It follows the NULL pointer.
+        FollowsNull,
+        /// It goes on to the next.
+        SkipsNull,
+    }
+    /// What a listing of one master's expectations is.
+    master_dump: MasterDump {
+        /// A listing of all: the master is not looked at.
+        TakenForAll,
+        /// What was asked for.
+        Served,
+    }
+    /// Whether a user may take the helper from a connection.
+    helper_reset: HelperReset {
+        /// Yes: its expectations end.
+        Allowed,
+        /// No.
+        Refused,
+    }
+    /// What a fresh expectation's translation is.
+    nat_init: NatInit {
+        /// What the memory's last tenant left.
+        LeftOver,
+        /// None.
+        Cleared,
+    }
+    /// In which unit nft's lifetimes are taken.
+    nft_timeout: NftTimeout {
+        /// Milliseconds as if they were seconds.
+        TakenForSeconds,
+        /// As they are written.
+        Milliseconds,
+    }
+    /// Whether UDP-Lite has a tracker, and so ports.
+    udplite: Udplite {
+        /// It has.
+        Tracked,
+        /// It has not.
+        Untracked,
+    }
 }
 
 impl Revision {
@@ -195,6 +267,16 @@ impl Revision {
         class_text: ClassText::Always,
         port_text: PortText::WithDccp,
         expect_max_range: ExpectMaxRange::AnyInt,
+        flags_attr: FlagsAttr::Verbatim,
+        nat_dir_attr: NatDirAttr::AnyNumber,
+        help_name_attr: HelpNameAttr::Obeyed,
+        absent_helper: AbsentHelper::Accepted,
+        name_sweep: NameSweep::FollowsNull,
+        master_dump: MasterDump::TakenForAll,
+        helper_reset: HelperReset::Allowed,
+        nat_init: NatInit::LeftOver,
+        nft_timeout: NftTimeout::TakenForSeconds,
+        udplite: Udplite::Tracked,
     };
 
     /// Linux 6.18 (2025), as observed running.
@@ -217,6 +299,16 @@ impl Revision {
         class_text: ClassText::IfNamed,
         port_text: PortText::WithoutDccp,
         expect_max_range: ExpectMaxRange::AtLeastOne,
+        flags_attr: FlagsAttr::KnownOnly,
+        nat_dir_attr: NatDirAttr::AtMostOne,
+        help_name_attr: HelpNameAttr::Ignored,
+        absent_helper: AbsentHelper::Refused,
+        name_sweep: NameSweep::SkipsNull,
+        master_dump: MasterDump::Served,
+        helper_reset: HelperReset::Allowed,
+        nat_init: NatInit::Cleared,
+        nft_timeout: NftTimeout::TakenForSeconds,
+        udplite: Udplite::Tracked,
     };
 
     /// Linux 7.2 (2026), which has no timer per expectation any more.
@@ -226,8 +318,22 @@ impl Revision {
         expiry: Expiry::Collected,
         class_limit: ClassLimit::AtMost255,
         fresh_memory: FreshMemory::Zeroed,
+        helper_reset: HelperReset::Refused,
+        nft_timeout: NftTimeout::Milliseconds,
+        udplite: Udplite::Untracked,
         ..Self::LINUX_6_18
     };
+
+    /// Whether a protocol has a tracker that knows its ports.
+    #[must_use]
+    pub fn has_ports(&self, proto: Proto) -> bool {
+        match proto {
+            Proto::TCP | Proto::UDP | Proto::SCTP => true,
+            Proto::UDPLITE => self.udplite == Udplite::Tracked,
+            Proto::DCCP => self.port_text == PortText::WithDccp,
+            _ => false,
+        }
+    }
 
     /// All of them, oldest first.
     pub const ALL: [Self; 3] = [Self::LINUX_3_9, Self::LINUX_6_18, Self::LINUX_7_2];

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod command;
+pub mod conform;
 pub mod forward;
 pub mod import;
 pub mod recording;

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Connections by request, as far as expectations need masters: make, delete, change the
+//! helper, list.
+//!
+//! The rule that matters: a connection made by request asks nobody whether it was announced.
+//!
+//! # Source
+//! `ctnetlink_new_conntrack()`, `ctnetlink_del_conntrack()` and `ctnetlink_change_helper()`,
+//! 6.18.
+
+use crate::conn::{Attached, ConnId, ConnRef};
+use crate::ctnetlink::{HELPER_NAME_LEN, TupleAttr};
+use crate::engine::{At, Engine};
+use crate::errno::Errno;
+use crate::event::{Cause, Origin};
+use crate::kernel::Ticks;
+use crate::kernel::platform::Platform;
+use crate::netns::{NetId, Zone};
+use crate::revision::HelperReset;
+use crate::tuple::L3;
+
+/// A request about a connection: its family and attributes (`CTA_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnRequest<'a> {
+    /// `nfgen_family`; [`L3::Unspec`] for none.
+    pub family: L3,
+    /// `CTA_TUPLE_ORIG`. The reply of a new connection is its inverse.
+    pub orig: Option<TupleAttr>,
+    /// `CTA_ZONE`.
+    pub zone: Option<u16>,
+    /// `CTA_HELP`: a name, the empty one takes the helper away.
+    pub helper: Option<&'a str>,
+    /// `CTA_MARK`.
+    pub mark: Option<u32>,
+    /// `CTA_TIMEOUT`.
+    pub timeout_secs: Option<u32>,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Makes a connection (`NLM_F_CREATE|NLM_F_EXCL`).
+    ///
+    /// # Errors
+    /// Those of [`TupleAttr::parse`]; [`Errno::Exists`] if either direction is taken;
+    /// [`Errno::Invalid`] without a tuple or a timeout, or with too long a helper's name;
+    /// [`Errno::NotSupported`] for a helper that is not registered for such a connection.
+    #[doc(alias = "ctnetlink_new_conntrack")]
+    pub fn new_conntrack(
+        &self,
+        at: At,
+        net: NetId,
+        request: &ConnRequest<'_>,
+        origin: Origin,
+    ) -> Result<(), Errno> {
+        let original = request.orig.ok_or(Errno::Invalid)?;
+        let original = original.parse(request.family, &self.config.revision)?;
+        let reply = original.inverse().ok_or(Errno::Invalid)?;
+        let zone = Zone(request.zone.unwrap_or(0));
+        for tuple in [&original, &reply] {
+            if let Some((ct, _)) = self.find_conn(net, zone, tuple) {
+                self.put_conn(at, ct);
+                return Err(Errno::Exists);
+            }
+        }
+        let secs = request.timeout_secs.ok_or(Errno::Invalid)?;
+        let helper = match request.helper {
+            Some(name) if name.len() > HELPER_NAME_LEN => return Err(Errno::Invalid),
+            Some(name) => Some(self.helper_for(name, &original).ok_or(Errno::NotSupported)?),
+            None => None,
+        };
+        let ct = self.alloc_conn(net, zone, original, reply)?;
+        let attached = match helper {
+            Some(_) => self.attach(&ct, helper),
+            None => Ok(()),
+        };
+        self.set_mark(&ct, request.mark.unwrap_or(0));
+        let expires = at.now.after(Ticks(u64::from(secs) * u64::from(self.config.hz)));
+        self.set_conn_expiry(at, &ct, expires);
+        let confirmed = attached.is_ok() && self.confirm(at, &ct, origin);
+        self.put_conn(at, ct);
+        attached?;
+        if confirmed { Ok(()) } else { Err(Errno::Exists) }
+    }
+
+    /// Deletes the connection either of whose directions this is.
+    ///
+    /// # Errors
+    /// Those of [`TupleAttr::parse`]; [`Errno::NoEntry`] if there is none.
+    #[doc(alias = "ctnetlink_del_conntrack")]
+    pub fn del_conntrack(
+        &self,
+        at: At,
+        net: NetId,
+        request: &ConnRequest<'_>,
+        origin: Origin,
+    ) -> Result<(), Errno> {
+        let ct = self.requested(net, request)?;
+        self.delete_conn(at, &ct, origin);
+        self.put_conn(at, ct);
+        Ok(())
+    }
+
+    /// Deletes all connections of a namespace.
+    #[doc(alias = "ctnetlink_flush_conntrack")]
+    pub fn flush_conntrack(&self, at: At, net: NetId, origin: Origin) {
+        for id in self.conns_of(net) {
+            let (tuple, zone) = self.place_of(id);
+            if let Some((ct, _)) = self.find_conn(net, zone, &tuple) {
+                self.delete_conn(at, &ct, origin);
+                self.put_conn(at, ct);
+            }
+        }
+    }
+
+    /// Changes the helper of a connection.
+    ///
+    /// # Errors
+    /// Those of [`Engine::del_conntrack`] first. Then: [`Errno::Busy`] for an announced
+    /// connection, or if another helper is, or was, there; [`Errno::NotSupported`] for a helper
+    /// that is not registered for such a connection, or for a connection made without one.
+    #[doc(alias = "ctnetlink_change_helper")]
+    pub fn change_helper(
+        &self,
+        at: At,
+        net: NetId,
+        request: &ConnRequest<'_>,
+    ) -> Result<(), Errno> {
+        let ct = self.requested(net, request)?;
+        let changed = match request.helper {
+            None => Ok(()),
+            Some(name) => self.change_helper_of(at, &ct, name),
+        };
+        self.put_conn(at, ct);
+        changed
+    }
+
+    fn change_helper_of(&self, at: At, ct: &ConnRef, name: &str) -> Result<(), Errno> {
+        if name.len() > HELPER_NAME_LEN {
+            return Err(Errno::Invalid);
+        }
+        let attached = self.attached_of(ct.id());
+        if self.conn(ct.id()).about().master.is_some() {
+            let same = attached.helper().is_some_and(|helper| self.helper(helper).name == name);
+            return if same { Ok(()) } else { Err(Errno::Busy) };
+        }
+        if name.is_empty() {
+            return match (attached, self.config.revision.helper_reset) {
+                (_, HelperReset::Refused) => Err(Errno::NotSupported),
+                (Attached::Helper(_), HelperReset::Allowed) => {
+                    self.lock().remove_expectations(at, ct.id(), Cause::MasterGone);
+                    self.forget_helper(ct.id());
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+        }
+        let (tuple, _) = self.place_of(ct.id());
+        let helper = self.helper_for(name, &tuple).ok_or(Errno::NotSupported)?;
+        match attached {
+            Attached::Nothing => Err(Errno::NotSupported),
+            Attached::Helper(known) if known == helper => Ok(()),
+            // KERNEL: ctnetlink_change_helper(), 6.18: a helper that was taken away never
+            // comes back.
+            _ => Err(Errno::Busy),
+        }
+    }
+
+    fn requested(&self, net: NetId, request: &ConnRequest<'_>) -> Result<ConnRef, Errno> {
+        let tuple = request.orig.ok_or(Errno::Invalid)?;
+        let tuple = tuple.parse(request.family, &self.config.revision)?;
+        let zone = Zone(request.zone.unwrap_or(0));
+        self.find_conn(net, zone, &tuple).map(|(ct, _)| ct).ok_or(Errno::NoEntry)
+    }
+
+    /// How many connections of a namespace are in memory: one that was deleted counts as long
+    /// as somebody refers to it (`net->ct.count`).
+    #[must_use]
+    pub fn conn_count(&self, net: NetId) -> u32 {
+        let conns = self.memory.conns.iter_live();
+        let here = conns.filter(|id: &ConnId| self.conn(*id).about().net == net);
+        u32::try_from(here.count()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A packet of a transcript, forwarded.
+//!
+//! ```text
+//!   known? ─ no ─▶ announced? ─▶ tracker ─▶ function ─▶ rule ─▶ helper ─▶ confirm ─▶ forwarded
+//!      └─ yes ──────────────────▶ tracker ──────────────────▶ helper ──────────────▶ forwarded
+//! ```
+//!
+//! The rule that matters: the tracker looks only after the expectation was consumed, so a first
+//! packet that begins nothing has used one up.
+//!
+//! # Source
+//! `nf_conntrack_in()`, 6.18.
+
+use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::conntrack::{Born, Direction};
+use nfexp_model::engine::MasterCheck;
+use nfexp_model::event::Origin;
+use nfexp_model::helper::Class;
+use nfexp_model::netns::Zone;
+use nfexp_model::nft_ct::{CtExpectation, Verdict};
+use nfexp_model::tcp_state::{TcpOutcome, TcpState};
+use nfexp_model::tuple::{L3, Proto, Tuple};
+use nfexp_traces::helpers::{Reading, Seen, tftp};
+use nfexp_traces::transcript::Packet;
+
+use super::player::{NET, Player, attributes};
+
+impl Player {
+    /// Whether the packet leaves the namespace.
+    pub(super) fn forward(&mut self, packet: &Packet, zone: Zone) -> bool {
+        let family = packet.tuple.src.map_or(L3::Unspec, L3::of);
+        let revision = self.engine.config().revision;
+        let Ok(tuple) = attributes(&packet.tuple).parse(family, &revision) else {
+            // No tracker makes anything of it: it is forwarded as it came.
+            return true;
+        };
+        for _ in 0..2 {
+            match self.engine.find_conn(NET, zone, &tuple) {
+                None => return self.first(packet, &tuple, zone),
+                Some((ct, direction)) => {
+                    let fate = self.known(packet, &tuple, &ct, direction);
+                    self.engine.put_conn(self.at(), ct);
+                    if let Some(forwarded) = fate {
+                        return forwarded;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// The first packet of a connection.
+    fn first(&mut self, packet: &Packet, tuple: &Tuple, zone: Zone) -> bool {
+        let at = self.at();
+        let Some(reply) = tuple.inverse() else {
+            return true;
+        };
+        let Ok(born) = self.engine.init_conntrack(at, NET, zone, *tuple, reply, true) else {
+            return false;
+        };
+        let Born { ct, expectfn, saved, .. } = born;
+        let Some(state) = begin(packet, tuple) else {
+            self.engine.put_conn(at, ct);
+            return true;
+        };
+        if let Some(function) = expectfn {
+            self.engine.run_expectfn(&ct, function, saved);
+        }
+        let forwarded = self.is_routed(&ct)
+            && self.rules(&ct, tuple)
+            && self.help(packet, &ct)
+            && self.engine.confirm(at, &ct, Origin::KERNEL);
+        if forwarded && tuple.proto == Proto::TCP {
+            self.tcp.insert(ct.id(), state);
+        }
+        self.engine.put_conn(at, ct);
+        forwarded
+    }
+
+    /// A packet of a known connection; `None` if it is over and the packet begins another.
+    fn known(
+        &mut self,
+        packet: &Packet,
+        tuple: &Tuple,
+        ct: &ConnRef,
+        direction: Direction,
+    ) -> Option<bool> {
+        let seen_reply = self.engine.conn(ct.id()).status().has(Status::SEEN_REPLY);
+        if tuple.proto == Proto::TCP {
+            let state = self.tcp.entry(ct.id()).or_default();
+            match state.packet(direction, tcp_flags(packet), seen_reply) {
+                TcpOutcome::Accept { .. } | TcpOutcome::Ignore => {}
+                TcpOutcome::Invalid => return Some(true),
+                TcpOutcome::Repeat => {
+                    self.engine.delete_conn(self.at(), ct, Origin::KERNEL);
+                    return None;
+                }
+                TcpOutcome::Kill => {
+                    self.engine.delete_conn(self.at(), ct, Origin::KERNEL);
+                    return Some(true);
+                }
+            }
+        }
+        if direction == Direction::Reply {
+            self.engine.set_status(ct, Status::SEEN_REPLY);
+        }
+        Some(self.help(packet, ct))
+    }
+
+    /// Whether routing knows where a translated packet goes.
+    fn is_routed(&self, ct: &ConnRef) -> bool {
+        let goes = self.engine.translated(ct);
+        goes.is_none_or(|tuple| !tuple.dst.ip(tuple.l3).is_unspecified())
+    }
+
+    /// The ruleset: `ct expectation` objects by UDP port; false if the packet is dropped.
+    fn rules(&self, ct: &ConnRef, tuple: &Tuple) -> bool {
+        let rule =
+            self.nft.iter().find(|rule| tuple.proto == Proto::UDP && tuple.dport == rule.udp_dport);
+        let Some(rule) = rule else {
+            return true;
+        };
+        let object = CtExpectation {
+            proto: Proto(rule.l4),
+            dport: rule.dport,
+            timeout: rule.seconds,
+            size: rule.size,
+        };
+        let verdict = self.engine.nft_ct_expect(self.at(), ct, Direction::Original, &object);
+        verdict != Verdict::Drop
+    }
+
+    /// Lets the helper read, where it is the one whose words transcripts speak: TFTP's. False if
+    /// the packet is dropped.
+    fn help(&self, packet: &Packet, ct: &ConnRef) -> bool {
+        let helper = self.engine.helper_of(ct).map(|helper| self.engine.helper(helper).name);
+        let payload = packet.hex.as_deref().map(bytes).unwrap_or_default();
+        if helper != Some("tftp") || payload.is_empty() {
+            return true;
+        }
+        let about = self.engine.conn(ct.id()).about();
+        let seen = Seen {
+            direction: Direction::Original,
+            established: false,
+            tuples: [about.original, about.reply],
+            payload: &payload,
+            seq: 0,
+        };
+        let Reading::Announces(announced) = tftp::read(&seen) else {
+            return true;
+        };
+        let at = self.at();
+        let Ok(exp) = self.engine.alloc(at, ct) else {
+            return false;
+        };
+        self.engine.init(&exp, Class::DEFAULT, &announced.expected);
+        let related = self.engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
+        self.engine.put(exp);
+        related.is_ok()
+    }
+}
+
+/// Where a connection stands after its first packet; `None` if none begins so.
+fn begin(packet: &Packet, tuple: &Tuple) -> Option<TcpState> {
+    let kind = tuple.dport >> 8;
+    let asks = match tuple.proto {
+        Proto::TCP => return TcpState::begin(tcp_flags(packet)),
+        Proto::ICMP => matches!(kind, 8 | 13 | 15 | 17),
+        Proto::ICMPV6 => matches!(kind, 128 | 139),
+        _ => true,
+    };
+    asks.then_some(TcpState::None)
+}
+
+/// The flags a packet names by letter; a SYN if it names none.
+fn tcp_flags(packet: &Packet) -> u8 {
+    let letters = packet.tcp.as_deref().unwrap_or("S");
+    letters.chars().fold(0, |flags, letter| {
+        flags
+            | match letter.to_ascii_uppercase() {
+                'F' => 1,
+                'S' => 2,
+                'R' => 4,
+                'P' => 8,
+                'A' => 16,
+                'U' => 32,
+                _ => 0,
+            }
+    })
+}
+
+/// The bytes of a payload; what is no hexadecimal ends it.
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().map_while(|digit| digit.to_digit(16)).collect();
+    digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+}
