@@ -91,7 +91,7 @@ impl<P: Platform> Locked<'_, P> {
         while index != NULL {
             let next = engine.table(net).next(slab, index, Access::Locked);
             if engine.is_over(at, index) {
-                self.remove(at, index, Origin::KERNEL, Cause::Expiry);
+                self.reap(at, index);
             } else if self.matches(slab.at(index), exp, masters)? {
                 let goes = if P::slips(Slip::RefreshRemovesNewcomer) { newcomer } else { index };
                 if self.remove(at, goes, Origin::KERNEL, Cause::Refresh) {

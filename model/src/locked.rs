@@ -125,7 +125,7 @@ impl<P: Platform> Locked<'_, P> {
             let exp = slab.at(index);
             let next = engine.table(net).next(slab, index, Access::Locked);
             if engine.is_over(at, index) {
-                self.remove(at, index, Origin::KERNEL, Cause::Expiry);
+                self.reap(at, index);
             } else if exp.is_hit_by(tuple)
                 && (!exp.flags_locked().has(Flags::INACTIVE) || P::slips(Slip::MatchesInactive))
                 && engine.is_in(exp, net, zone)
@@ -204,6 +204,13 @@ impl<P: Platform> Locked<'_, P> {
             }
         }
         won
+    }
+
+    /// Collects what is over: by its age, or because it was taken back before.
+    pub(crate) fn reap(&mut self, at: At, index: u32) {
+        let dead = self.engine.memory.expectations.at(index).flags_locked().has(Flags::DEAD);
+        let cause = if dead { Cause::Unexpect } else { Cause::Expiry };
+        self.remove(at, index, Origin::KERNEL, cause);
     }
 
     /// Takes a won expectation out of both lists, tells, and gives the table's reference back.
@@ -351,7 +358,7 @@ impl<P: Platform> Locked<'_, P> {
         let mut cursor = self.cursor(master.index());
         while let Some(index) = self.advance(&mut cursor) {
             if self.engine.is_over(at, index) {
-                self.remove(at, index, Origin::KERNEL, Cause::Expiry);
+                self.reap(at, index);
             }
         }
     }
