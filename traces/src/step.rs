@@ -13,6 +13,8 @@ use nfexp_model::kernel::{Cpu, Ticks};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::tuple::{Mask, Tuple};
 
+use crate::transcript::{NftExpectation, Operation};
+
 /// A name in a trace.
 pub type Name = String;
 
@@ -182,6 +184,10 @@ pub enum Step {
         /// Its name.
         helper: String,
     },
+    /// A rule is added: UDP packets to a port use a `ct expectation` object.
+    CtExpectation(NftExpectation),
+    /// A user asks for something, or a packet is forwarded, in the words of a transcript.
+    Request(Box<Operation>),
     /// What is over of a master's expectations is collected (since 7.2).
     Collect {
         /// Whose.

@@ -45,7 +45,7 @@ pub enum Clock {
     Frozen,
 }
 
-fn revision(text: &str) -> Result<Revision, String> {
+pub(super) fn revision(text: &str) -> Result<Revision, String> {
     let names: Vec<&str> = Revision::ALL.iter().map(|revision| revision.name).collect();
     let expected = || format!("expected one of {}", names.join(", "));
     Revision::named(text).ok_or_else(expected)

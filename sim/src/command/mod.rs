@@ -9,6 +9,7 @@
 //! how it ended is the exit code ([`Failure::code`]).
 
 pub mod bench;
+pub mod conform;
 pub mod import;
 pub mod input;
 pub mod kernel;
@@ -27,6 +28,8 @@ pub enum Verb {
     Replay(replay::Replay),
     /// Print /proc/net/nf_conntrack_expect as it stands at a moment of a replay.
     Show(show::Show),
+    /// Compare the model with recorded operations on a kernel, or answer operations.
+    Conform(conform::Conform),
     /// Turn a capture into a text trace of what its helpers did, with the answers.
     Import(import::Import),
     /// Measure the engine beside the kernel's layout, on this machine.
@@ -42,6 +45,7 @@ impl Verb {
         match self {
             Self::Replay(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
+            Self::Conform(verb) => verb.run(),
             Self::Import(verb) => verb.run(),
             Self::Bench(verb) => verb.run(),
         }

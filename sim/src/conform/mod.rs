@@ -13,10 +13,15 @@
 //! The rule that matters: the model is asked the same questions in the same order as the kernel
 //! was, and nothing of the kernel's answers reaches it.
 
+mod host;
 mod packet;
 mod player;
 mod run;
 mod told;
+mod trace;
 
+pub(crate) use host::seconds_left;
+pub use host::{Done, Host};
 pub use player::Player;
-pub use run::{Divergence, check};
+pub use run::{Divergence, check, check_on, shrink};
+pub use trace::as_trace;

@@ -17,6 +17,7 @@ use nfexp_model::conntrack::{Born, Direction};
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::Origin;
 use nfexp_model::helper::Class;
+use nfexp_model::kernel::platform::Platform;
 use nfexp_model::netns::Zone;
 use nfexp_model::nft_ct::{CtExpectation, Verdict};
 use nfexp_model::tcp_state::{TcpOutcome, TcpState};
@@ -24,9 +25,9 @@ use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_traces::helpers::{Reading, Seen, tftp};
 use nfexp_traces::transcript::Packet;
 
-use super::player::{NET, Player, attributes};
+use super::host::{Asked, NET, attributes};
 
-impl Player {
+impl<P: Platform> Asked<'_, P> {
     /// Whether the packet leaves the namespace.
     pub(super) fn forward(&mut self, packet: &Packet, zone: Zone) -> bool {
         let family = packet.tuple.src.map_or(L3::Unspec, L3::of);
@@ -40,7 +41,7 @@ impl Player {
                 None => return self.first(packet, &tuple, zone),
                 Some((ct, direction)) => {
                     let fate = self.known(packet, &tuple, &ct, direction);
-                    self.engine.put_conn(self.at(), ct);
+                    self.engine.put_conn(self.at, ct);
                     if let Some(forwarded) = fate {
                         return forwarded;
                     }
@@ -52,7 +53,7 @@ impl Player {
 
     /// The first packet of a connection.
     fn first(&mut self, packet: &Packet, tuple: &Tuple, zone: Zone) -> bool {
-        let at = self.at();
+        let at = self.at;
         let Some(reply) = tuple.inverse() else {
             return true;
         };
@@ -72,7 +73,7 @@ impl Player {
             && self.help(packet, &ct)
             && self.engine.confirm(at, &ct, Origin::KERNEL);
         if forwarded && tuple.proto == Proto::TCP {
-            self.tcp.insert(ct.id(), state);
+            self.host.tcp.insert(ct.id(), state);
         }
         self.engine.put_conn(at, ct);
         forwarded
@@ -88,16 +89,16 @@ impl Player {
     ) -> Option<bool> {
         let seen_reply = self.engine.conn(ct.id()).status().has(Status::SEEN_REPLY);
         if tuple.proto == Proto::TCP {
-            let state = self.tcp.entry(ct.id()).or_default();
+            let state = self.host.tcp.entry(ct.id()).or_default();
             match state.packet(direction, tcp_flags(packet), seen_reply) {
                 TcpOutcome::Accept { .. } | TcpOutcome::Ignore => {}
                 TcpOutcome::Invalid => return Some(true),
                 TcpOutcome::Repeat => {
-                    self.engine.delete_conn(self.at(), ct, Origin::KERNEL);
+                    self.engine.delete_conn(self.at, ct, Origin::KERNEL);
                     return None;
                 }
                 TcpOutcome::Kill => {
-                    self.engine.delete_conn(self.at(), ct, Origin::KERNEL);
+                    self.engine.delete_conn(self.at, ct, Origin::KERNEL);
                     return Some(true);
                 }
             }
@@ -116,8 +117,11 @@ impl Player {
 
     /// The ruleset: `ct expectation` objects by UDP port; false if the packet is dropped.
     fn rules(&self, ct: &ConnRef, tuple: &Tuple) -> bool {
-        let rule =
-            self.nft.iter().find(|rule| tuple.proto == Proto::UDP && tuple.dport == rule.udp_dport);
+        let rule = self
+            .host
+            .nft
+            .iter()
+            .find(|rule| tuple.proto == Proto::UDP && tuple.dport == rule.udp_dport);
         let Some(rule) = rule else {
             return true;
         };
@@ -127,7 +131,7 @@ impl Player {
             timeout: rule.seconds,
             size: rule.size,
         };
-        let verdict = self.engine.nft_ct_expect(self.at(), ct, Direction::Original, &object);
+        let verdict = self.engine.nft_ct_expect(self.at, ct, Direction::Original, &object);
         verdict != Verdict::Drop
     }
 
@@ -150,7 +154,7 @@ impl Player {
         let Reading::Announces(announced) = tftp::read(&seen) else {
             return true;
         };
-        let at = self.at();
+        let at = self.at;
         let Ok(exp) = self.engine.alloc(at, ct) else {
             return false;
         };

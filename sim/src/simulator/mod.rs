@@ -20,6 +20,7 @@ mod conns;
 mod expectations;
 mod names;
 mod namespaces;
+mod requests;
 mod softirqs;
 
 use std::borrow::Cow;
@@ -42,6 +43,7 @@ use nfexp_model::{At, Config, Engine};
 use nfexp_traces::step::Step;
 use nfexp_traces::text::Setup;
 
+use crate::conform::Host;
 use crate::schedule::{InOrder, Schedule};
 
 /// Why a step could not be played, or what it broke.
@@ -83,6 +85,8 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
     ticked: bool,
     files: BTreeMap<String, SeqFile>,
     held: BTreeMap<Cpu, u32>,
+    /// Users, and packets of a network.
+    host: Host,
     answers: Vec<String>,
     raw: Vec<Event>,
 }
@@ -150,6 +154,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             ticked: false,
             files: BTreeMap::new(),
             held: BTreeMap::new(),
+            host: Host::default(),
             answers: Vec::new(),
             raw: Vec::new(),
         })
@@ -306,6 +311,8 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 self.known_net(*net)?;
                 self.engine.lock().iterate_destroy(at, *net, *origin, Cause::Flush, |_| true);
             }
+            Step::CtExpectation(object) => self.host.nft.push(*object),
+            Step::Request(operation) => self.request(operation),
             Step::Unregister { helper } => self.unregister(helper)?,
             Step::Collect { conn } => {
                 let master = self.conn_ref(conn)?.id();

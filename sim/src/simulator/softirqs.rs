@@ -85,6 +85,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn drain(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             self.raw.push(event);
+            self.host.learn(&event);
             match event {
                 Event::Expect(event) => {
                     let name = self.name_of(event.id);

@@ -10,6 +10,7 @@ use super::line::{Line, Value, Want};
 use super::tuple::translation;
 use super::{Answer, Block, Setup, TextError, Trace};
 use crate::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
+use crate::transcript::{NftExpectation, Operation};
 
 /// Ticks per second where a trace does not say.
 const HZ: u32 = 250;
@@ -171,6 +172,8 @@ impl Line<'_> {
                 })?;
                 Step::Flush { net, origin }
             }
+            "ct-expectation" => self.ct_expectation()?,
+            "request" => self.request()?,
             "unregister" => Step::Unregister { helper: self.name()? },
             "collect" => Step::Collect { conn: self.name()? },
             _ => {
@@ -192,6 +195,31 @@ impl Line<'_> {
             _ => place_option(key, value, &mut place, "`helper`, `mark`, `secmark`"),
         })?;
         Ok(Step::Conn { name, tuple, place, helper, mark, secmark })
+    }
+
+    fn ct_expectation(&mut self) -> Result<Step, TextError> {
+        let udp_dport = self.read(Value::number)?;
+        let mut object = NftExpectation { udp_dport, l4: 17, dport: 0, seconds: 0, size: 1 };
+        self.options(|key, value| match key {
+            "proto" => value.number().map(|number| object.l4 = number),
+            "dport" => value.number().map(|number| object.dport = number),
+            "timeout" => value.number().map(|number| object.seconds = number),
+            "size" => value.number().map(|number| object.size = number),
+            _ => Err("`proto`, `dport`, `timeout` or `size`".to_owned()),
+        })?;
+        Ok(Step::CtExpectation(object))
+    }
+
+    /// An operation as transcripts write it, of a user or a packet.
+    fn request(&mut self) -> Result<Step, TextError> {
+        let expected = "an operation of a transcript, `{\"op\":…,\"a\":{…}}`";
+        let operation = serde_json::from_str(self.rest());
+        let operation: Operation = operation.map_err(|_| self.error(expected))?;
+        if !operation.is_request() {
+            return Err(self.error("an operation of a user, or a packet"));
+        }
+        while self.next().is_some() {}
+        Ok(Step::Request(Box::new(operation)))
     }
 
     fn packet(&mut self) -> Result<Step, TextError> {

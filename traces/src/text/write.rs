@@ -9,6 +9,7 @@ use nfexp_model::kernel::Ticks;
 use nfexp_model::tuple::{Addr, L3, Mask, Tuple};
 
 use crate::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
+use crate::transcript::NftExpectation;
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,6 +77,15 @@ impl fmt::Display for Step {
                 write_request(f, false, *origin)
             }
             Self::Unregister { helper } => write!(f, "unregister {helper}"),
+            Self::CtExpectation(object) => {
+                let NftExpectation { udp_dport, l4, dport, seconds, size } = object;
+                write!(f, "ct-expectation {udp_dport} proto={l4} dport={dport}")?;
+                write!(f, " timeout={seconds} size={size}")
+            }
+            Self::Request(operation) => {
+                let json = serde_json::to_string(operation).map_err(|_| fmt::Error)?;
+                write!(f, "request {json}")
+            }
             Self::Collect { conn } => write!(f, "collect {conn}"),
         }
     }

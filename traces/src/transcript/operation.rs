@@ -74,6 +74,22 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Whether a user asks for it or a packet does it; else time passes, or somebody looks at
+    /// the listing in `/proc` or at counters.
+    #[must_use]
+    pub const fn is_request(&self) -> bool {
+        !matches!(
+            self,
+            Self::Proc(_)
+                | Self::Stats(_)
+                | Self::Advance(_)
+                | Self::Fill(_)
+                | Self::ExpFlushQuiet(_)
+        )
+    }
+}
+
 /// No arguments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nothing {}

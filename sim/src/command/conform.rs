@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp conform`: does the model answer as a kernel did?
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use nfexp_model::revision::Revision;
+use nfexp_traces::transcript::read::{ReadError, Reader};
+use nfexp_traces::transcript::{Answer, Header, Line};
+use serde::Serialize;
+
+use super::Failure;
+use super::kernel::revision;
+use crate::conform::{Divergence, Player, as_trace, check, shrink};
+
+/// How many steps are told before a divergence.
+const TOLD: usize = 10;
+
+/// The arguments of `nfexp conform`.
+#[derive(Debug, Args)]
+pub struct Conform {
+    /// Transcripts (`.jsonl`); `-` is standard input.
+    #[arg(required_unless_present = "answer")]
+    files: Vec<PathBuf>,
+    /// Which revision behaves: 3.9, 6.18 or 7.2.
+    #[arg(long, default_value = "6.18", value_parser = revision)]
+    revision: Revision,
+    /// Answer operations from standard input, one line each, instead of comparing.
+    #[arg(long, conflicts_with = "files")]
+    answer: bool,
+    /// Where a divergence, shrunk, is written.
+    #[arg(long, default_value = "target/divergences")]
+    out: PathBuf,
+}
+
+impl Conform {
+    /// Compares, or answers.
+    ///
+    /// # Errors
+    /// [`Failure`]: bad data, or a divergence.
+    pub fn run(&self) -> Result<(), Failure> {
+        if self.answer {
+            let (input, output) = (io::stdin().lock(), io::stdout().lock());
+            return answer(self.revision, BufReader::new(input), output);
+        }
+        let mut out = BufWriter::new(io::stdout().lock());
+        let (mut operations, mut diverged) = (0, Vec::new());
+        for path in &self.files {
+            let (header, lines) = read(path)?;
+            match check(&header, &lines, self.revision) {
+                None => {
+                    operations += lines.len();
+                    writeln!(out, "{}: {} operations agree", path.display(), lines.len())?;
+                }
+                Some(divergence) => {
+                    operations += divergence.place;
+                    self.tell(&mut out, path, (&header, &lines), &divergence)?;
+                    diverged.push(path);
+                }
+            }
+            out.flush()?;
+        }
+        let (files, parted) = (self.files.len(), diverged.len());
+        writeln!(out, "{files} transcripts, {operations} operations, {parted} divergences")?;
+        out.flush()?;
+        match diverged.first() {
+            None => Ok(()),
+            Some(path) => Err(Failure::Differs(format!(
+                "the model parts from the kernel; again: nfexp conform --revision {} {}",
+                self.revision.name,
+                path.display()
+            ))),
+        }
+    }
+
+    /// Tells of a divergence, and writes it down, shrunk.
+    fn tell(
+        &self,
+        out: &mut impl Write,
+        path: &Path,
+        (header, lines): (&Header, &[Line]),
+        divergence: &Divergence,
+    ) -> Result<(), Failure> {
+        let Divergence { place, answer, difference } = divergence;
+        let line = &lines[*place];
+        let name = line.operation.name();
+        writeln!(out, "{}: diverges at {name} {}", path.display(), line.i)?;
+        writeln!(out, "  {difference}")?;
+        writeln!(out, "the operation:\n  {}", json(&line.operation))?;
+        writeln!(out, "the kernel said:\n  {}", json(&line.answer))?;
+        writeln!(out, "the model says:\n  {}", json(answer))?;
+        writeln!(out, "the steps before it:")?;
+        for earlier in &lines[place.saturating_sub(TOLD)..*place] {
+            writeln!(out, "  {}", json(earlier))?;
+        }
+        let shrunk = shrink(header, lines, self.revision, divergence);
+        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let base = self.out.join(format!("{stem}.{}", self.revision.name));
+        let jsonl = std::iter::once(json(header)).chain(shrunk.iter().map(json));
+        let jsonl: Vec<String> = jsonl.collect();
+        let trace = as_trace(header, &shrunk, &difference.to_string(), self.revision);
+        let written = [
+            (append(&base, "jsonl"), jsonl.join("\n") + "\n"),
+            (append(&base, "trace"), trace.to_string()),
+        ];
+        writeln!(out, "{} steps show it as well, in", shrunk.len())?;
+        for (path, text) in written {
+            write_beside(&path, &text)?;
+            writeln!(out, "  {}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+fn append(base: &Path, ending: &str) -> PathBuf {
+    let mut name = base.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Writes a file under another name first, so that it is never half there.
+fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::System(format!("{}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let unfinished = append(path, "part");
+    std::fs::write(&unfinished, text).map_err(failed)?;
+    std::fs::rename(&unfinished, path).map_err(failed)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("a transcript's values are plain")
+}
+
+fn bad_data(path: &Path, error: &ReadError) -> Failure {
+    Failure::Data(path.to_owned(), error.to_string())
+}
+
+fn read(path: &Path) -> Result<(Header, Vec<Line>), Failure> {
+    let input: Box<dyn Read> = match path.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => {
+            let opened = File::open(path);
+            let failed = |error: io::Error| Failure::Data(path.to_owned(), error.to_string());
+            Box::new(opened.map_err(failed)?)
+        }
+    };
+    let mut reader = Reader::new(BufReader::new(input));
+    let header = reader.header().map_err(|error| bad_data(path, &error))?;
+    let mut lines = Vec::new();
+    while let Some(line) = reader.next_line().map_err(|error| bad_data(path, &error))? {
+        lines.push(line);
+    }
+    Ok((header, lines))
+}
+
+/// Answers operations as they come: each answer is out before the next operation is read.
+fn answer(
+    revision: Revision,
+    input: impl io::BufRead,
+    mut output: impl Write,
+) -> Result<(), Failure> {
+    let stdin = Path::new("standard input");
+    let mut reader = Reader::new(input);
+    let header = reader.header().map_err(|error| bad_data(stdin, &error))?;
+    let player = Player::of_revision(&header, revision);
+    let mut player: Player = player.map_err(|error| Failure::System(error.to_string()))?;
+    while let Some(line) = reader.next_line().map_err(|error| bad_data(stdin, &error))? {
+        let answer = player.answer(&line.operation);
+        writeln!(output, "{}", json(&Answered { i: line.i, answer: &answer }))?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// A line of `--answer`.
+#[derive(Serialize)]
+struct Answered<'a> {
+    i: u64,
+    #[serde(flatten)]
+    answer: &'a Answer,
+}
