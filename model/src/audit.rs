@@ -62,6 +62,8 @@ pub enum Invariant {
     CreatedMinusDeleted,
     /// A class holds at most what its policy says.
     ClassWithinLimit,
+    /// An announced connection holds a reference to its master.
+    ChildHoldsMaster,
     /// At the end, nothing is left allocated.
     NothingLeaks,
 }
@@ -100,6 +102,7 @@ impl<P: Platform> Engine<P> {
             }
         }
         self.audit_lists(&lists)?;
+        self.audit_children()?;
         Ok(census)
     }
 
@@ -216,6 +219,27 @@ impl<P: Platform> Engine<P> {
                     return violation(Invariant::LinkedOnce, found);
                 }
                 self.audit_class(master, class, linked)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_children(&self) -> Result<(), Violation> {
+        let conns = &self.memory.conns;
+        let mut held = BTreeMap::new();
+        for child in conns.iter_live() {
+            let Some(master) = conns.at(child.index()).about().master else { continue };
+            if !conns.is_live(master) {
+                let found = format!("{child:?} is the child of {master:?}, which is gone");
+                return violation(Invariant::ChildHoldsMaster, found);
+            }
+            *held.entry(master).or_insert(0) += 1;
+        }
+        for (master, children) in held {
+            let uses = conns.at(master.index()).uses.load_locked();
+            if uses < children {
+                let found = format!("{master:?} has {children} children and {uses} references");
+                return violation(Invariant::ChildHoldsMaster, found);
             }
         }
         Ok(())

@@ -167,6 +167,20 @@ knobs! {
         /// Not DCCP's.
         WithoutDccp,
     }
+    /// What the end of a function's module does with expectations that name it.
+    expectfn_exit: ExpectFnExit {
+        /// Nothing: a match calls into freed text.
+        Leaves,
+        /// It removes them.
+        Sweeps,
+    }
+    /// Whether an H.323 unregistration takes the lock to end a master's expectations.
+    urq_lock: UrqLock {
+        /// It does not.
+        NotTaken,
+        /// It does: the function takes it.
+        Taken,
+    }
     /// Which table sizes the sysctl accepts.
     expect_max_range: ExpectMaxRange {
         /// Any: 0 refuses all, a negative number none.
@@ -277,6 +291,8 @@ impl Revision {
         nat_init: NatInit::LeftOver,
         nft_timeout: NftTimeout::TakenForSeconds,
         udplite: Udplite::Tracked,
+        expectfn_exit: ExpectFnExit::Leaves,
+        urq_lock: UrqLock::NotTaken,
     };
 
     /// Linux 6.18 (2025), as observed running.
@@ -309,6 +325,8 @@ impl Revision {
         nat_init: NatInit::Cleared,
         nft_timeout: NftTimeout::TakenForSeconds,
         udplite: Udplite::Tracked,
+        expectfn_exit: ExpectFnExit::Leaves,
+        urq_lock: UrqLock::Taken,
     };
 
     /// Linux 7.2 (2026), which has no timer per expectation any more.
@@ -321,6 +339,7 @@ impl Revision {
         helper_reset: HelperReset::Refused,
         nft_timeout: NftTimeout::Milliseconds,
         udplite: Udplite::Untracked,
+        expectfn_exit: ExpectFnExit::Sweeps,
         ..Self::LINUX_6_18
     };
 

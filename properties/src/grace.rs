@@ -24,6 +24,8 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
+use crate::record;
+
 /// What a grace period does at its end.
 type Work = Box<dyn FnOnce()>;
 
@@ -90,6 +92,7 @@ struct Host {
 
 thread_local! {
     static HOST: RefCell<Host> = RefCell::default();
+    static WALKED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
     static UNCHECKED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
@@ -97,8 +100,21 @@ fn host<T>(with: impl FnOnce(&mut Host) -> T) -> T {
     HOST.with(|host| with(&mut host.borrow_mut()))
 }
 
+/// One look at memory that nobody else can be writing: no place for loom to switch, so a list that
+/// became a ring would be walked for ever.
+///
+/// # Panics
+/// After more looks than any sound execution takes.
+pub fn walk() {
+    WALKED.set(WALKED.get() + 1);
+    if WALKED.get() > 200_000 {
+        panic!("LinkedOnce: a walk that does not end: the list is a ring");
+    }
+}
+
 /// Begins an execution.
 pub fn begin() {
+    WALKED.set(0);
     let old = host(std::mem::take);
     // Dropped outside the borrow: work may hold the engine.
     drop(old);
@@ -121,6 +137,7 @@ impl Section {
         // ORDERING: acquire, pairs with `start`: what preceded a grace period begun before is
         // seen; adding nothing leaves the modification order to decide which those are.
         gp.fetch_add(0, loom::sync::atomic::Ordering::Acquire);
+        record::said("rcu_read_lock()");
         host(|host| {
             host.sections.push(None);
             Self(host.sections.len() - 1)
@@ -133,6 +150,7 @@ impl Drop for Section {
         if std::thread::panicking() {
             return;
         }
+        record::said("rcu_read_unlock()");
         let end = Token::release();
         let done = host(|host| {
             host.sections[self.0] = Some(end);
@@ -174,7 +192,10 @@ pub fn start(gp: &loom::sync::atomic::AtomicU32, waits: bool, work: Work) {
 /// Runs a grace period's work in a thread of its own.
 fn complete(grace: Grace) {
     if host(|host| host.threads) < loom::MAX_THREADS - 1 {
-        spawn(move || grace.run());
+        spawn(move || {
+            record::enter(record::Who::Rcu);
+            grace.run();
+        });
     } else {
         UNCHECKED.set(UNCHECKED.get() + 1);
         host(|host| host.left_over.push(grace));

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The platform of several CPUs: every primitive is loom's.
 //!
-//! *World*: the verbs a broken kernel may get wrong. [`Right`] gets none wrong; each type of
-//! [`broken`](crate::broken) one.
+//! In the world [`Broken`](crate::world::Broken) one verb is wrong, or one step of the engine.
 //!
 //! The rule that matters: whatever the engine may touch from two CPUs is a loom object, so
 //! that loom either orders the touches or reports a race.
@@ -22,42 +21,15 @@ use nfexp_model::kernel::timer::{TimerBase, TimerKey};
 use nfexp_model::kernel::{Cpu, Jiffies, Plain, Platform, SpinLock, Word};
 use nfexp_model::memory::Memory;
 use nfexp_model::revision::WheelKind;
+use nfexp_model::slip::Slip;
 
-use crate::grace;
+use crate::scene::Machine;
+use crate::world::{Right, World};
+use crate::{grace, record};
 
 /// Several CPUs, in the world `W`.
 #[derive(Clone, Copy, Debug)]
 pub struct Smp<W = Right>(PhantomData<W>);
-
-/// The verbs that a broken world overrides, right by default.
-pub trait World: Sized + 'static {
-    /// As [`Platform::atomic_inc_not_zero`].
-    fn inc_not_zero(word: &LoomWord) -> bool {
-        word.inc_not_zero()
-    }
-    /// The order with which a pointer is published.
-    fn publish_order() -> Ordering {
-        Ordering::Release
-    }
-    /// As [`Platform::timer_detached`].
-    fn timer_detached(was_pending: bool) -> bool {
-        was_pending
-    }
-    /// As [`Platform::call_rcu_waits`].
-    fn call_rcu_waits() -> bool {
-        true
-    }
-    /// The order with which a reference is given back.
-    fn put_order() -> Ordering {
-        Ordering::AcqRel
-    }
-}
-
-/// The world as it should be.
-#[derive(Clone, Copy, Debug)]
-pub struct Right;
-
-impl World for Right {}
 
 impl<W: World> Platform for Smp<W> {
     type Word = LoomWord;
@@ -71,27 +43,104 @@ impl<W: World> Platform for Smp<W> {
     const SLAB_POISON: bool = true;
 
     fn atomic_inc_not_zero(word: &LoomWord) -> bool {
-        W::inc_not_zero(word)
+        let taken = if W::slips(Slip::IncFromZero) {
+            word.fetch_add(1, Ordering::AcqRel);
+            true
+        } else {
+            word.inc_not_zero()
+        };
+        record::count(
+            word,
+            if taken { "takes a reference" } else { "finds no reference left" },
+            i32::from(taken),
+        );
+        taken
     }
 
     fn atomic_dec_and_test(word: &LoomWord) -> bool {
-        match word.fetch_sub(1, W::put_order()) {
+        let order = match () {
+            () if W::slips(Slip::RelaxedPut) => Ordering::Relaxed,
+            () if W::slips(Slip::ReleasePut) => Ordering::Release,
+            () if W::slips(Slip::AcquirePut) => Ordering::Acquire,
+            () => Ordering::AcqRel,
+        };
+        let before = if W::slips(Slip::SplitDecrement) {
+            let before = word.load(order_of_load(order));
+            word.store(before.wrapping_sub(1), Ordering::Release);
+            before
+        } else {
+            word.fetch_sub(1, order)
+        };
+        record::count(word, "gives a reference back", -1);
+        match before {
             0 => panic!("reference count below zero"),
             before => before == 1,
         }
     }
 
     fn rcu_assign_pointer(word: &LoomWord, to: u32) {
-        word.store(to, W::publish_order());
+        let relaxed = W::slips(Slip::RelaxedPublish);
+        word.store(to, if relaxed { Ordering::Relaxed } else { Ordering::Release });
+        record::published(word, to);
+    }
+
+    fn rcu_dereference(word: &LoomWord) -> u32 {
+        let relaxed = W::slips(Slip::RelaxedDereference);
+        let to = word.load(if relaxed { Ordering::Relaxed } else { Ordering::Acquire });
+        record::followed(word, to);
+        to
+    }
+
+    fn rcu_unlink_pointer(word: &LoomWord, to: u32) {
+        let relaxed = W::slips(Slip::RelaxedUnlink);
+        word.store(to, if relaxed { Ordering::Relaxed } else { Ordering::Release });
+        record::unlinked(word, to);
+    }
+
+    fn atomic_add(word: &LoomWord, count: u32) {
+        if W::slips(Slip::SplitIncrement) {
+            let before = word.load(Ordering::Relaxed);
+            word.store(before + count, Ordering::Relaxed);
+        } else {
+            word.fetch_add(count, Ordering::Relaxed);
+        }
+        record::count(word, "takes a reference more", count as i32);
     }
 
     fn timer_detached(was_pending: bool) -> bool {
-        W::timer_detached(was_pending)
+        was_pending || W::slips(Slip::TimerLies)
     }
 
     fn call_rcu_waits() -> bool {
-        W::call_rcu_waits()
+        !W::slips(Slip::NoGracePeriod)
     }
+
+    fn slips(slip: Slip) -> bool {
+        W::slips(slip)
+    }
+}
+
+/// The order of a load that is half of a read-modify-write of this order.
+fn order_of_load(order: Ordering) -> Ordering {
+    match order {
+        Ordering::AcqRel | Ordering::Acquire => Ordering::Acquire,
+        _ => Ordering::Relaxed,
+    }
+}
+
+impl<W: World> Machine for Smp<W> {
+    fn after_grace_period(rcu: &LoomRcu, work: Box<dyn FnOnce()>) {
+        grace::start(&rcu.gp, true, work);
+    }
+
+    fn forget_next_lock() {
+        NO_LOCK.set(true);
+    }
+}
+
+thread_local! {
+    /// Whether the next lock is not taken: set right before, with no switch in between.
+    static NO_LOCK: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// A word.
@@ -119,6 +168,7 @@ impl Word for LoomWord {
     }
 
     fn load_locked(&self) -> u32 {
+        grace::walk();
         // SAFETY: loom checks that no store is concurrent with this and reports one that is.
         unsafe { self.atomic().unsync_load() }
     }
@@ -184,6 +234,7 @@ impl<T: Copy + 'static> Plain<T> for LoomPlain<T> {
     }
 
     fn get(&self) -> T {
+        grace::walk();
         // SAFETY: loom has checked that no write is concurrent; the value is copied out before
         // any other thread runs.
         self.0.with(|value| unsafe { *value })
@@ -196,17 +247,60 @@ impl<T: Copy + 'static> Plain<T> for LoomPlain<T> {
 }
 
 /// A spin lock.
-pub struct LoomLock<T>(loom::sync::Mutex<T>);
+pub struct LoomLock<T> {
+    lock: loom::sync::Mutex<()>,
+    data: std::cell::UnsafeCell<T>,
+}
+
+// SAFETY: loom runs all threads of a model on one OS thread. Where the lock is taken it orders all
+// accesses; in a broken world that does not take it, references made by the guard live no longer
+// than one expression without a switch.
+unsafe impl<T> Sync for LoomLock<T> {}
+
+/// The lock held, unless this world forgot it.
+pub struct LoomGuard<'a, T: 'static> {
+    data: &'a std::cell::UnsafeCell<T>,
+    _held: Option<loom::sync::MutexGuard<'a, ()>>,
+}
 
 impl<T: 'static> SpinLock<T> for LoomLock<T> {
-    type Guard<'a> = loom::sync::MutexGuard<'a, T>;
+    type Guard<'a> = LoomGuard<'a, T>;
 
     fn new(value: T) -> Self {
-        Self(loom::sync::Mutex::new(value))
+        Self { lock: loom::sync::Mutex::new(()), data: std::cell::UnsafeCell::new(value) }
     }
 
     fn lock(&self) -> Self::Guard<'_> {
-        self.0.lock().expect("a model that panicked does not go on")
+        if NO_LOCK.take() {
+            record::said("goes on without the lock");
+            return LoomGuard { data: &self.data, _held: None };
+        }
+        let held = self.lock.lock().expect("a model that panicked does not go on");
+        record::locked::<T>();
+        LoomGuard { data: &self.data, _held: Some(held) }
+    }
+}
+
+impl<T: 'static> std::ops::Deref for LoomGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: see `Sync`.
+        unsafe { &*self.data.get() }
+    }
+}
+
+impl<T: 'static> std::ops::DerefMut for LoomGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: see `Sync`.
+        unsafe { &mut *self.data.get() }
+    }
+}
+
+impl<T: 'static> Drop for LoomGuard<'_, T> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            record::unlocked(&**self);
+        }
     }
 }
 
@@ -228,7 +322,13 @@ impl<W: World> Rcu<Smp<W>> for LoomRcu {
 
     fn call_rcu(&self, memory: &Arc<Memory<Smp<W>>>, callback: Callback) {
         let memory = Arc::clone(memory);
-        grace::start(&self.gp, W::call_rcu_waits(), Box::new(move || memory.run(callback)));
+        let Callback::FreeExpectation(index) = callback;
+        record::queued(index);
+        let work = Box::new(move || {
+            record::freed(index);
+            memory.run(callback);
+        });
+        grace::start(&self.gp, !W::slips(Slip::NoGracePeriod), work);
     }
 
     /// Callbacks run by themselves; whoever calls this has waited for all threads.
@@ -297,12 +397,23 @@ impl<W: World> TimerBase<Smp<W>> for LoomTimers {
         memory.timer(key).function.get();
         // ORDERING: as taking and dropping the base's lock; pairs with `detach`.
         let before = self.armed(key).swap(1, Ordering::AcqRel);
+        record::timer(key, "starts the timer", "pending");
         assert!(before == 0, "add_timer() of a pending timer");
     }
 
     fn detach(&self, memory: &Memory<Smp<W>>, key: TimerKey) -> bool {
         // ORDERING: as taking and dropping the base's lock; pairs with `add`.
-        let was_pending = self.armed(key).swap(0, Ordering::AcqRel) != 0;
+        let was_pending = if W::slips(Slip::SplitDetach) {
+            let before = self.armed(key).load(Ordering::Acquire);
+            self.armed(key).store(0, Ordering::Release);
+            before != 0
+        } else {
+            self.armed(key).swap(0, Ordering::AcqRel) != 0
+        };
+        match was_pending {
+            true => record::timer(key, "detaches the timer", "detached"),
+            false => record::timer(key, "finds the timer detached", ""),
+        }
         if was_pending {
             // The base unlinks the timer from its list: a touch of the object.
             memory.timer(key).function.get();
@@ -357,6 +468,12 @@ macro_rules! opaque {
             }
         }
     )*};
+}
+
+impl<T: 'static> fmt::Debug for LoomGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoomGuard")
+    }
 }
 
 opaque!(LoomWord, LoomPlain<T>, LoomLock<T>, LoomRcu, LoomTimers, LoomTimer);

@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A CPU's part in a scene: its operations, cut into the steps between which others may act.
+//!
+//! A *step* is what the kernel does without leaving a lock or a function of the file: the timer
+//! detached, then the callback; the lookup, then the put. Under loom the cuts mean nothing, the
+//! steps follow each other and everything may come in between anywhere; on one thread they are
+//! where a schedule may turn to another CPU.
+//!
+//! The rule that matters: an actor holds what it holds in its hand, and its hand is empty at the
+//! end.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use nfexp_model::At;
+use nfexp_model::conn::{Attached, ConnRef};
+use nfexp_model::engine::Firing;
+use nfexp_model::event::{Cause, ExpectFn, Origin};
+use nfexp_model::expectation::ExpectRef;
+use nfexp_model::helper::Class;
+use nfexp_model::kernel::rcu::Rcu;
+use nfexp_model::kernel::timer::TimerKey;
+use nfexp_model::kernel::{Cpu, Plain, Ticks};
+use nfexp_model::locked::MasterHold;
+use nfexp_model::netns::Zone;
+use nfexp_model::proc::SeqFile;
+use nfexp_model::revision::{ExpectFnExit, Expiry, NewEvent, UrqLock};
+use nfexp_model::slip::Slip;
+
+use crate::op::Op;
+use crate::scene::{Machine, NET, Scene, ZONE, tuple};
+
+/// One CPU and its operations.
+pub struct Actor<P: Machine> {
+    scene: Rc<Scene<P>>,
+    cpu: u8,
+    /// The operation it is at, and the step of that.
+    at: (usize, u8),
+    hand: Hand,
+}
+
+/// What an actor holds between its steps.
+#[derive(Default)]
+struct Hand {
+    firing: Option<Firing>,
+    exp: Option<ExpectRef>,
+    master: Option<ConnRef>,
+    /// Its own reference to the scene's master, where somebody ends that.
+    own: Option<ConnRef>,
+    file: Option<(SeqFile, String)>,
+    /// Kept for a later operation, by port.
+    kept: BTreeMap<u8, ExpectRef>,
+}
+
+/// Whether an operation goes on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Step,
+    Done,
+}
+
+use Next::{Done, Step};
+
+impl<P: Machine> Actor<P> {
+    /// The actor of a CPU.
+    #[must_use]
+    pub fn new(scene: Rc<Scene<P>>, cpu: u8) -> Self {
+        let own = scene.dealt.borrow_mut().remove(&cpu);
+        Self { scene, cpu, at: (0, 0), hand: Hand { own, ..Hand::default() } }
+    }
+
+    /// Whether it has nothing left to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.op().is_none()
+    }
+
+    /// What it does next.
+    #[must_use]
+    pub fn op(&self) -> Option<Op> {
+        self.scene.scenario.cpus[usize::from(self.cpu)].get(self.at.0).copied()
+    }
+
+    /// Whether its next step takes no lock, so that it may run inside another's.
+    #[must_use]
+    pub fn is_lockless(&self) -> bool {
+        let lockless_get = self.scene.engine.config().revision.new_event == NewEvent::AfterUnlock;
+        let timers = self.scene.engine.config().revision.expiry == Expiry::Timer;
+        match (self.op(), self.at.1) {
+            (Some(Op::Lookup(_) | Op::LookupElsewhere(_) | Op::List | Op::ListInParts), _)
+            | (Some(Op::Put(_)), _)
+            | (Some(Op::Expire(_)), 0) => timers,
+            (Some(Op::Delete(_)), 0) => lockless_get,
+            (Some(Op::Get(_)), _) => lockless_get,
+            _ => false,
+        }
+    }
+
+    /// Acts to the end.
+    pub fn run(mut self) {
+        while self.step() {}
+    }
+
+    /// Takes one step; answers whether there is another.
+    pub fn step(&mut self) -> bool {
+        let Some(op) = self.op() else { return false };
+        let at = At { cpu: Cpu(self.cpu), ..At::default() };
+        self.at = match self.act(at, op, self.at.1) {
+            Step => (self.at.0, self.at.1 + 1),
+            Done => (self.at.0 + 1, 0),
+        };
+        if self.is_done() {
+            let held = [self.hand.master.take(), self.hand.own.take()];
+            held.into_iter().flatten().for_each(|ct| self.scene.engine.put_conn(at, ct));
+            return false;
+        }
+        true
+    }
+
+    fn act(&mut self, at: At, op: Op, step: u8) -> Next {
+        match op {
+            Op::Expire(port) => self.expire(at, op, port, step),
+            Op::Match(port) => self.arrive(at, op, port, step),
+            Op::Connect(port) => self.connect(at, op, port),
+            Op::Lookup(port) => self.lookup(at, op, port, ZONE, step),
+            Op::LookupElsewhere(port) => {
+                let elsewhere = Zone(nfexp_model::conn::Conn::<P>::RECYCLED_ZONE as u16);
+                self.lookup(at, op, port, elsewhere, step)
+            }
+            Op::Find(port) => {
+                let locked = self.scene.engine.lock();
+                let found = locked.find(at, NET, ZONE, &tuple(41000, port)).is_some();
+                drop(locked);
+                self.note(op, if found { "found" } else { "none" })
+            }
+            Op::Announce(port) => self.announce(at, op, port, step),
+            Op::Unexpect(port) | Op::Put(port) => self.unexpect(at, op, port, step),
+            Op::Reuse(port) => self.reuse(at, op, port, step),
+            Op::Remove | Op::Urq => self.remove(at, op),
+            Op::Destroy => self.destroy(at, step),
+            Op::List => self.list(at, op, u64::MAX),
+            Op::ListInParts => self.list(at, op, 1),
+            Op::Get(port) => self.get(at, op, port, step),
+            Op::Dump(port) => self.dump(at, op, port, step),
+            Op::Delete(port) => self.delete(at, op, port, step),
+            Op::Change(port) => self.change(at, op, port),
+            Op::Flush => {
+                let mut locked = self.scene.engine.lock();
+                locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::Flush, |_| true);
+                Done
+            }
+            Op::Unregister => self.unregister(at),
+            Op::Rmmod => self.rmmod(at, step),
+            Op::NetnsExit => self.netns_exit(at, step),
+        }
+    }
+
+    fn note(&self, op: Op, answer: impl std::fmt::Display) -> Next {
+        self.scene.note(op, answer);
+        Done
+    }
+
+    /// Whether a later operation of this CPU wants the reference.
+    fn wants(&self, port: u8) -> bool {
+        let ops = &self.scene.scenario.cpus[usize::from(self.cpu)];
+        let later = ops.iter().skip(self.at.0 + 1);
+        let mut later = later.filter(|op| op.port() == Some(port));
+        later.any(|op| matches!(op, Op::Unexpect(_) | Op::Reuse(_) | Op::Put(_)))
+    }
+
+    fn keep_or_put(&mut self, port: u8, exp: ExpectRef) {
+        if self.wants(port) {
+            self.hand.kept.insert(port, exp);
+        } else {
+            self.scene.engine.put(exp);
+        }
+    }
+
+    // ---- timers and packets ------------------------------------------------------------------
+
+    fn expire(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        let engine = &self.scene.engine;
+        if engine.config().revision.expiry == Expiry::Collected {
+            // No timer: time passes, and the garbage collector comes by.
+            let late = At { now: at.now.after(Ticks(1 << 20)), ..at };
+            let mut locked = engine.lock();
+            locked.collect(late, self.scene.master_id);
+            drop(locked);
+            return self.note(op, "collected");
+        }
+        if step == 0 {
+            // Expectation n is the n-th of the cache.
+            self.hand.firing = engine.expire_this(TimerKey::expectation(u32::from(port)));
+            let late = self.hand.firing.is_none();
+            return if late { self.note(op, "late") } else { Step };
+        }
+        if P::slips(Slip::CallbackWithoutLock) {
+            P::forget_next_lock();
+        }
+        engine.timed_out(at, self.hand.firing.take().expect("detached in the first step"));
+        self.note(op, "won")
+    }
+
+    fn arrive(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        let engine = Arc::clone(&self.scene.engine);
+        if step > 0 {
+            self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
+            self.hand.master.take().into_iter().for_each(|ct| engine.put_conn(at, ct));
+            return Done;
+        }
+        // A packet is inside a read-side section all along.
+        let section = self.scene.scenario.variant.function.then(|| engine.rcu().read_lock(at.cpu));
+        let mut locked = engine.lock();
+        let found = locked.find_expectation(at, NET, ZONE, &tuple(41000, port), true);
+        drop(locked);
+        let Some(found) = found else { return self.note(op, "none") };
+        let exp = engine.expectation(found.exp.id());
+        assert_eq!(exp.tuple().dport, u16::from(port), "a match of another tuple");
+        if exp.about().expectfn.is_some() {
+            assert!(self.scene.text.get() == 0, "NothingUnregistered: a call into freed text");
+        }
+        drop(section);
+        self.hand.exp = Some(found.exp);
+        if let MasterHold::Counted(master) = found.master {
+            self.hand.master = Some(master);
+        }
+        self.scene.note(op, "won");
+        Step
+    }
+
+    fn connect(&self, at: At, op: Op, port: u8) -> Next {
+        let (engine, tuple) = (&self.scene.engine, tuple(41000, port));
+        let reply = tuple.inverse().expect("tcp has one");
+        let born = engine.init_conntrack(at, NET, ZONE, tuple, reply, true);
+        let born = born.expect("there is memory");
+        self.scene.note(op, if born.announced.is_some() { "related" } else { "new" });
+        engine.put_conn(at, born.ct);
+        Done
+    }
+
+    fn lookup(&mut self, at: At, op: Op, port: u8, zone: Zone, step: u8) -> Next {
+        if step > 0 {
+            let exp = self.hand.exp.take().expect("found in the first step");
+            self.keep_or_put(port, exp);
+            return Done;
+        }
+        let Some(exp) = self.scene.engine.find_get(at, NET, zone, &tuple(41000, port)) else {
+            return self.note(op, "none");
+        };
+        let found = self.scene.engine.expectation(exp.id()).tuple();
+        assert_eq!(found.dport, u16::from(port), "a lookup of another tuple");
+        assert!(zone == ZONE, "OwnZone: found from another zone");
+        self.hand.exp = Some(exp);
+        self.scene.note(op, "found");
+        Step
+    }
+
+    // ---- helpers -----------------------------------------------------------------------------
+
+    fn announce(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        if step > 0 {
+            let exp = self.hand.exp.take().expect("announced in the first step");
+            self.keep_or_put(port, exp);
+            return Done;
+        }
+        let exp = {
+            let shared = self.scene.master.borrow();
+            let master = self.hand.own.as_ref().or(shared.as_ref()).expect("somebody holds it");
+            self.scene.alloc(at, master, port)
+        };
+        match self.scene.relate(at, &exp) {
+            Ok(()) => self.scene.note(op, "inserted"),
+            Err(error) => self.scene.note(op, error.word()),
+        }
+        if P::slips(Slip::CreatorReferenceKept) {
+            return Done;
+        }
+        self.hand.exp = Some(exp);
+        Step
+    }
+
+    fn own(&mut self, port: u8) -> Option<ExpectRef> {
+        let kept = self.hand.kept.remove(&port);
+        kept.or_else(|| self.scene.created.borrow_mut().get_mut(&port)?.pop())
+    }
+
+    fn unexpect(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        if step == 0 && matches!(op, Op::Unexpect(_)) {
+            let Some(exp) = self.own(port) else { return Done };
+            if P::slips(Slip::UnexpectWithoutLock) {
+                P::forget_next_lock();
+            }
+            self.scene.engine.unexpect(at, &exp);
+            self.hand.exp = Some(exp);
+            return Step;
+        }
+        let exp = self.hand.exp.take().or_else(|| self.own(port));
+        exp.into_iter().for_each(|exp| self.scene.engine.put(exp));
+        Done
+    }
+
+    /// The port was taken on the other side of a NAT: the same object, with the next port.
+    fn reuse(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        let engine = Arc::clone(&self.scene.engine);
+        match step {
+            0 => {
+                let Some(exp) = self.own(port) else { return Done };
+                engine.unexpect(at, &exp);
+                self.hand.exp = Some(exp);
+                Step
+            }
+            1 => {
+                let exp = self.hand.exp.as_ref().expect("taken back in the first step");
+                engine.init(exp, Class::DEFAULT, &Scene::<P>::expected(port + 1));
+                let related = self.scene.relate(at, exp);
+                self.scene.note(op, related.map_or_else(|error| error.word(), |()| "inserted"));
+                Step
+            }
+            _ => {
+                self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
+                Done
+            }
+        }
+    }
+
+    // ---- the master's end --------------------------------------------------------------------
+
+    fn remove(&self, at: At, op: Op) -> Next {
+        let engine = &self.scene.engine;
+        if op == Op::Urq && engine.config().revision.urq_lock == UrqLock::NotTaken {
+            P::forget_next_lock();
+        }
+        engine.lock().remove_expectations(at, self.scene.master_id, Cause::MasterGone);
+        Done
+    }
+
+    fn destroy(&mut self, at: At, step: u8) -> Next {
+        let engine = &self.scene.engine;
+        if step == 0 {
+            let master = self.scene.master.borrow_mut().take().expect("one actor destroys it");
+            engine.delete_conn(at, &master, Origin::KERNEL);
+            self.hand.master = Some(master);
+            return Step;
+        }
+        self.hand.master.take().into_iter().for_each(|master| engine.put_conn(at, master));
+        Done
+    }
+
+    // ---- user space --------------------------------------------------------------------------
+
+    fn list(&mut self, at: At, op: Op, lines: u64) -> Next {
+        let fresh = || (SeqFile::open(NET), String::new());
+        let (mut file, mut text) = self.hand.file.take().unwrap_or_else(fresh);
+        let read = file.read(&*self.scene.engine, at, lines, &mut text).expect("a string");
+        if lines == 1 && read > 0 {
+            self.hand.file = Some((file, text));
+            return Step;
+        }
+        assert!(!text.contains("another"), "ListsOwn: the helper of another connection: {text}");
+        self.note(op, text.lines().count())
+    }
+
+    fn get(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        let engine = Arc::clone(&self.scene.engine);
+        let shown = |id| {
+            let master = engine.expectation(id).about().master;
+            assert_eq!(engine.conn(master).about().original.dport, 21, "another connection");
+        };
+        if engine.config().revision.new_event == NewEvent::UnderLock {
+            // The same commit that moved the event took the lock here (bffcaad9afdf).
+            let locked = engine.lock();
+            let found = locked.find(at, NET, ZONE, &tuple(41000, port));
+            found.into_iter().for_each(shown);
+            return self.note(op, if found.is_some() { "found" } else { "none" });
+        }
+        match step {
+            0 => match engine.find_get(at, NET, ZONE, &tuple(41000, port)) {
+                None => return self.note(op, "none"),
+                Some(exp) => self.hand.exp = Some(exp),
+            },
+            1 => self.hand.exp.iter().for_each(|exp| shown(exp.id())),
+            _ => {
+                self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
+                return self.note(op, "found");
+            }
+        }
+        Step
+    }
+
+    /// A dump whose buffer is full at the first expectation, twice; it resumes there.
+    fn dump(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        let engine = Arc::clone(&self.scene.engine);
+        let full_at = |hand: &mut Hand| {
+            let here = engine.find_get(at, NET, ZONE, &tuple(41000, port));
+            if P::slips(Slip::DumpReferenceTwice) {
+                hand.exp = None;
+            }
+            let before = std::mem::replace(&mut hand.exp, here);
+            before.into_iter().for_each(|exp| engine.put(exp));
+        };
+        match step {
+            0 => {
+                match self.hand.own.take() {
+                    Some(own) if P::slips(Slip::DumpUncountedMaster) => engine.put_conn(at, own),
+                    own => self.hand.master = own,
+                }
+                full_at(&mut self.hand);
+            }
+            1 => {
+                let listed = engine.expectations_of(self.scene.master_id).len();
+                self.scene.note(op, listed);
+                full_at(&mut self.hand);
+            }
+            _ => {
+                self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
+                self.hand.master.take().into_iter().for_each(|ct| engine.put_conn(at, ct));
+                return Done;
+            }
+        }
+        Step
+    }
+
+    fn delete(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        let engine = Arc::clone(&self.scene.engine);
+        let origin = Origin { portid: 1, report: true };
+        if engine.config().revision.new_event == NewEvent::UnderLock {
+            // The same commit that moved the event took the lock here (bffcaad9afdf).
+            let mut locked = engine.lock();
+            let found = locked.find(at, NET, ZONE, &tuple(41000, port));
+            found.map(|exp| locked.remove(at, exp.index(), origin, Cause::Delete));
+            drop(locked);
+            return self.note(op, if found.is_some() { "done" } else { "none" });
+        }
+        match step {
+            0 => match engine.find_get(at, NET, ZONE, &tuple(41000, port)) {
+                None => return self.note(op, "none"),
+                Some(exp) => self.hand.exp = Some(exp),
+            },
+            1 => {
+                let index = self.hand.exp.as_ref().expect("found before").id().index();
+                engine.lock().remove(at, index, origin, Cause::Delete);
+                // KERNEL: ctnetlink_del_expect(), v3.9: success, whoever removed it.
+                self.scene.note(op, "done");
+            }
+            _ => {
+                self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
+                return Done;
+            }
+        }
+        Step
+    }
+
+    fn change(&self, at: At, op: Op, port: u8) -> Next {
+        let mut locked = self.scene.engine.lock();
+        let found = locked.find(at, NET, ZONE, &tuple(41000, port));
+        let expires = at.now.after(Ticks(1000));
+        let answer = match found {
+            None => "none",
+            Some(exp) if locked.change_expires(at, exp, expires) => "changed",
+            Some(_) => "late",
+        };
+        drop(locked);
+        self.note(op, answer)
+    }
+
+    // ---- modules and namespaces --------------------------------------------------------------
+
+    fn unregister(&self, at: At) -> Next {
+        let engine = &self.scene.engine;
+        let me = engine.helper_named("ftp");
+        let compared = if P::slips(Slip::UnregisterByNull) { None } else { me };
+        let mut locked = engine.lock();
+        locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::HelperGone, |exp| {
+            let about = exp.about();
+            let masters = engine.attached_of(about.master);
+            compared.is_some() && [masters.helper(), about.assign_helper].contains(&compared)
+        });
+        for id in engine.conns_of(NET) {
+            if engine.attached_of(id) != Attached::Nothing {
+                engine.forget_helper(id);
+            }
+        }
+        for port in 1..=self.scene.scenario.ports() {
+            let left = locked.find(at, NET, ZONE, &tuple(41000, port));
+            let made = left.map(|exp| engine.expectation(exp).about());
+            let late = made.is_some_and(|about| about.creator == me);
+            assert!(
+                !late,
+                "NothingUnregistered: port {port} is still expected by a helper that went"
+            );
+        }
+        Done
+    }
+
+    /// The module with the function goes.
+    fn rmmod(&self, at: At, step: u8) -> Next {
+        let engine = &self.scene.engine;
+        if step == 0 {
+            if engine.config().revision.expectfn_exit == ExpectFnExit::Sweeps {
+                let mut locked = engine.lock();
+                locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::HelperGone, |exp| {
+                    exp.about().expectfn == Some(ExpectFn::Sip)
+                });
+            }
+            return Step;
+        }
+        let text = Arc::clone(&self.scene.text);
+        P::after_grace_period(engine.rcu(), Box::new(move || text.set(1)));
+        Done
+    }
+
+    fn netns_exit(&mut self, at: At, step: u8) -> Next {
+        let engine = Arc::clone(&self.scene.engine);
+        match step {
+            0 => {
+                let master = self.scene.master.borrow_mut().take().expect("one actor ends it");
+                engine.delete_conn(at, &master, Origin::KERNEL);
+                self.hand.master = Some(master);
+                Step
+            }
+            1 => {
+                self.hand.master.take().into_iter().for_each(|ct| engine.put_conn(at, ct));
+                Step
+            }
+            _ => {
+                engine.pernet_fini(NET);
+                Done
+            }
+        }
+    }
+}
+
+impl<P: Machine> std::fmt::Debug for Actor<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Actor").field("cpu", &self.cpu).field("at", &self.at).finish()
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Scenarios: a small world and what each of its CPUs does.
+//!
+//! A scenario has a name, and the name is all there is to it:
+//!
+//! ```text
+//!   expire-1+match-1                 two CPUs, one operation each
+//!   announce-2,unexpect-2+list       the first does two things in turn
+//!   expire-1+announce-2:one          variants behind the colon
+//! ```
+//!
+//! The rule that matters: what is linked at the start follows from the operations: every port
+//! that somebody uses without having announced it, and port 1.
+
+use std::fmt;
+
+use nfexp_model::revision::Revision;
+
+use crate::op::Op;
+
+/// What a scenario has beside its operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Variant {
+    /// Nothing is linked at the start.
+    pub empty: bool,
+    /// What is linked is permanent.
+    pub permanent: bool,
+    /// The master's class holds as many as are linked: another must evict.
+    pub one: bool,
+    /// The table holds as many as are linked: another is refused.
+    pub full: bool,
+    /// Events are told, and their order is checked.
+    pub told: bool,
+    /// Expectations carry a function.
+    pub function: bool,
+    /// Somebody holds a reference to each all the time.
+    pub held: bool,
+}
+
+impl Variant {
+    const WORDS: [&'static str; 7] =
+        ["empty", "permanent", "one", "full", "told", "function", "held"];
+
+    fn flags(&mut self) -> [&mut bool; 7] {
+        let Self { empty, permanent, one, full, told, function, held } = self;
+        [empty, permanent, one, full, told, function, held]
+    }
+}
+
+/// A small world and its actors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// Which kernel.
+    pub revision: Revision,
+    /// What each CPU does, in turn; the first acts on main.
+    pub cpus: Vec<Vec<Op>>,
+    /// What else there is to it.
+    pub variant: Variant,
+}
+
+impl Scenario {
+    /// One operation per CPU.
+    #[must_use]
+    pub fn of(revision: Revision, ops: &[Op]) -> Self {
+        let cpus = ops.iter().map(|op| vec![*op]).collect();
+        Self { revision, cpus, variant: Variant::default() }
+    }
+
+    /// The scenario of this name on this kernel.
+    ///
+    /// # Errors
+    /// What is not understood, and what was expected.
+    pub fn named(revision: Revision, name: &str) -> Result<Self, String> {
+        let (ops, words) = name.split_once(':').unwrap_or((name, ""));
+        let mut variant = Variant::default();
+        for word in words.split(',').filter(|word| !word.is_empty()) {
+            let at = Variant::WORDS.iter().position(|known| *known == word);
+            let at = at.ok_or_else(|| {
+                format!("no variant `{word}`; there are {}", Variant::WORDS.join(", "))
+            })?;
+            *variant.flags()[at] = true;
+        }
+        let op = |name: &str| Op::named(name).ok_or_else(|| format!("no operation `{name}`"));
+        let cpu = |ops: &str| ops.split(',').map(op).collect::<Result<Vec<_>, _>>();
+        let cpus = ops.split('+').map(cpu).collect::<Result<Vec<_>, _>>()?;
+        if cpus.len() > 4 {
+            return Err(format!("{} CPUs; loom explores at most four", cpus.len()));
+        }
+        Ok(Self { revision, cpus, variant })
+    }
+
+    /// The same with another variant.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Variant)) -> Self {
+        change(&mut self.variant);
+        self
+    }
+
+    /// All operations.
+    pub fn ops(&self) -> impl Iterator<Item = Op> + '_ {
+        self.cpus.iter().flatten().copied()
+    }
+
+    /// How many expectations are linked at the start: ports 1 to this.
+    #[must_use]
+    pub fn linked(&self) -> u8 {
+        if self.variant.empty {
+            return 0;
+        }
+        let used = self.cpus.iter().flat_map(|ops| {
+            ops.iter().enumerate().filter_map(|(at, op)| {
+                let announced = ops[..at].contains(&Op::Announce(op.port()?));
+                (!announced && !matches!(op, Op::Announce(_))).then(|| op.port())?
+            })
+        });
+        used.max().unwrap_or(1).max(1)
+    }
+
+    /// The highest port anybody names.
+    #[must_use]
+    pub fn ports(&self) -> u8 {
+        let reused = |op: Op| op.port().map(|port| port + u8::from(matches!(op, Op::Reuse(_))));
+        self.ops().filter_map(reused).max().unwrap_or(1).max(self.linked())
+    }
+
+    /// The same with the CPUs in another order.
+    #[must_use]
+    pub fn turned(&self, by: usize) -> Self {
+        let mut turned = self.clone();
+        turned.cpus.rotate_left(by);
+        turned
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, ops) in self.cpus.iter().enumerate() {
+            let names: Vec<String> = ops.iter().map(Op::to_string).collect();
+            write!(f, "{}{}", if at == 0 { "" } else { "+" }, names.join(","))?;
+        }
+        let mut variant = self.variant;
+        let words = Variant::WORDS.iter().zip(variant.flags());
+        let words: Vec<&str> = words.filter(|(_, on)| **on).map(|(word, _)| *word).collect();
+        if !words.is_empty() {
+            write!(f, ":{}", words.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        for name in ["expire-1+match-1", "announce-2,unexpect-2+list:one,told", "expire-1+expire-2"]
+        {
+            let scenario = Scenario::named(Revision::LINUX_3_9, name).expect("a good name");
+            assert_eq!(scenario.to_string(), name);
+        }
+        let linked = |name| Scenario::named(Revision::LINUX_3_9, name).expect("good").linked();
+        assert_eq!(linked("announce-2,unexpect-2+list"), 1);
+        assert_eq!(linked("expire-1+match-2"), 2);
+        assert_eq!(linked("announce-1+match-1:empty"), 0);
+        assert!(Scenario::named(Revision::LINUX_3_9, "expire-1+nothing").is_err());
+        assert!(Scenario::named(Revision::LINUX_3_9, "list:much").is_err());
+    }
+}
