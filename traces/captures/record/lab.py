@@ -244,7 +244,8 @@ class Lab:
                     sh("ip", "link", "set", d, "down")
                     sh("ip", "link", "set", d, "address", macs[host])
                 sh("ip", "link", "set", d, "up")
-                sh("ip", fam, "addr", "add", "%s/%d" % (form % (net, host), plen), "dev", d)
+                broadcast = ("brd", "+") if self.family == 4 and not flat else ()
+                sh("ip", fam, "addr", "add", "%s/%d" % (form % (net, host), plen), *broadcast, "dev", d)
         with self.inside(node):
             sh("ip", fam, "route", "add", "default", "via", form % (net, 1), "dev", dev)
         if self.family == 6 and not flat:

@@ -21,10 +21,13 @@ import tempfile
 
 import peers
 import scenarios
+import services  # noqa: F401 (registers its scenarios)
 import sniff
 from lab import Lab, sysctl
 
-PACKAGES = ("iproute2 nftables conntrack tcpdump ethtool vsftpd tftpd-hpa tftp-hpa atftp curl lftp tnftp").split()
+PACKAGES = ("iproute2 nftables conntrack tcpdump ethtool vsftpd tftpd-hpa tftp-hpa atftp curl lftp tnftp "
+            "ngircd sane-utils amanda-server amanda-client openbsd-inetd samba samba-common-bin snmpd snmp "
+            "pptpd pptp-linux sip-tester").split()
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 EXPECT_MAX = "net/netfilter/nf_conntrack_expect_max"
 RUNS = 3
@@ -118,6 +121,8 @@ def told_live(s):
                 raise ValueError("%s: unknown line %r" % (s.name, line))
             d = {}
             for k, v in (w.split("=", 1) for w in m[3].split() if "=" in w):
+                if k in ("srckey", "dstkey"):                          # of GRE
+                    k, v = {"srckey": "sport", "dstkey": "dport"}[k], str(int(v, 16))
                 d.setdefault(k, []).append(v)                          # ports: of tuple, mask and master
             one = {k: v[0] for k, v in d.items()}
             yield (m[2], one["src"], one["dst"], one["proto"], d["sport"][0], d["dport"][0], one["mask-src"],
