@@ -31,8 +31,9 @@ impl Verb {
 }
 
 fn main() -> ExitCode {
+    nfexp_sim::simulator::crash_quietly();
     match Cli::parse().verb.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::NoReader) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("nfexp: {failure}");
             ExitCode::from(failure.code())

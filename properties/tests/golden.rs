@@ -4,10 +4,12 @@
 //! `UPDATE_TRACES=1` writes the answers anew; the difference is to be read like code.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use nfexp_model::revision::Revision;
-use nfexp_sim::simulator::{Simulator, config};
+use nfexp_sim::golden::play;
+use nfexp_sim::simulator::crash_quietly;
 use nfexp_traces::text::{Answer, Trace, parse};
 
 fn folder(name: &str) -> PathBuf {
@@ -36,40 +38,15 @@ fn revisions(trace: &Trace) -> Vec<Revision> {
     named.iter().map(|name| Revision::named(name).unwrap_or_else(|| panic!("{name}?"))).collect()
 }
 
-/// What each block is answered; an error ends the trace with its message as the last line.
-fn play(trace: &Trace, revision: Revision) -> Vec<Vec<String>> {
-    let mut simulator = Simulator::new(config(&trace.setup, revision)).expect("memory");
-    let mut answers = Vec::new();
-    let mut failed = false;
-    for block in &trace.blocks {
-        let mut lines = Vec::new();
-        for (_, step) in &block.steps {
-            if failed {
-                break;
-            }
-            match simulator.step(step) {
-                Ok(said) => lines.extend(said),
-                Err(error) => {
-                    failed = true;
-                    lines.push(format!("error: {error}"));
-                }
-            }
-        }
-        answers.push(lines);
-    }
-    if failed {
-        // What is broken cannot be taken apart without breaking more.
-        std::mem::forget(simulator);
-    } else if let Err(error) = simulator.finish() {
-        answers.last_mut().expect("a trace has blocks").push(format!("error at the end: {error}"));
-    }
-    answers
+/// What each block is answered.
+fn answers(trace: &Trace, revision: Revision) -> Vec<Vec<String>> {
+    play(trace, revision, |_, _| ControlFlow::Continue(())).expect("memory").answers
 }
 
 /// The trace with the answers it gets.
 fn answered(mut trace: Trace) -> Trace {
     let kernels = revisions(&trace);
-    let played: Vec<_> = kernels.iter().map(|kernel| play(&trace, *kernel)).collect();
+    let played: Vec<_> = kernels.iter().map(|kernel| answers(&trace, *kernel)).collect();
     for (at, block) in trace.blocks.iter_mut().enumerate() {
         block.answers.clear();
         for (kernel, answers) in kernels.iter().zip(&played) {
@@ -92,6 +69,7 @@ fn answered(mut trace: Trace) -> Trace {
 
 #[test]
 fn every_trace_is_answered_as_it_says() {
+    crash_quietly();
     let update = std::env::var_os("UPDATE_TRACES").is_some();
     let mut wrong = Vec::new();
     let mut paths = traces(&folder("corpus"));

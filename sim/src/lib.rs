@@ -6,6 +6,7 @@ pub mod bench;
 pub mod command;
 pub mod conform;
 pub mod forward;
+pub mod golden;
 pub mod import;
 pub mod recording;
 pub mod replay;

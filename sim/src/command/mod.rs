@@ -15,6 +15,7 @@ pub mod input;
 pub mod kernel;
 pub mod replay;
 pub mod show;
+mod trace;
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -67,9 +68,22 @@ pub enum Failure {
     Skipped(String),
     /// The system would not.
     System(String),
+    /// Whoever read the result has seen enough (`| head`): nothing to complain about.
+    NoReader,
 }
 
 impl Failure {
+    /// The failure that decides how it ended; the others are told at once.
+    ///
+    /// # Errors
+    /// The first, if there is one.
+    pub fn first_of(failures: Vec<Self>) -> Result<(), Self> {
+        let mut failures = failures.into_iter();
+        let first = failures.next();
+        failures.for_each(|failure| eprintln!("nfexp: {failure}"));
+        first.map_or(Ok(()), Err)
+    }
+
     /// The exit code.
     #[must_use]
     pub const fn code(&self) -> u8 {
@@ -80,6 +94,7 @@ impl Failure {
             Self::Skipped(_) => 4,
             Self::Data(..) => 65,
             Self::System(_) => 74,
+            Self::NoReader => 0,
         }
     }
 }
@@ -93,12 +108,16 @@ impl fmt::Display for Failure {
             | Self::Differs(why)
             | Self::Inconclusive(why)
             | Self::Skipped(why) => f.write_str(why),
+            Self::NoReader => Ok(()),
         }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::NoReader;
+        }
         Self::System(format!("cannot write the result: {error}"))
     }
 }

@@ -6,17 +6,15 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use nfexp_traces::text::parse;
 use sha2::{Digest, Sha256};
 
-use super::Failure;
 use super::input::{frames, is_trace, router};
 use super::kernel::{Clock, Kernel};
+use super::{Failure, trace};
 use crate::forward::Router;
 use crate::recording::Recording;
 use crate::replay::{self, Happening};
 use crate::report::{Ledger, Moment, rows, text};
-use crate::simulator::{Simulator, config};
 
 /// The arguments of `nfexp replay`.
 #[derive(Debug, Args)]
@@ -56,47 +54,46 @@ impl Replay {
 
 fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut all = Vec::new();
-    let mut failed = None;
+    let mut failures = Vec::new();
+    let mut ledgers = Vec::new();
     for path in files {
-        if format == Format::KernelJsonl && is_trace(path) {
-            let why = format!("{}: a trace has no packets to record", path.display());
-            return Err(Failure::Usage(why));
-        }
-        if format == Format::KernelJsonl {
-            record(path, kernel, &mut out)?;
-            continue;
-        }
-        let (ledger, ended, unit) = match is_trace(path) {
-            true => {
-                let (ledger, ended) = trace_ledger(path, kernel)?;
-                (ledger, ended, "step")
+        let played = match (format, is_trace(path)) {
+            (Format::KernelJsonl, true) => {
+                let why = format!("{}: a trace has no packets to record", path.display());
+                Err(Failure::Usage(why))
             }
-            false => {
-                let (ledger, ended) = ledger(path, kernel)?;
-                (ledger, ended, "packet")
+            (Format::KernelJsonl, false) => {
+                failures.extend(record(path, kernel, &mut out).err());
+                continue;
             }
+            (_, true) => trace::ledger(path, kernel),
+            (_, false) => ledger(path, kernel),
         };
-        let name = path.display().to_string();
-        match format {
-            Format::Text => {
-                if files.len() > 1 {
-                    writeln!(out, "{name}")?;
+        // One bad file does not hide the others.
+        match played {
+            Err(failure) => failures.push(failure),
+            Ok((ledger, ended)) => {
+                failures.extend(ended.err());
+                let name = path.display().to_string();
+                match format {
+                    Format::Text => {
+                        if files.len() > 1 {
+                            writeln!(out, "{name}")?;
+                        }
+                        let unit = if is_trace(path) { "step" } else { "packet" };
+                        out.write_all(text::table(&ledger, unit).as_bytes())?;
+                    }
+                    Format::Json => out.write_all(rows::json(&name, &ledger).as_bytes())?,
+                    Format::Csv | Format::KernelJsonl => ledgers.push((name, ledger)),
                 }
-                out.write_all(text::table(&ledger, unit).as_bytes())?;
             }
-            Format::Json => out.write_all(rows::json(&name, &ledger).as_bytes())?,
-            Format::Csv | Format::KernelJsonl => all.push((name, ledger)),
-        }
-        if let Err(failure) = ended {
-            failed.get_or_insert(failure);
         }
     }
     if format == Format::Csv {
-        out.write_all(rows::csv(&all).as_bytes())?;
+        out.write_all(rows::csv(&ledgers).as_bytes())?;
     }
     out.flush()?;
-    failed.map_or(Ok(()), Err)
+    Failure::first_of(failures)
 }
 
 /// Plays one capture into a ledger; what is wrong with its end does not hide its beginning.
@@ -136,44 +133,4 @@ fn digest(path: &Path) -> Option<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut File::open(path).ok()?, &mut hasher).ok()?;
     Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Plays a trace into a ledger; the failure is the first answer that differs.
-fn trace_ledger(path: &Path, kernel: &Kernel) -> Result<(Ledger, Result<(), Failure>), Failure> {
-    let data = |why: String| Failure::Data(path.to_owned(), why);
-    let bytes = std::fs::read(path).map_err(|error| data(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|error| data(error.to_string()))?;
-    let trace = parse(&text).map_err(|error| data(error.to_string()))?;
-    let mut simulator = Simulator::new(config(&trace.setup, kernel.revision))
-        .map_err(|error| Failure::System(error.to_string()))?;
-    let start = simulator.now();
-    let hz = u64::from(simulator.engine().config().hz);
-    let mut ledger = Ledger::default();
-    let mut steps = 0;
-    for block in &trace.blocks {
-        let mut answers = Vec::new();
-        let mut line = 0;
-        for (number, step) in &block.steps {
-            line = *number;
-            steps += 1;
-            let said = simulator.step(step);
-            answers.extend(said.map_err(|error| data(format!("line {line}: {error}")))?);
-            let ticks = u64::try_from(simulator.now().ticks_from(start)).unwrap_or(0);
-            let moment = Moment { at: steps, ms: ticks.saturating_mul(1000) / hz };
-            for event in simulator.take_events() {
-                ledger.enter(simulator.engine(), moment, &event);
-            }
-        }
-        let expected = block.expected(kernel.revision.name);
-        if answers != expected {
-            let differs = Failure::Differs(format!(
-                "{}: behind line {line}, expected:\n  {}\nanswered:\n  {}",
-                path.display(),
-                expected.join("\n  "),
-                answers.join("\n  ")
-            ));
-            return Ok((ledger, Err(differs)));
-        }
-    }
-    Ok((ledger, Ok(())))
 }

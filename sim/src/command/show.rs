@@ -9,19 +9,19 @@ use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::{At, Engine};
 
-use super::Failure;
-use super::input::{bad_data, open, router};
+use super::input::{bad_data, is_trace, open, router};
 use super::kernel::{Clock, Kernel};
+use super::{Failure, trace};
 use crate::forward::Router;
 use crate::replay::{Happening, Replay};
 
 /// The arguments of `nfexp show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// A capture.
+    /// A capture or a trace.
     file: PathBuf,
     /// After this packet (or step), from 1; after the last if not given.
-    #[arg(long)]
+    #[arg(long, value_name = "PACKET", value_parser = clap::value_parser!(u64).range(1..))]
     at: Option<u64>,
     #[command(flatten)]
     kernel: Kernel,
@@ -38,6 +38,10 @@ impl Show {
 }
 
 fn show(path: &Path, at: Option<u64>, kernel: &Kernel) -> Result<(), Failure> {
+    if is_trace(path) {
+        io::stdout().write_all(trace::show(path, at, kernel)?.as_bytes())?;
+        return Ok(());
+    }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
     let mut replay = Replay::new(router(settings)?, pace, false);
     let mut capture = open(path)?;
@@ -60,7 +64,7 @@ fn show(path: &Path, at: Option<u64>, kernel: &Kernel) -> Result<(), Failure> {
     Ok(())
 }
 
-fn listing(engine: &Engine, now: nfexp_model::kernel::Jiffies) -> String {
+pub(super) fn listing(engine: &Engine, now: nfexp_model::kernel::Jiffies) -> String {
     let mut text = String::new();
     let at = At { now, ..At::default() };
     SeqFile::open(NetId::INIT).read(engine, at, u64::MAX, &mut text).expect("a string takes all");

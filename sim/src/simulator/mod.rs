@@ -24,6 +24,7 @@ mod requests;
 mod softirqs;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -58,6 +59,22 @@ pub enum StepError {
     /// The engine did what would crash or corrupt a kernel.
     #[error("the kernel crashes: {0}")]
     Crash(String),
+}
+
+thread_local! {
+    /// Whether a panic on this thread is a kernel's crash.
+    static PLAYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on a simulated kernel's crash is told by [`StepError::Crash`] alone, and not on
+/// standard error as well; other panics are told as before.
+pub fn crash_quietly() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !PLAYING.get() {
+            usual(panic);
+        }
+    }));
 }
 
 type Played<T = ()> = Result<T, StepError>;
@@ -186,7 +203,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     /// # Errors
     /// [`StepError`]; after a crash or a violation the simulator is good for nothing more.
     pub fn step(&mut self, step: &Step) -> Played<Vec<String>> {
+        let before = PLAYING.replace(true);
         let played = catch_unwind(AssertUnwindSafe(|| self.play(step)));
+        PLAYING.set(before);
         played.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The command, as a user meets it: what it prints, where, and how it ends.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nfexp_model::revision::Revision;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn nfexp(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nfexp"));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Exit code, standard output, standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = nfexp(arguments).stdin(Stdio::null()).output().expect("the command is built");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
+}
+
+/// A file of this name and content, somewhere below the target folder.
+fn file(name: &str, content: &[u8]) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(name);
+    fs::write(&path, content).expect("the target folder can be written");
+    path.to_str().expect("a name in UTF-8").to_owned()
+}
+
+const EVICTION: &str = "traces/captures/ftp/ftp-eviction.pcap";
+
+/// Every output that README.md shows below a command is that command's, byte for byte.
+#[test]
+fn the_readme_shows_what_the_command_prints() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
+    let mut shown = 0;
+    for part in readme.split("```console\n").skip(1) {
+        let (commands, rest) = part.split_once("```\n").expect("the block ends");
+        let Some(output) = rest.trim_start().strip_prefix("```text\n") else { continue };
+        let output = output.split("```\n").next().expect("the block ends");
+        let command = commands.lines().last().expect("a command");
+        let Some((_, arguments)) = command.split_once("nfexp -- ") else { continue };
+        let arguments: Vec<&str> = arguments.split_whitespace().collect();
+        let (_, printed, _) = run(&arguments);
+        assert_eq!(printed, output, "`nfexp {}`", arguments.join(" "));
+        shown += 1;
+    }
+    assert!(shown >= 2, "README.md shows only {shown} outputs");
+}
+
+#[test]
+fn how_it_ends_is_the_exit_code() {
+    let cut = fs::read(root().join(EVICTION)).expect("our own capture");
+    let cut = file("cut.pcap", &cut[..cut.len() - 10]);
+    let garbage = file("garbage.pcap", b"neither one nor the other");
+    let trace = |name: &str, text: &str| file(name, text.as_bytes());
+    let unlike = trace("unlike.trace", "# Wrong.\nmemory\n----\nnothing\n");
+    let column = trace("column.trace", "# Wrong.\nconn m tcp 1.1.1.1:5 21\n");
+    let nobody = trace("nobody.trace", "# Wrong.\nmemory\nconfirm m\n");
+    let bytes = file("bytes.trace", b"# Wrong.\nmem\xff\n");
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    for (arguments, code, message) in [
+        (vec!["replay", EVICTION], 0, ""),
+        (vec!["replay", &unlike], 1, "behind line 2, expected:\n  nothing\nanswered:\n  memory"),
+        (vec!["replay"], 2, "required arguments"),
+        (vec!["replay", "--revision", "2.4", EVICTION], 2, "expected one of 3.9, 6.18, 7.2"),
+        (vec!["replay", "--helper", "ftp", EVICTION], 2, "as in `ftp:tcp/2121`"),
+        (vec!["show", "--at", "99", EVICTION], 2, "the capture has 31 packets"),
+        (vec!["replay", "--format", "kernel-jsonl", &unlike], 2, "a trace has no packets"),
+        (vec!["replay", "nowhere.pcap"], 65, "nowhere.pcap: cannot read: "),
+        (vec!["replay", folder], 65, "cannot read: "),
+        (vec!["replay", &garbage], 65, "garbage.pcap: offset 0: expected "),
+        (vec!["replay", &cut], 65, "cut.pcap: offset "),
+        (vec!["show", &cut], 65, "cut.pcap: offset "),
+        (vec!["import", &cut], 65, "cut.pcap: offset "),
+        (vec!["replay", "--format", "kernel-jsonl", &cut], 65, "cut.pcap: offset "),
+        (vec!["replay", &column], 65, "line 2, column 22: expected `>` between source and dest"),
+        (vec!["replay", &nobody], 65, "line 3: no connection m is held"),
+        (vec!["show", &nobody], 0, ""),
+        (vec!["replay", &bytes], 65, "line 2, column 4: expected text in UTF-8"),
+        (vec!["replay", "--format", "json", "-"], 65, "offset 0: expected "),
+    ] {
+        let (ended, printed, told) = run(&arguments);
+        assert_eq!(ended, code, "{arguments:?}: {told}");
+        assert!(told.contains(message), "{arguments:?}: {told}");
+        assert_eq!(told.is_empty(), code == 0, "{arguments:?}: {told}");
+        assert!(!told.contains("panicked"), "{arguments:?}: {told}");
+        assert!(code != 2 || printed.is_empty(), "{arguments:?}: {printed}");
+    }
+}
+
+/// What could be read of a damaged capture is told; the other files are replayed.
+#[test]
+fn one_bad_file_does_not_hide_the_others() {
+    let whole = fs::read(root().join(EVICTION)).expect("our own capture");
+    let cut = file("cut-too.pcap", &whole[..whole.len() - 10]);
+    let arguments = ["replay", "--format", "csv", &cut, "nowhere.pcap", EVICTION];
+    let (code, printed, told) = run(&arguments);
+    assert_eq!(code, 65);
+    assert_eq!(printed.lines().count(), 1 + 2 + 2, "{printed}");
+    assert!(told.contains("cut-too.pcap: offset") && told.contains("nowhere.pcap"), "{told}");
+}
+
+#[test]
+fn json_lines_name_their_schema() {
+    let (code, printed, told) = run(&["replay", "--format", "json", EVICTION]);
+    assert_eq!((code, told.as_str()), (0, ""));
+    let causes = printed.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        assert_eq!(line["schema"], "nfexp.expectation.1");
+        line["cause"].as_str().expect("both ended").to_owned()
+    });
+    assert_eq!(causes.collect::<Vec<_>>(), ["eviction", "match"]);
+}
+
+/// The file as each kernel prints it: see `docs/revisions.md`, `class_text` and `wheel`.
+#[test]
+fn the_listing_is_the_kernels_byte_for_byte() {
+    let line = "l3proto = 2 proto=6 src=10.91.1.2 dst=10.91.2.2 sport=0 dport=15814 ftp";
+    // Timers of 3.9 had slack: a 256th of five minutes is more than a second.
+    for (kernel, line) in [("3.9", format!("301 {line}/\n")), ("6.18", format!("300 {line}\n"))] {
+        let (code, printed, _) = run(&["show", "--at", "12", "--revision", kernel, EVICTION]);
+        assert_eq!((code, printed), (0, line));
+    }
+    let shown = "traces/corpus/proc/no_helper.trace";
+    let (code, printed, _) = run(&["show", "--at", "3", "--revision", "3.9", shown]);
+    assert_eq!(code, 0);
+    assert!(printed.ends_with("dport=50000 \n"), "{printed}");
+}
+
+/// A capture becomes a trace, and the trace plays as it says, on every revision.
+#[test]
+fn what_is_imported_plays() {
+    for revision in Revision::ALL {
+        for capture in [EVICTION, "traces/captures/tftp/tftp-read-v6.pcap"] {
+            let out = file(&format!("imported-{}.trace", revision.name), b"");
+            let kernel = ["--revision", revision.name];
+            let (code, _, told) = run(&[&["import", capture, "--out", &out], &kernel[..]].concat());
+            assert_eq!((code, told.as_str()), (0, ""));
+            let of_capture = run(&[&["replay", "--format", "json", capture], &kernel[..]].concat());
+            let of_trace = run(&[&["replay", "--format", "json", &out], &kernel[..]].concat());
+            assert_eq!(of_trace.0, 0, "{}", of_trace.2);
+            let ends = |text: &str| {
+                let line = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+                let lines = text.lines().map(line);
+                lines.map(|l| (l["expects"].clone(), l["cause"].clone())).collect::<Vec<_>>()
+            };
+            assert_eq!(ends(&of_trace.1), ends(&of_capture.1), "{capture} on {}", revision.name);
+        }
+    }
+}
+
+/// A kernel that crashes in a golden trace is an answer, and told nowhere else.
+#[test]
+fn a_crash_that_is_expected_is_quiet() {
+    let crash = "traces/corpus/master/dies_under_a_firing_timer.trace";
+    let (code, _, told) = run(&["replay", "--revision", "3.9", crash]);
+    assert_eq!((code, told.as_str()), (0, ""));
+}
+
+/// `nfexp … | head -1` is no reason to complain.
+#[test]
+fn a_reader_may_leave() {
+    let many: Vec<&str> =
+        std::iter::repeat_n("traces/captures/ftp/ftp-two-clients.pcap", 40).collect();
+    let arguments = [&["replay", "--format", "kernel-jsonl"], &many[..]].concat();
+    let mut child = nfexp(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command is built");
+    let mut first = [0; 8];
+    child.stdout.take().expect("piped").read_exact(&mut first).expect("there is a line");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(&first, b"{\"head\":");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// Every verb and every argument says what it is for.
+#[test]
+fn help_leaves_nothing_out() {
+    let (code, printed, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    let verbs = printed.split("Commands:").nth(1).expect("it lists them");
+    for verb in verbs.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()) {
+        if verb.is_empty() || verb.starts_with('-') || verb == "help" {
+            continue;
+        }
+        let (code, printed, _) = run(&[verb, "-h"]);
+        assert_eq!(code, 0, "{verb}");
+        for line in printed.lines().filter(|line| line.starts_with("      --")) {
+            let told = line.trim().split("  ").nth(1).is_some();
+            assert!(told, "{verb}: `{}` does not say what it is for", line.trim());
+        }
+    }
+}

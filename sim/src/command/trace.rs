@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Traces, for the verbs that take captures as well.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use nfexp_traces::text::{Trace, parse};
+
+use super::Failure;
+use super::kernel::Kernel;
+use super::show::listing;
+use crate::golden::{Played, play};
+use crate::report::{Ledger, Moment};
+use crate::simulator::{Simulator, StepError};
+
+/// The largest trace that is read.
+const LARGEST_BYTES: u64 = 64 << 20;
+
+/// Reads a trace.
+///
+/// # Errors
+/// [`Failure::Data`], with line, column and what was expected there.
+pub(super) fn read(path: &Path) -> Result<Trace, Failure> {
+    let data = |why: String| Failure::Data(path.to_owned(), why);
+    let cannot = |error: io::Error| data(format!("cannot read: {error}"));
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(cannot)?;
+    file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > LARGEST_BYTES {
+        return Err(data("expected a trace of at most 64 MiB".to_owned()));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        data(format!("line {line}, column {column}: expected text in UTF-8"))
+    })?;
+    parse(text).map_err(|error| data(error.to_string()))
+}
+
+/// Plays a trace into a ledger; the failure is the first answer that differs.
+pub(super) fn ledger(
+    path: &Path,
+    kernel: &Kernel,
+) -> Result<(Ledger, Result<(), Failure>), Failure> {
+    let trace = read(path)?;
+    let mut ledger = Ledger::default();
+    let mut start = None;
+    let played = play(&trace, kernel.revision, |step, simulator| {
+        let hz = u64::from(simulator.engine().config().hz);
+        let now = simulator.now();
+        let ticks = now.ticks_from(*start.get_or_insert(now));
+        let ms = u64::try_from(ticks).unwrap_or(0).saturating_mul(1000) / hz;
+        for event in simulator.take_events() {
+            ledger.enter(simulator.engine(), Moment { at: step, ms }, &event);
+        }
+        ControlFlow::Continue(())
+    });
+    let played = played.map_err(|error| Failure::System(error.to_string()))?;
+    Ok((ledger, verdict(path, &trace, &played, kernel)))
+}
+
+/// Whether a trace was answered as it says.
+fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Result<(), Failure> {
+    let Some(difference) = played.difference(trace, &kernel.revision) else { return Ok(()) };
+    if let Some((line, error @ StepError::Trace(_))) = &played.failure {
+        return Err(Failure::Data(path.to_owned(), format!("line {line}: {error}")));
+    }
+    let or_nothing = |lines: &[String]| match lines {
+        [] => "(nothing)".to_owned(),
+        lines => lines.join("\n  "),
+    };
+    Err(Failure::Differs(format!(
+        "{}: behind line {}, expected:\n  {}\nanswered:\n  {}",
+        path.display(),
+        difference.line,
+        or_nothing(&difference.expected),
+        or_nothing(&difference.answered),
+    )))
+}
+
+/// The listing after so many steps, or at the end.
+pub(super) fn show(path: &Path, at: Option<u64>, kernel: &Kernel) -> Result<String, Failure> {
+    let trace = read(path)?;
+    let (mut steps, mut text) = (0, None);
+    let look = |simulator: &mut Simulator| Some(listing(simulator.engine(), simulator.now()));
+    let played = play(&trace, kernel.revision, |step, simulator| {
+        steps = step;
+        text = look(simulator);
+        if at == Some(step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let played = played.map_err(|error| Failure::System(error.to_string()))?;
+    match at {
+        Some(at) if at != steps => {
+            if let Some((line, error)) = &played.failure {
+                return Err(Failure::Data(path.to_owned(), format!("line {line}: {error}")));
+            }
+            Err(Failure::Usage(format!("--at {at}: the trace has {steps} steps")))
+        }
+        _ => Ok(text.unwrap_or_default()),
+    }
+}
