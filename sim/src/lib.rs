@@ -12,6 +12,7 @@ pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod research;
+pub mod revisions;
 pub mod schedule;
 pub mod settings;
 pub mod simulator;

@@ -256,4 +256,6 @@ pub enum Fate {
     Forwarded,
     /// It is dropped behind connection tracking: a new connection is never confirmed.
     Dropped,
+    /// It comes with an unconfirmed template: this pass only looks, a second one will follow.
+    Template,
 }

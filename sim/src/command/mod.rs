@@ -10,6 +10,7 @@
 
 pub mod bench;
 pub mod conform;
+pub mod diff_revisions;
 pub mod import;
 pub mod input;
 pub mod kernel;
@@ -31,6 +32,8 @@ pub enum Verb {
     Show(show::Show),
     /// Compare the model with recorded operations on a kernel, or answer operations.
     Conform(conform::Conform),
+    /// Tell where two revisions part on a trace, and which knob does it.
+    DiffRevisions(diff_revisions::DiffRevisions),
     /// Turn a capture into a text trace of what its helpers did, with the answers.
     Import(import::Import),
     /// Measure the engine beside the kernel's layout, on this machine.
@@ -47,6 +50,7 @@ impl Verb {
             Self::Replay(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
             Self::Conform(verb) => verb.run(),
+            Self::DiffRevisions(verb) => verb.run(),
             Self::Import(verb) => verb.run(),
             Self::Bench(verb) => verb.run(),
         }

@@ -81,7 +81,8 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         }
         let unanswerable = || StepError::Trace(format!("nothing answers {tuple}"));
         let reply = tuple.inverse().ok_or_else(unanswerable)?;
-        let born = self.engine.init_conntrack(at, place.net, place.zone, *tuple, reply, true);
+        let unlink = fate != Fate::Template;
+        let born = self.engine.init_conntrack(at, place.net, place.zone, *tuple, reply, unlink);
         let Ok(born) = born else {
             self.drain();
             self.answers.push("dropped".into());
@@ -94,7 +95,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 let confirmed = self.engine.confirm(at, &born.ct, Origin::KERNEL);
                 self.say_unless(confirmed, "dropped");
             }
-            Fate::Dropped => self.answers.push("dropped".into()),
+            Fate::Dropped | Fate::Template => self.answers.push("dropped".into()),
         }
         match name {
             Some(name) => {

@@ -231,7 +231,11 @@ impl Line<'_> {
                 fate = Fate::Dropped;
                 Ok(())
             }
-            _ => place_option(key, value, &mut place, "`as`, `dropped`"),
+            "template" => {
+                fate = Fate::Template;
+                Ok(())
+            }
+            _ => place_option(key, value, &mut place, "`as`, `dropped`, `template`"),
         })?;
         Ok(Step::Packet { tuple, place, name, fate })
     }

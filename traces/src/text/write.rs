@@ -51,7 +51,11 @@ impl fmt::Display for Step {
             Self::Packet { tuple, place, name, fate } => {
                 write!(f, "packet {tuple}{}", At(place))?;
                 write_name(f, name.as_deref())?;
-                if *fate == Fate::Dropped { f.write_str(" dropped") } else { Ok(()) }
+                f.write_str(match fate {
+                    Fate::Forwarded => "",
+                    Fate::Dropped => " dropped",
+                    Fate::Template => " template",
+                })
             }
             Self::Lookup { tuple, place, name, cpu } => {
                 write!(f, "lookup {tuple}{}", At(place))?;

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp diff-revisions`: where two kernels part, and which knob does it.
+
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use nfexp_model::revision::Revision;
+use nfexp_traces::text::parse;
+
+use super::Failure;
+use super::kernel::revision;
+use crate::revisions::{Parting, partings};
+
+/// The arguments of `nfexp diff-revisions`.
+#[derive(Debug, Args)]
+pub struct DiffRevisions {
+    /// Traces (`.trace`).
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The one revision.
+    #[arg(long, default_value = "3.9", value_parser = revision)]
+    from: Revision,
+    /// The other.
+    #[arg(long, default_value = "6.18", value_parser = revision)]
+    to: Revision,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// How differences are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// JSON lines, one per step that differs.
+    Json,
+}
+
+impl DiffRevisions {
+    /// Tells of every step that differs, the first one first.
+    ///
+    /// # Errors
+    /// [`Failure`]: bad data.
+    pub fn run(&self) -> Result<(), Failure> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        for path in &self.files {
+            let data = |why: String| Failure::Data(path.clone(), why);
+            let text = fs::read_to_string(path).map_err(|error| data(error.to_string()))?;
+            let trace = parse(&text).map_err(|error| data(error.to_string()))?;
+            let partings = partings(&trace, self.from, self.to);
+            for parting in &partings {
+                match self.format {
+                    Format::Text => self.tell(&mut out, path, parting)?,
+                    Format::Json => writeln!(out, "{}", self.json(path, parting))?,
+                }
+            }
+            if partings.is_empty() && self.format == Format::Text {
+                let (from, to) = (self.from.name, self.to.name);
+                writeln!(out, "{}: {from} and {to} answer alike", path.display())?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    fn tell(&self, out: &mut impl Write, path: &Path, parting: &Parting) -> io::Result<()> {
+        writeln!(out, "{}:{}: {}", path.display(), parting.line, parting.step)?;
+        for (revision, answers) in [self.from, self.to].iter().zip(&parting.answers) {
+            writeln!(out, "  {}", revision.name)?;
+            for answer in answers {
+                writeln!(out, "    {answer}")?;
+            }
+            if answers.is_empty() {
+                writeln!(out, "    (nothing)")?;
+            }
+        }
+        writeln!(out, "  knob: {}", parting.knobs.join(", "))?;
+        if !parting.also.is_empty() {
+            writeln!(out, "  changed otherwise by: {}", parting.also.join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, path: &Path, parting: &Parting) -> serde_json::Value {
+        serde_json::json!({
+            "schema": "nfexp-revisions-1",
+            "trace": path.display().to_string(),
+            "line": parting.line,
+            "step": parting.step,
+            "from": { "revision": self.from.name, "answers": parting.answers[0] },
+            "to": { "revision": self.to.name, "answers": parting.answers[1] },
+            "knobs": parting.knobs,
+            "also": parting.also,
+        })
+    }
+}
