@@ -50,7 +50,11 @@ impl DiffRevisions {
             let data = |why: String| Failure::Data(path.clone(), why);
             let text = fs::read_to_string(path).map_err(|error| data(error.to_string()))?;
             let trace = parse(&text).map_err(|error| data(error.to_string()))?;
+            // A kernel that crashes is an answer, not worth a message of its own.
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(|_| ()));
             let partings = partings(&trace, self.from, self.to);
+            std::panic::set_hook(hook);
             for parting in &partings {
                 match self.format {
                     Format::Text => self.tell(&mut out, path, parting)?,
