@@ -1,5 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Who plays it, and when: the simulator, captures through a router, and reports.
+//!
+//! *Simulator*: plays steps on one virtual machine ([`simulator`]), softirqs in the order that a
+//! [`schedule`] picks. *Router*: forwards the packets of a capture, connection tracking and helpers
+//! included ([`forward`], [`replay`]). *Ledger*: what became of every expectation ([`report`]).
+//! *Golden*: a trace together with its answers ([`golden`]).
+//!
+//! ```text
+//!   steps   ─▶ Simulator ─┐
+//!                         ├─▶ Engine ─▶ events ─▶ Ledger ─▶ table, JSON lines, CSV
+//!   packets ─▶ Router ────┘
+//! ```
+//!
+//! The rule that matters: this is the only room in which time passes. Nothing here looks at a
+//! clock either: a trace and a capture bring their own.
 #![forbid(unsafe_code)]
 
 pub mod bench;

@@ -14,7 +14,7 @@
 //!
 //! The rule that matters: the engine touches shared memory through the verbs only, and each
 //! verb is right by default. A broken world gets exactly one thing wrong: see
-//! [`Slip`](crate::slip::Slip).
+//! [`Slip`].
 
 use Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::fmt;
