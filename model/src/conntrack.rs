@@ -218,6 +218,13 @@ impl<P: Platform> Engine<P> {
         P::atomic_inc_not_zero(&conn.uses).then_some((ConnRef(id), direction))
     }
 
+    /// Whether a connection has this tuple in either direction.
+    #[doc(alias = "nf_conntrack_tuple_taken")]
+    #[must_use]
+    pub fn is_taken(&self, net: NetId, zone: Zone, tuple: &Tuple) -> bool {
+        self.conns.lock().0.contains_key(&(net, zone, *tuple))
+    }
+
     /// One more reference to a connection.
     pub fn get_conn(&self, ct: &ConnRef) -> ConnRef {
         P::atomic_add(&self.memory.conns.get(ct.0).uses, 1);
@@ -232,6 +239,19 @@ impl<P: Platform> Engine<P> {
     }
 
     fn delete(&self, at: At, id: ConnId, origin: Origin) -> bool {
+        self.delete_after(at, id, origin, || ())
+    }
+
+    /// Deletes a connection; `helper_destroy` is what its helper does about it, after the event
+    /// and before anything is taken away.
+    #[doc(alias = "nf_ct_helper_destroy")]
+    pub(crate) fn delete_after(
+        &self,
+        at: At,
+        id: ConnId,
+        origin: Origin,
+        helper_destroy: impl FnOnce(),
+    ) -> bool {
         let conn = self.memory.conns.get(id);
         let before = Status(conn.status.fetch_or(Status::DYING.0, Ordering::Relaxed));
         if before.has(Status::DYING) || !before.has(Status::CONFIRMED) {
@@ -239,6 +259,7 @@ impl<P: Platform> Engine<P> {
         }
         self.timers.detach(&self.memory, TimerKey::conn(id.index()));
         self.tell_conn(id, ConnEventKind::Destroy, origin);
+        helper_destroy();
         let AboutConn { original, reply, net, .. } = conn.about();
         let zone = Zone(conn.zone.load_locked() as u16);
         let mut locked = self.lock();

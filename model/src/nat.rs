@@ -59,8 +59,26 @@ impl<P: Platform> Engine<P> {
         self.conn(ct.id()).about().reply.inverse()
     }
 
-    /// Maps one end to an address, and to a port if one is named; the kernel's search for a
-    /// free port is random and is not followed.
+    /// The source port, or another if that is taken. The kernel's search begins anywhere; this
+    /// one begins somewhere else for each connection.
+    #[doc(alias = "nf_nat_l4proto_unique_tuple")]
+    fn free_port(&self, ct: &ConnRef, tuple: Tuple) -> u16 {
+        const LOWEST: u32 = 1024;
+        let net = self.conn(ct.id()).about().net;
+        let (_, zone) = self.place_of(ct.id());
+        let begin = ct.id().index().wrapping_mul(7919);
+        let others = (0..128).map(|step| {
+            let port = begin.wrapping_add(step) % (u32::from(u16::MAX) - LOWEST) + LOWEST;
+            u16::try_from(port).unwrap_or(u16::MAX)
+        });
+        let free = |sport: &u16| {
+            let reply = Tuple { sport: *sport, ..tuple }.inverse();
+            reply.is_none_or(|reply| !self.is_taken(net, zone, &reply))
+        };
+        [tuple.sport].into_iter().chain(others).find(free).unwrap_or(tuple.sport)
+    }
+
+    /// Maps one end to an address, and to a port if one is named.
     #[doc(alias = "nf_nat_setup_info")]
     fn translate(&self, ct: &ConnRef, manip: Manip, addr: Addr, port: Option<u16>) {
         let conn = self.conn(ct.id());
@@ -81,6 +99,9 @@ impl<P: Platform> Engine<P> {
                 Manip::Dst if !is_icmp => tuple.dport = port,
                 _ => tuple.sport = port,
             }
+        }
+        if port.is_none() && has_words && manip == Manip::Src {
+            tuple.sport = self.free_port(ct, tuple);
         }
         if let Some(reply) = tuple.inverse() {
             conn.about.set(AboutConn { reply, ..about });

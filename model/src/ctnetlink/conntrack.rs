@@ -17,7 +17,7 @@ use crate::kernel::Ticks;
 use crate::kernel::platform::Platform;
 use crate::netns::{NetId, Zone};
 use crate::revision::HelperReset;
-use crate::tuple::L3;
+use crate::tuple::{L3, Proto, Tuple};
 
 /// A request about a connection: its family and attributes (`CTA_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,9 +94,37 @@ impl<P: Platform> Engine<P> {
         origin: Origin,
     ) -> Result<(), Errno> {
         let ct = self.requested(net, request)?;
-        self.delete_conn(at, &ct, origin);
+        self.delete_requested(at, &ct, origin);
         self.put_conn(at, ct);
         Ok(())
+    }
+
+    /// Deletes a connection that no packet told its helper anything about.
+    fn delete_requested(&self, at: At, ct: &ConnRef, origin: Origin) {
+        self.delete_after(at, ct.id(), origin, || {
+            let helper = self.helper_of(ct).map(|helper| self.helper(helper).name);
+            if helper == Some("pptp") {
+                self.destroy_pptp_siblings(at, ct);
+            }
+        });
+    }
+
+    /// KERNEL: pptp_destroy_siblings(): ends the GRE streams of a call, or the announcements of
+    /// them. Whose helper never read a call looks for the call numbers 0.
+    #[doc(alias = "pptp_destroy_siblings")]
+    fn destroy_pptp_siblings(&self, at: At, ct: &ConnRef) {
+        let about = self.conn(ct.id()).about();
+        let (_, zone) = self.place_of(ct.id());
+        for tuple in [about.original, about.reply] {
+            let gre = Tuple { proto: Proto::GRE, sport: 0, dport: 0, ..tuple };
+            if let Some((sibling, _)) = self.find_conn(about.net, zone, &gre) {
+                self.delete_conn(at, &sibling, Origin::KERNEL);
+                self.put_conn(at, sibling);
+            } else if let Some(exp) = self.find_get(at, about.net, zone, &gre) {
+                self.unexpect(at, &exp);
+                self.put(exp);
+            }
+        }
     }
 
     /// Deletes all connections of a namespace.
@@ -105,7 +133,7 @@ impl<P: Platform> Engine<P> {
         for id in self.conns_of(net) {
             let (tuple, zone) = self.place_of(id);
             if let Some((ct, _)) = self.find_conn(net, zone, &tuple) {
-                self.delete_conn(at, &ct, origin);
+                self.delete_requested(at, &ct, origin);
                 self.put_conn(at, ct);
             }
         }

@@ -68,8 +68,7 @@ impl<P: Platform> Asked<'_, P> {
         if let Some(function) = expectfn {
             self.engine.run_expectfn(&ct, function, saved);
         }
-        let forwarded = self.is_routed(&ct)
-            && self.rules(&ct, tuple)
+        let forwarded = self.rules(&ct, tuple)
             && self.help(packet, &ct)
             && self.engine.confirm(at, &ct, Origin::KERNEL);
         if forwarded && tuple.proto == Proto::TCP {
@@ -107,12 +106,6 @@ impl<P: Platform> Asked<'_, P> {
             self.engine.set_status(ct, Status::SEEN_REPLY);
         }
         Some(self.help(packet, ct))
-    }
-
-    /// Whether routing knows where a translated packet goes.
-    fn is_routed(&self, ct: &ConnRef) -> bool {
-        let goes = self.engine.translated(ct);
-        goes.is_none_or(|tuple| !tuple.dst.ip(tuple.l3).is_unspecified())
     }
 
     /// The ruleset: `ct expectation` objects by UDP port; false if the packet is dropped.
