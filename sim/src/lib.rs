@@ -22,6 +22,7 @@ pub mod conform;
 pub mod forward;
 pub mod golden;
 pub mod import;
+pub mod oracle;
 pub mod recording;
 pub mod replay;
 pub mod report;

@@ -14,6 +14,7 @@ pub mod diff_revisions;
 pub mod import;
 pub mod input;
 pub mod kernel;
+pub mod oracle;
 pub mod replay;
 pub mod show;
 mod trace;
@@ -36,6 +37,8 @@ pub enum Verb {
     DiffRevisions(diff_revisions::DiffRevisions),
     /// Turn a capture into a text trace of what its helpers did, with the answers.
     Import(import::Import),
+    /// Ask the running kernel what the model is asked.
+    Oracle(oracle::Oracle),
     /// Measure the engine beside the kernel's layout, on this machine.
     Bench(bench::Bench),
 }
@@ -52,6 +55,7 @@ impl Verb {
             Self::Conform(verb) => verb.run(),
             Self::DiffRevisions(verb) => verb.run(),
             Self::Import(verb) => verb.run(),
+            Self::Oracle(verb) => verb.run(),
             Self::Bench(verb) => verb.run(),
         }
     }

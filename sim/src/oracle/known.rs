@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a generator knows to exist, from the answers so far.
+//!
+//! *Master*: a conntrack that was made by a request. *Flow*: any conntrack. *Seen*: an
+//! expectation whose event came.
+//!
+//! The rule that matters: only answers teach; what was asked for proves nothing.
+
+use std::collections::BTreeMap;
+
+use nfexp_traces::transcript::{Answer, Event, Family, Operation, Parts};
+
+use super::filling;
+
+/// A conntrack that was made by a request.
+#[derive(Clone, Debug)]
+pub struct Master {
+    /// Its family.
+    pub l3: Family,
+    /// The tuple of its first packet.
+    pub orig: Parts,
+    /// Its zone.
+    pub zone: u16,
+    /// Its helper.
+    pub helper: Option<String>,
+    /// Whether it is still there.
+    pub alive: bool,
+}
+
+/// An expectation whose event came.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Its family.
+    pub l3: Family,
+    /// What is expected.
+    pub tuple: Parts,
+    /// Which part of the source counts.
+    pub mask: Parts,
+    /// Its zone.
+    pub zone: u16,
+    /// Its flags.
+    pub flags: u32,
+    /// Its class.
+    pub class: u32,
+}
+
+/// Any conntrack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Its family.
+    pub l3: Family,
+    /// The tuple of its first packet.
+    pub orig: Parts,
+    /// Its zone.
+    pub zone: u16,
+}
+
+/// Everything known to exist.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The masters, dead ones too.
+    pub masters: Vec<Master>,
+    /// The living expectations, by handle.
+    pub expectations: BTreeMap<u64, Seen>,
+    /// The living conntracks.
+    pub flows: Vec<Flow>,
+    /// The last handle.
+    pub last_handle: u64,
+}
+
+impl Known {
+    /// What an answer teaches.
+    pub fn learn(&mut self, operation: &Operation, answer: &Answer) {
+        let ok = answer.ret.as_deref() == Some("OK");
+        for event in answer.events() {
+            self.event(operation, event);
+        }
+        match operation {
+            Operation::CtNew(new) if ok => {
+                if let Some(orig) = new.orig {
+                    let (l3, zone) = (new.l3, new.zone.unwrap_or(0));
+                    let helper = new.helper.clone();
+                    self.masters.push(Master { l3, orig, zone, helper, alive: true });
+                }
+            }
+            Operation::CtHelp(help) if ok && help.helper.as_deref() == Some("") => {
+                let zone = help.at.zone.unwrap_or(0);
+                let found = self
+                    .masters
+                    .iter_mut()
+                    .find(|m| Some(m.orig) == help.at.orig && m.zone == zone);
+                if let Some(master) = found {
+                    master.helper = None;
+                }
+            }
+            Operation::Fill(fill) => {
+                for number in 0..fill.masters {
+                    let (orig, expected) = filling(number, fill.per);
+                    let (l3, zone, helper) = (Family::Ip, 0, Some("RAS".to_owned()));
+                    self.masters.push(Master { l3, orig, zone, helper, alive: true });
+                    self.flows.push(Flow { l3, orig, zone });
+                    for new in expected {
+                        self.last_handle += 1;
+                        if let (Some(tuple), Some(mask)) = (new.tuple, new.mask) {
+                            self.expectations.insert(
+                                self.last_handle,
+                                Seen { l3, tuple, mask, zone, flags: 0, class: 0 },
+                            );
+                        }
+                    }
+                }
+            }
+            Operation::ExpFlushQuiet(_) => self.expectations.clear(),
+            _ => {}
+        }
+    }
+
+    /// The living masters.
+    #[must_use]
+    pub fn living(&self) -> Vec<&Master> {
+        self.masters.iter().filter(|master| master.alive).collect()
+    }
+
+    fn event(&mut self, operation: &Operation, event: &Event) {
+        match event {
+            Event::ExpNew { e, l3, tuple, mask, fl, cl, .. } => {
+                let zone = match operation {
+                    Operation::ExpNew(new) => new.zone.unwrap_or(0),
+                    Operation::Pkt(packet) => packet.zone,
+                    _ => 0,
+                };
+                self.last_handle = *e;
+                let (tuple, mask) = (**tuple, **mask);
+                let seen = Seen { l3: *l3, tuple, mask, zone, flags: *fl, class: *cl };
+                self.expectations.insert(*e, seen);
+            }
+            Event::ExpDestroy { e, .. } => {
+                self.expectations.remove(e);
+            }
+            Event::CtNew { l3, orig, zone, .. } => {
+                self.flows.push(Flow { l3: *l3, orig: **orig, zone: *zone });
+            }
+            Event::CtDestroy { l3, orig, zone, .. } => {
+                let gone = Flow { l3: *l3, orig: **orig, zone: *zone };
+                self.flows.retain(|flow| *flow != gone);
+                for master in &mut self.masters {
+                    if master.orig == gone.orig && master.zone == gone.zone {
+                        master.alive = false;
+                    }
+                }
+            }
+        }
+    }
+}
