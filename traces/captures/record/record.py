@@ -22,6 +22,7 @@ import tempfile
 import peers
 import scenarios
 import services  # noqa: F401 (registers its scenarios)
+import sip  # noqa: F401
 import sniff
 from lab import Lab, sysctl
 

@@ -15,5 +15,4 @@ fuzz_target!(|bytes: &[u8]| {
     let printed = trace.to_string();
     let again = parse(&printed).expect("what was printed is a trace");
     assert_eq!(steps(&again), steps(&trace));
-    assert_eq!(again.to_string(), printed);
 });
