@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 
+import h323  # noqa: F401 (these register their scenarios)
 import peers
 import scenarios
-import services  # noqa: F401 (registers its scenarios)
+import services  # noqa: F401
 import sip  # noqa: F401
 import sniff
 from lab import Lab, sysctl
