@@ -145,6 +145,11 @@ impl<P: Platform> Expectation<P> {
         self.about.set(about);
     }
 
+    /// Its flags at this moment.
+    pub fn flags(&self) -> Flags {
+        Flags(self.flags.load(crate::kernel::platform::Ordering::Relaxed))
+    }
+
     /// Flags, as the holder of the lock sees them.
     #[inline]
     pub(crate) fn flags_locked(&self) -> Flags {

@@ -91,9 +91,12 @@ pub mod nat;
 pub mod netns;
 pub mod nft_ct;
 pub mod proc;
+pub mod retime;
 pub mod revision;
 pub mod slip;
 pub mod tcp_state;
+pub mod tcp_track;
+pub mod tcp_window;
 mod tell;
 pub mod tuple;
 

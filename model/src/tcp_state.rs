@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! TCP as far as expectations notice: is a packet part of its connection, and for how long?
+//! The states of a TCP connection, and what moves it from one to another.
 //!
-//! The state machine of the kernel's tracker: flags and direction move a connection from state
-//! to state. Windows are not followed: a packet that the kernel would call invalid for its
-//! sequence number alone counts as valid here (`docs/omissions.md`).
+//! The table of the kernel's tracker: flags and direction of a packet, and the state before it.
+//! Whether the packet counts at all, [`tcp_track`](crate::tcp_track) decides.
 //!
-//! The rule that matters: a SYN on a connection that has ended begins a new one, so the old one
-//! must go first, and its expectations with it.
+//! The rule that matters: an entry says where to go, that the packet is to be ignored, or that it
+//! is invalid; what the tracker makes of the last two depends on more than the table.
 //!
 //! # Source
 //! `nf_conntrack_proto_tcp.c`, 6.18 (the table is older than v3.9).
@@ -41,24 +40,34 @@ pub enum TcpState {
     SynSent2,
 }
 
-/// What becomes of a packet.
+/// What the table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcpOutcome {
-    /// It is part of the connection, which lives so long from here, in seconds.
-    Accept {
-        /// The new timeout.
-        timeout_secs: u32,
-        /// Whether the connection is assured from here on.
-        assured: bool,
-    },
-    /// It passes and changes nothing.
+pub enum Next {
+    /// Go to this state.
+    State(TcpState),
+    /// The connection may be out of step: let it pass and remember it (`TCP_CONNTRACK_IGNORE`).
     Ignore,
-    /// It is not part of it.
+    /// It cannot be (`TCP_CONNTRACK_MAX`).
     Invalid,
-    /// The connection is over and this packet begins another: delete it and look again.
-    Repeat,
-    /// A reset answers the first packet: the connection goes at once.
-    Kill,
+}
+
+/// What a packet's flags come to (`enum tcp_bit_set`).
+#[doc(alias = "tcp_bit_set")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// SYN.
+    Syn,
+    /// SYN and ACK.
+    SynAck,
+    /// FIN.
+    Fin,
+    /// ACK alone.
+    Ack,
+    /// RST.
+    Rst,
+    /// None of them.
+    #[default]
+    None,
 }
 
 const STATES: [TcpState; 10] = [
@@ -78,6 +87,7 @@ const STATES: [TcpState; 10] = [
 ///
 /// `S`yn-sent, syn-`R`ecv, `E`stablished, `F`in-wait, close-`W`ait, `L`ast-ack, `T`ime-wait,
 /// `C`lose, `2` syn-sent2; `i`gnored, `-` invalid. Columns as in [`TcpState`].
+/// Rows as in [`Kind`].
 const NEXT: [[&[u8; 10]; 6]; 2] = [
     [
         b"SSiiiiiSS2", // SYN
@@ -90,25 +100,37 @@ const NEXT: [[&[u8; 10]; 6]; 2] = [
     [b"-2-----S-2", b"-RiiiiiiiR", b"--FFLLLTC-", b"-iREWWTTCi", b"-CCCCCCCCC", b"----------"],
 ];
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
-const URG: u8 = 32;
+/// FIN.
+pub const FIN: u8 = 1;
+/// SYN.
+pub const SYN: u8 = 2;
+/// RST.
+pub const RST: u8 = 4;
+/// ACK.
+pub const ACK: u8 = 16;
+/// URG.
+pub const URG: u8 = 32;
 
-/// The row of a packet's flags.
-fn row(flags: u8) -> usize {
-    match flags {
-        _ if flags & RST != 0 => 4,
-        _ if flags & SYN != 0 => usize::from(flags & ACK != 0),
-        _ if flags & FIN != 0 => 2,
-        _ if flags & ACK != 0 => 3,
-        _ => 5,
+impl Kind {
+    /// What flags come to.
+    #[doc(alias = "get_conntrack_index")]
+    #[must_use]
+    pub const fn of(flags: u8) -> Self {
+        match flags {
+            _ if flags & RST != 0 => Self::Rst,
+            _ if flags & SYN != 0 && flags & ACK != 0 => Self::SynAck,
+            _ if flags & SYN != 0 => Self::Syn,
+            _ if flags & FIN != 0 => Self::Fin,
+            _ if flags & ACK != 0 => Self::Ack,
+            _ => Self::None,
+        }
     }
 }
 
-/// Whether any stack sends such flags.
-fn is_sensible(flags: u8) -> bool {
+/// Whether any stack sends such flags (`tcp_valid_flags`).
+#[doc(alias = "tcp_valid_flags")]
+#[must_use]
+pub const fn is_sensible(flags: u8) -> bool {
     const SYN_URG: u8 = SYN | URG;
     const SYN_ACK: u8 = SYN | ACK;
     const RST_ACK: u8 = RST | ACK;
@@ -123,65 +145,28 @@ fn is_sensible(flags: u8) -> bool {
 }
 
 impl TcpState {
-    /// The state after the first packet of a connection; `None` if no connection begins so.
-    #[doc(alias = "tcp_new")]
+    /// Where a packet of this kind leads.
     #[must_use]
-    pub fn begin(flags: u8) -> Option<Self> {
-        if !is_sensible(flags) {
-            return None;
-        }
-        Self::None.next(Direction::Original, flags).and_then(|next| next)
-    }
-
-    /// Takes a packet in.
-    #[doc(alias = "nf_conntrack_tcp_packet")]
-    pub fn packet(&mut self, direction: Direction, flags: u8, seen_reply: bool) -> TcpOutcome {
-        let old = *self;
-        if !is_sensible(flags) {
-            return TcpOutcome::Invalid;
-        }
-        let new = match old.next(direction, flags) {
-            None => return TcpOutcome::Invalid,
-            Some(None) => return TcpOutcome::Ignore,
-            Some(Some(new)) => new,
-        };
-        if new == Self::SynSent && matches!(old, Self::TimeWait | Self::Close) {
-            return TcpOutcome::Repeat;
-        }
-        if !seen_reply && direction == Direction::Reply && flags & RST != 0 {
-            return TcpOutcome::Kill;
-        }
-        *self = new;
-        let assured = seen_reply
-            && matches!(old, Self::SynRecv | Self::Established)
-            && new == Self::Established;
-        TcpOutcome::Accept { timeout_secs: new.timeout_secs(), assured }
-    }
-
-    /// `None`: invalid; `Some(None)`: ignored.
-    #[expect(clippy::option_option, reason = "three answers, two of which are not a state")]
-    fn next(self, direction: Direction, flags: u8) -> Option<Option<Self>> {
+    pub fn next(self, direction: Direction, kind: Kind) -> Next {
         let table = &NEXT[usize::from(direction == Direction::Reply)];
-        match table[row(flags)][self as usize] {
-            b'-' => None,
-            b'i' => Some(None),
+        match table[kind as usize][self as usize] {
+            b'-' => Next::Invalid,
+            b'i' => Next::Ignore,
             letter => {
                 let at = b"NSREFWLTC2".iter().position(|&state| state == letter);
-                Some(at.map(|at| STATES[at]))
+                at.map_or(Next::Invalid, |at| Next::State(STATES[at]))
             }
         }
     }
 
-    /// How long a connection lives in this state, in seconds.
+    /// Whether both sides have begun to finish: such a connection may be reused, or make room.
+    #[doc(alias = "tcp_can_early_drop")]
     #[must_use]
-    pub const fn timeout_secs(self) -> u32 {
-        match self {
-            Self::None | Self::SynSent | Self::SynSent2 | Self::FinWait | Self::TimeWait => 120,
-            Self::SynRecv | Self::CloseWait => 60,
-            Self::Established => 432_000,
-            Self::LastAck => 30,
-            Self::Close => 10,
-        }
+    pub const fn is_closing(self) -> bool {
+        matches!(
+            self,
+            Self::FinWait | Self::CloseWait | Self::LastAck | Self::TimeWait | Self::Close
+        )
     }
 
     /// Its name, as netlink listings show it.
@@ -209,38 +194,32 @@ mod tests {
 
     #[test]
     fn a_connection_opens_speaks_and_closes() {
-        let mut state = TcpState::begin(SYN).expect("a SYN begins one");
+        let mut state = TcpState::None;
         let mut seen = Vec::new();
-        for (direction, flags) in [
-            (Reply, SYN | ACK),
-            (Original, ACK),
-            (Reply, ACK | 8),
-            (Original, FIN | ACK),
-            (Reply, FIN | ACK),
-            (Original, ACK),
+        for (direction, kind) in [
+            (Original, Kind::Syn),
+            (Reply, Kind::SynAck),
+            (Original, Kind::Ack),
+            (Original, Kind::Fin),
+            (Reply, Kind::Fin),
+            (Original, Kind::Ack),
         ] {
-            let outcome = state.packet(direction, flags, true);
-            assert!(matches!(outcome, TcpOutcome::Accept { .. }), "{outcome:?}");
+            let Next::State(next) = state.next(direction, kind) else {
+                panic!("{state:?} ends at {kind:?}")
+            };
+            state = next;
             seen.push(state.name());
         }
-        let names = ["syn_recv", "established", "established", "fin_wait", "last_ack", "time_wait"];
+        let names = ["syn_sent", "syn_recv", "established", "fin_wait", "last_ack", "time_wait"];
         assert_eq!(seen, names);
-        assert_eq!(state.packet(Original, SYN, true), TcpOutcome::Repeat);
+        assert_eq!(state.next(Original, Kind::Syn), Next::State(TcpState::SynSent));
     }
 
     #[test]
-    fn a_reset_begins_nothing_and_refuses_at_once() {
-        assert_eq!(TcpState::begin(RST), None);
-        assert_eq!(TcpState::begin(ACK), Some(TcpState::Established), "picked up on its way");
-        let mut state = TcpState::begin(SYN).expect("a SYN begins one");
-        assert_eq!(state.packet(Reply, RST | ACK, false), TcpOutcome::Kill);
-    }
-
-    #[test]
-    fn senseless_flags_are_invalid() {
-        let mut state = TcpState::Established;
+    fn senseless_flags_are_told_apart() {
         for flags in [0, SYN | FIN, FIN, SYN | RST, URG] {
-            assert_eq!(state.packet(Original, flags, true), TcpOutcome::Invalid);
+            assert!(!is_sensible(flags), "{flags:#x}");
         }
+        assert!(is_sensible(ACK | 8 | 64));
     }
 }

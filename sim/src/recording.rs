@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use nfexp_model::error::NoMemory;
 use nfexp_model::netns::NetId;
-use nfexp_model::tcp_state::TcpState;
 use nfexp_traces::capture::Frame;
 use serde_json::{Map, Value, json};
 
@@ -35,9 +34,10 @@ impl Recording {
     /// # Errors
     /// If the engine finds no memory.
     pub fn new(settings: Settings, pace: Pace) -> Result<Self, NoMemory> {
-        let ports = settings.ports.clone();
-        let replay = Replay::new(Router::new(settings)?, pace, true);
-        Ok(Self { replay, recorder: Recorder::default(), lines: Vec::new(), ports, pace })
+        let (ports, selection) = (settings.ports.clone(), settings.selection.clone());
+        let recorder = Recorder::new(settings.lean, pace.keeps_real_time());
+        let replay = Replay::new(Router::new(settings)?, pace, selection, true);
+        Ok(Self { replay, recorder, lines: Vec::new(), ports, pace })
     }
 
     /// Plays a frame.
@@ -77,15 +77,19 @@ impl Recording {
             "kernel": format!("nfexp {} as {revision}", env!("CARGO_PKG_VERSION")),
             "helpers": helpers,
             "packets": totals.packets,
-            "injected": totals.packets - totals.not_ip - totals.cut,
-            "skipped": { "non-ip": totals.not_ip, "truncated": totals.cut, "filtered": 0 },
+            "injected": totals.packets - totals.not_ip - totals.cut - totals.filtered,
+            "skipped": {
+                "non-ip": totals.not_ip,
+                "truncated": totals.cut,
+                "filtered": totals.filtered,
+            },
         });
         if let (Value::Object(head), Value::Object(more)) = (&mut head, self.recorder.totals()) {
             head.extend(more);
             let gap = (totals.largest_gap_ns as f64 / 1e6).round() / 1e3;
             head.insert("max_gap".into(), gap.into());
             head.insert("ctinfo".into(), totals.letters.clone().into());
-            if let Pace::Captured { tail_secs } = self.pace {
+            if let Pace::Captured { tail_secs, .. } = self.pace {
                 head.insert("tail".into(), tail_secs.into());
             }
         }
@@ -98,8 +102,7 @@ fn line(recorder: &mut Recorder, router: &Router, happening: &Happening<'_>) -> 
     let (key, unit) = if happening.between { ("after", 10_f64) } else { ("i", 1e6) };
     let seconds = (happening.since_ns as f64 / 1e9 * unit).round() / unit;
     let head = (key, happening.packet, seconds);
-    let tcp = router.tcp().map(TcpState::name);
-    recorder.packet(router.engine(), router.now(), head, happening.events, tcp)
+    recorder.packet(router, head, happening)
 }
 
 /// How far two recordings agree.
@@ -107,6 +110,8 @@ fn line(recorder: &mut Recorder, router: &Router, happening: &Happening<'_>) -> 
 pub struct Agreement {
     /// The first difference in the events of expectations and announced connections.
     pub first_difference: Option<Difference>,
+    /// The higher grade: the first difference in any event.
+    pub in_any_event: Option<Difference>,
     /// Packets, from 1, whose fate differs.
     pub fates: Vec<u64>,
 }
@@ -120,14 +125,27 @@ pub struct Difference {
     pub model: Option<(String, Value)>,
 }
 
+impl Difference {
+    fn first(kernel: &[(String, Value)], model: &[(String, Value)]) -> Option<Self> {
+        let length = kernel.len().max(model.len());
+        let part = (0..length).find(|&at| kernel.get(at) != model.get(at))?;
+        Some(Self { kernel: kernel.get(part).cloned(), model: model.get(part).cloned() })
+    }
+}
+
+/// Which events have to agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grade {
+    /// Those of expectations, and of connections that were announced.
+    Expectations,
+    /// All, in every field.
+    All,
+}
+
 /// Compares a recording of the kernel with one of the model.
 #[must_use]
 pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
-    let (ours, theirs) = (told(model), told(kernel));
-    let length = ours.len().max(theirs.len());
-    let part = (0..length).find(|&at| ours.get(at) != theirs.get(at));
-    let first_difference =
-        part.map(|at| Difference { kernel: theirs.get(at).cloned(), model: ours.get(at).cloned() });
+    let difference = |grade| Difference::first(&told(kernel, grade), &told(model, grade));
     let letters = |lines: &[Value]| {
         let head = lines.first().and_then(|line| line["head"]["ctinfo"].as_str());
         head.unwrap_or_default().as_bytes().to_vec()
@@ -135,12 +153,16 @@ pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
     let (ours, theirs) = (letters(model), letters(kernel));
     let packets = 0..ours.len().max(theirs.len());
     let fates = packets.filter(|&at| ours.get(at) != theirs.get(at)).map(|at| at as u64 + 1);
-    Agreement { first_difference, fates: fates.collect() }
+    Agreement {
+        first_difference: difference(Grade::Expectations),
+        in_any_event: difference(Grade::All),
+        fates: fates.collect(),
+    }
 }
 
-/// What has to agree: place and event, in order.
-fn told(lines: &[Value]) -> Vec<(String, Value)> {
-    let mut numbers = HashMap::new();
+/// What has to agree: place and event, in order; numbers count by first appearance.
+fn told(lines: &[Value], grade: Grade) -> Vec<(String, Value)> {
+    let mut numbers = [HashMap::new(), HashMap::new()];
     let mut told = Vec::new();
     for line in lines {
         let place = match (&line["i"], &line["after"]) {
@@ -150,19 +172,22 @@ fn told(lines: &[Value]) -> Vec<(String, Value)> {
         };
         for event in line["ev"].as_array().into_iter().flatten() {
             let mut event = event.clone();
-            match event["e"].as_str() {
-                Some("exp_new" | "exp_destroy" | "exp_change") => {
-                    let next = numbers.len() + 1;
-                    let number = *numbers.entry(event["id"].to_string()).or_insert(next);
-                    event["id"] = number.into();
-                }
+            let of_conn = match event["e"].as_str() {
+                Some("exp_new" | "exp_destroy" | "exp_change") => false,
+                Some("ct_new" | "ct_destroy") if grade == Grade::All => true,
                 Some("ct_new") if event.get("master").is_some() => {
                     let keep = ["e", "orig", "reply", "master"];
                     event =
                         keep.iter().map(|key| ((*key).to_owned(), event[*key].clone())).collect();
+                    told.push((place.clone(), event));
+                    continue;
                 }
                 _ => continue,
-            }
+            };
+            let numbers = &mut numbers[usize::from(of_conn)];
+            let next = numbers.len() + 1;
+            let number = *numbers.entry(event["id"].to_string()).or_insert(next);
+            event["id"] = number.into();
             told.push((place.clone(), event));
         }
     }

@@ -5,7 +5,9 @@
 //! by forwarding the packets as fast as possible.
 
 use nfexp_model::event::Event;
+use nfexp_model::expectation::ExpectId;
 use nfexp_model::kernel::{Jiffies, Ticks};
+use nfexp_model::tuple::Proto;
 use nfexp_traces::capture::Frame;
 use nfexp_traces::defrag::Defrag;
 use nfexp_traces::packet::{Datagram, Skip, datagram};
@@ -19,9 +21,94 @@ pub enum Pace {
     Captured {
         /// Seconds after the last packet.
         tail_secs: u64,
+        /// How many times as fast as captured, in thousandths; 0 is as fast as possible.
+        speed: u64,
     },
     /// Not at all.
     Frozen,
+}
+
+impl Pace {
+    /// As captured.
+    pub const CAPTURED: Self = Self::Captured { tail_secs: 0, speed: 1000 };
+
+    /// With so many seconds after the last packet.
+    #[must_use]
+    pub const fn with_tail(self, tail_secs: u64) -> Self {
+        Self::Captured { tail_secs, speed: self.speed() }
+    }
+
+    /// Whether time passes between packets.
+    #[must_use]
+    pub const fn keeps_real_time(self) -> bool {
+        self.speed() > 0
+    }
+
+    /// So many thousandths as fast as captured.
+    #[must_use]
+    pub const fn with_speed(self, speed: u64) -> Self {
+        let tail_secs = match self {
+            Self::Captured { tail_secs, .. } => tail_secs,
+            Self::Frozen => 0,
+        };
+        Self::Captured { tail_secs, speed }
+    }
+
+    const fn speed(self) -> u64 {
+        match self {
+            Self::Captured { speed, .. } => speed,
+            Self::Frozen => 0,
+        }
+    }
+}
+
+/// Which packets of a capture are played.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// These protocols and ports, or all if there are none.
+    pub only: Vec<(Proto, Option<u16>)>,
+    /// Up to this many nanoseconds after the first packet played.
+    pub until_ns: Option<i64>,
+}
+
+impl Selection {
+    /// Reads `udp/137,tcp`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn only_parse(&mut self, text: &str) -> Result<(), String> {
+        for item in text.split(',') {
+            let expected =
+                || format!("expected a protocol and a port, as in `udp/137`, found `{item}`");
+            let (proto, port) = item.split_once('/').unwrap_or((item, ""));
+            let proto = Proto::parse(proto).ok_or_else(expected)?;
+            let port = match port {
+                "" => None,
+                port => Some(port.parse().map_err(|_| expected())?),
+            };
+            self.only.push((proto, port));
+        }
+        Ok(())
+    }
+
+    /// Whether a datagram is played; a later fragment has no ports.
+    fn wants(&self, datagram: &Datagram<'_>) -> bool {
+        let port = |at: usize| match datagram.body.get(at..at + 2) {
+            Some(&[high, low]) if datagram.fragment.is_none_or(|part| part.offset == 0) => {
+                u16::from_be_bytes([high, low])
+            }
+            _ => 0,
+        };
+        let ports = match datagram.proto {
+            Proto::TCP if datagram.body.len() >= 20 => [port(0), port(2)],
+            Proto::UDP | Proto::UDPLITE if datagram.body.len() >= 8 => [port(0), port(2)],
+            _ => [0, 0],
+        };
+        self.only.is_empty()
+            || self.only.iter().any(|(proto, port)| {
+                *proto == datagram.proto && port.is_none_or(|port| ports.contains(&port))
+            })
+    }
 }
 
 /// Something that happened while a capture was replayed.
@@ -35,6 +122,10 @@ pub struct Happening<'a> {
     pub since_ns: i64,
     /// What was told.
     pub events: &'a [Event],
+    /// Expectations that were given another time or other flags, which nothing tells.
+    pub retimed: &'a [ExpectId],
+    /// What became of the packet; nothing between packets.
+    pub letter: char,
 }
 
 /// What became of all packets.
@@ -46,6 +137,8 @@ pub struct Totals {
     pub not_ip: u64,
     /// Those the capture does not hold whole.
     pub cut: u64,
+    /// Those that were not asked for.
+    pub filtered: u64,
     /// The largest silence, in nanoseconds.
     pub largest_gap_ns: i64,
     /// One letter per packet, as recordings have them.
@@ -65,12 +158,14 @@ pub struct Replay {
     /// The furthest the capture's clock has been.
     latest_ns: i64,
     keep_letters: bool,
+    selection: Selection,
+    over: bool,
 }
 
 impl Replay {
     /// A replay through `router`.
     #[must_use]
-    pub fn new(router: Router, pace: Pace, keep_letters: bool) -> Self {
+    pub fn new(router: Router, pace: Pace, selection: Selection, keep_letters: bool) -> Self {
         Self {
             router,
             pace,
@@ -80,6 +175,8 @@ impl Replay {
             start: None,
             latest_ns: 0,
             keep_letters,
+            selection,
+            over: false,
         }
     }
 
@@ -95,14 +192,27 @@ impl Replay {
         frame: &Frame<'_>,
         tell: &mut impl FnMut(&mut Router, &Happening<'_>),
     ) {
+        if self.over {
+            return;
+        }
         self.totals.packets += 1;
         let letter = match datagram(frame.link, frame.bytes) {
-            Err(skip) => {
-                match skip {
-                    Skip::NotIp => self.totals.not_ip += 1,
-                    Skip::Cut | Skip::Malformed => self.totals.cut += 1,
-                }
+            Err(Skip::NotIp) => {
+                self.totals.not_ip += 1;
                 '.'
+            }
+            Err(Skip::Cut | Skip::Malformed) => {
+                self.totals.cut += 1;
+                '.'
+            }
+            Ok(datagram) if !self.selection.wants(&datagram) => {
+                self.totals.filtered += 1;
+                '.'
+            }
+            Ok(_) if self.is_late(frame.time_ns) => {
+                self.over = true;
+                self.totals.packets -= 1;
+                return;
             }
             Ok(datagram) => {
                 self.pass_time(frame.time_ns, tell);
@@ -112,7 +222,12 @@ impl Replay {
         if self.keep_letters {
             self.totals.letters.push(letter);
         }
-        self.tell(self.totals.packets, false, tell);
+        self.tell((self.totals.packets, false, letter), tell);
+    }
+
+    fn is_late(&self, time_ns: i64) -> bool {
+        let since = self.start.map(|(start, _)| time_ns.saturating_sub(start));
+        since.is_some_and(|since| self.selection.until_ns.is_some_and(|until| since > until))
     }
 
     fn datagram(&mut self, time_ns: i64, datagram: &Datagram<'_>) -> char {
@@ -120,8 +235,13 @@ impl Replay {
             return self.router.forward(datagram).letter();
         };
         match self.defrag.take(time_ns, datagram, fragment) {
+            None if self.router.is_host() => 'l',
             None => 'f',
-            Some(whole) => self.router.forward(&whole).letter(),
+            // A fragment that does not come out again counts as held.
+            Some(whole) => match self.router.forward(&whole).letter() {
+                '-' => 'f',
+                letter => letter,
+            },
         }
     }
 
@@ -131,7 +251,7 @@ impl Replay {
         let since = time_ns.saturating_sub(start_ns);
         self.totals.largest_gap_ns = self.totals.largest_gap_ns.max(since - self.latest_ns);
         self.latest_ns = self.latest_ns.max(since);
-        if self.pace != Pace::Frozen {
+        if self.pace.speed() > 0 {
             self.pass_until(start.after(self.ticks(self.latest_ns)), tell);
         }
     }
@@ -140,23 +260,31 @@ impl Replay {
         let before = self.totals.packets.saturating_sub(1);
         while let Some(due) = self.router.next_expiry().filter(|due| !due.time_after(until)) {
             self.router.advance(due);
-            self.tell(before, true, tell);
+            self.tell((before, true, '.'), tell);
         }
         self.router.advance(until);
-        self.tell(before, true, tell);
+        self.tell((before, true, '.'), tell);
     }
 
     fn ticks(&self, nanoseconds: i64) -> Ticks {
         let hz = i128::from(self.router.engine().config().hz);
-        let ticks = i128::from(nanoseconds) * hz / 1_000_000_000;
+        let speed = i128::from(self.pace.speed());
+        let speed = if speed == 0 { 1000 } else { speed };
+        let ticks = i128::from(nanoseconds) * hz * 1000 / speed / 1_000_000_000;
         Ticks(u64::try_from(ticks).unwrap_or(0))
     }
 
     /// The time after the last packet.
     pub fn finish(&mut self, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
-        if let (Pace::Captured { tail_secs }, Some((_, start))) = (self.pace, self.start) {
-            let tail_ns =
-                i64::try_from(tail_secs).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+        if let (Pace::Captured { tail_secs, speed }, Some((_, start))) = (self.pace, self.start) {
+            // The tail is real time.
+            let speed = if speed == 0 { 1000 } else { speed };
+            let tail_ns = u128::from(tail_secs) * 1_000_000 * u128::from(speed);
+            let tail_ns = i64::try_from(tail_ns).unwrap_or(i64::MAX);
+            if self.pace.speed() == 0 {
+                // No time has passed so far.
+                self.latest_ns = 0;
+            }
             self.latest_ns = self.latest_ns.saturating_add(tail_ns);
             // Past the last packet: what happens now comes after it.
             self.totals.packets += 1;
@@ -167,26 +295,30 @@ impl Replay {
 
     fn tell(
         &mut self,
-        packet: u64,
-        between: bool,
+        (packet, between, letter): (u64, bool, char),
         tell: &mut impl FnMut(&mut Router, &Happening<'_>),
     ) {
         self.events.clear();
         while let Some(event) = self.router.poll_event() {
             self.events.push(event);
         }
-        if self.events.is_empty() {
+        let retimed = self.router.take_retimed();
+        if self.events.is_empty() && retimed.is_empty() && letter != '-' {
             return;
         }
         let since_ns = match (between, self.start) {
             (true, Some((_, start))) => {
                 let hz = i128::from(self.router.engine().config().hz);
                 let ticks = i128::from(self.router.now().ticks_from(start));
-                i64::try_from(ticks * 1_000_000_000 / hz).unwrap_or(i64::MAX)
+                let speed = i128::from(self.pace.speed());
+                let speed = if speed == 0 { 1000 } else { speed };
+                let since = ticks * 1_000_000 * speed / hz;
+                i64::try_from(since).unwrap_or(i64::MAX)
             }
             _ => self.latest_ns,
         };
-        let happening = Happening { packet, between, since_ns, events: &self.events };
+        let events = &self.events;
+        let happening = Happening { packet, between, since_ns, events, retimed: &retimed, letter };
         tell(&mut self.router, &happening);
     }
 }

@@ -3,12 +3,15 @@
 
 use nfexp_model::Config;
 use nfexp_model::helper::IN_TREE;
+use nfexp_model::helper::{ExpectPolicy, Helper};
 use nfexp_model::netns::Sizes;
 use nfexp_model::revision::Revision;
+use nfexp_model::tcp_track::TcpSettings;
 use nfexp_model::tuple::Proto;
 use nfexp_traces::helpers::Parameters;
 
-use crate::replay::Pace;
+use crate::forward::route::Host;
+use crate::replay::{Pace, Selection};
 
 /// How a router is set up.
 #[derive(Clone, Debug)]
@@ -19,6 +22,89 @@ pub struct Settings {
     pub ports: Vec<Port>,
     /// The helpers' module parameters.
     pub parameters: Parameters,
+    /// Connection tracking's own settings.
+    pub sysctls: Sysctls,
+    /// The router's own address, if it is a host of the capture.
+    pub host: Option<Host>,
+    /// Which packets are played.
+    pub selection: Selection,
+    /// Whether connections without helper and master are left out of a recording.
+    pub lean: bool,
+}
+
+/// `net.netfilter.nf_conntrack_*`, as far as it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sysctls {
+    /// TCP.
+    pub tcp: TcpSettings,
+    /// `udp_timeout`, in seconds.
+    pub udp_secs: u32,
+    /// `udp_timeout_stream`, in seconds.
+    pub udp_stream_secs: u32,
+    /// `icmp_timeout` and `icmpv6_timeout`, in seconds.
+    pub icmp_secs: u32,
+    /// `gre_timeout`, in seconds.
+    pub gre_secs: u32,
+    /// `gre_timeout_stream`, in seconds.
+    pub gre_stream_secs: u32,
+    /// `generic_timeout`, in seconds.
+    pub generic_secs: u32,
+}
+
+impl Default for Sysctls {
+    fn default() -> Self {
+        Self {
+            tcp: TcpSettings::DEFAULT,
+            udp_secs: 30,
+            udp_stream_secs: 120,
+            icmp_secs: 30,
+            gre_secs: 30,
+            gre_stream_secs: 180,
+            generic_secs: 600,
+        }
+    }
+}
+
+impl Sysctls {
+    /// Writes one; `None` if there is none of this name, or the value is no number.
+    fn set(&mut self, name: &str, value: &str) -> Option<()> {
+        const STATES: [&str; 10] = [
+            "none",
+            "syn_sent",
+            "syn_recv",
+            "established",
+            "fin_wait",
+            "close_wait",
+            "last_ack",
+            "time_wait",
+            "close",
+            "syn_sent2",
+        ];
+        let number: u32 = value.parse().ok()?;
+        let tcp = &mut self.tcp;
+        match name.strip_prefix("nf_conntrack_")? {
+            "tcp_be_liberal" => tcp.be_liberal = number != 0,
+            "tcp_loose" => tcp.loose = number != 0,
+            "tcp_ignore_invalid_rst" => tcp.ignore_invalid_rst = number != 0,
+            "tcp_max_retrans" => tcp.max_retrans = u8::try_from(number).ok()?,
+            "tcp_timeout_max_retrans" => tcp.retrans_secs = number,
+            "tcp_timeout_unacknowledged" => tcp.unacknowledged_secs = number,
+            "udp_timeout" => self.udp_secs = number,
+            "udp_timeout_stream" => self.udp_stream_secs = number,
+            "icmp_timeout" | "icmpv6_timeout" => self.icmp_secs = number,
+            "gre_timeout" => self.gre_secs = number,
+            "gre_timeout_stream" => self.gre_stream_secs = number,
+            "generic_timeout" => self.generic_secs = number,
+            // They change nothing that is shown.
+            "checksum" | "log_invalid" | "acct" | "timestamp" | "helper" => {}
+            other => {
+                let state = other.strip_prefix("tcp_timeout_")?;
+                let at = STATES.iter().position(|known| *known == state)?;
+                tcp.timeouts_secs[at] = number;
+            }
+        }
+        Some(())
+    }
 }
 
 /// A port at which a helper listens.
@@ -79,7 +165,15 @@ impl Settings {
             let at = move |proto: &Proto| Port { helper: name.to_owned(), proto: *proto, port };
             helper.proto.iter().map(at)
         });
-        Self { config, ports: ports.collect(), parameters: Parameters::default() }
+        Self {
+            config,
+            ports: ports.collect(),
+            parameters: Parameters::default(),
+            sysctls: Sysctls::default(),
+            host: None,
+            selection: Selection::default(),
+            lean: false,
+        }
     }
 
     /// Applies the options of a recording, `;` between them; `-` is none.
@@ -95,37 +189,74 @@ impl Settings {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         match key {
             "port" => self.ports.push(Port::parse(value)?),
-            "param" => match value {
-                "nf_conntrack_ftp/loose:1" | "nf_conntrack_ftp/loose:Y" => {
-                    self.parameters.ftp_loose = true;
-                }
-                "nf_conntrack_ftp/loose:0" | "nf_conntrack_ftp/loose:N" => {
-                    self.parameters.ftp_loose = false;
-                }
-                _ => return Err(format!("option `{option}`: no such parameter is modelled yet")),
-            },
+            "param" => {
+                let (name, value) = value
+                    .split_once(':')
+                    .ok_or_else(|| format!("option `{option}`: expected MODULE/NAME:VALUE"))?;
+                self.parameters.set(name, value)?;
+                self.resize_policies();
+            }
             "sysctl" => match value.split_once(':') {
                 Some(("nf_conntrack_expect_max", max)) => {
                     let max =
                         max.parse().map_err(|_| format!("option `{option}`: expected a number"))?;
                     self.config.expect_max = max;
                 }
-                // Windows are not followed, so this one is always on.
-                Some(("nf_conntrack_tcp_be_liberal", _)) => {}
-                _ => return Err(format!("option `{option}`: no such sysctl is modelled yet")),
+                Some((name, value)) if self.sysctls.set(name, value).is_some() => {}
+                _ => return Err(format!("option `{option}`: no such sysctl is modelled")),
             },
-            "pace" => *pace = Pace::Captured { tail_secs: 0 },
+            "local" => self.host = Some(Host::parse(value)?),
+            "only" => self.selection.only_parse(value)?,
+            "until" => self.selection.until_ns = Some(seconds(option, value)?),
+            "lean" => self.lean = true,
+            "pace" => {
+                let factor = value.parse::<f64>().ok().filter(|pace| (1e-3..1e6).contains(pace));
+                let factor =
+                    factor.ok_or_else(|| format!("option `{option}`: expected a factor"))?;
+                *pace = pace.with_speed((factor * 1000.0).round() as u64);
+            }
             "tail" => {
-                let secs = value.parse::<f64>().ok().filter(|secs| (0.0..1e9).contains(secs));
-                let secs = secs.ok_or_else(|| format!("option `{option}`: expected seconds"))?;
-                *pace = Pace::Captured { tail_secs: secs as u64 };
+                *pace = pace.with_tail((seconds(option, value)? / 1_000_000_000) as u64);
             }
             _ => {
                 return Err(format!(
-                    "option `{option}`: expected port, param, sysctl, pace or tail"
+                    "option `{option}`: expected port, param, sysctl, local, only, until, lean, \
+                     pace or tail"
                 ));
             }
         }
         Ok(())
     }
+
+    /// Module parameters that a helper's policy is made of when the module is loaded.
+    fn resize_policies(&mut self) {
+        let parameters = self.parameters;
+        for helper in self.config.helpers.to_mut() {
+            let of_module = match helper.name {
+                "irc" => Some((parameters.irc_max_dcc_channels, parameters.irc_dcc_timeout)),
+                "netbios-ns" => Some((1, parameters.netbios_ns_timeout)),
+                "snmp" => Some((1, parameters.snmp_timeout)),
+                _ => None,
+            };
+            if let Some((max_expected, timeout_secs)) = of_module {
+                resize(helper, max_expected, timeout_secs);
+            }
+        }
+    }
+}
+
+/// Gives a helper another policy, for as long as the process lives, as a loaded module's.
+fn resize(helper: &mut Helper, max_expected: u32, timeout_secs: u32) {
+    let policy = helper.policies[0];
+    let wanted = ExpectPolicy { max_expected, timeout_secs, ..policy };
+    if wanted != policy {
+        helper.policies = Box::leak(Box::new([wanted]));
+    }
+}
+
+/// Seconds as nanoseconds.
+fn seconds(option: &str, value: &str) -> Result<i64, String> {
+    let secs = value.parse::<f64>().ok().filter(|secs| (0.0..1e9).contains(secs));
+    let secs = secs.ok_or_else(|| format!("option `{option}`: expected seconds"))?;
+    Ok((secs * 1e9) as i64)
 }

@@ -93,7 +93,8 @@ impl Defrag {
         self.whole.clear();
         queue.parts.values().for_each(|part| self.whole.extend_from_slice(part));
         let proto = queue.proto;
-        Some(Datagram { l3, src, dst, proto, fragment: None, body: &self.whole })
+        let (fragment, options, trackable) = (None, &[][..], true);
+        Some(Datagram { l3, src, dst, proto, fragment, options, trackable, body: &self.whole })
     }
 
     /// Drops what waited too long.
@@ -170,7 +171,8 @@ mod tests {
         let fragment = Fragment { id: 7, offset, more };
         let (src, dst) = (Addr::default(), Addr::default());
         let (l3, proto) = (L3::Ipv4, Proto::UDP);
-        (Datagram { l3, src, dst, proto, fragment: Some(fragment), body }, fragment)
+        let (whole, options, trackable) = (Some(fragment), &[][..], true);
+        (Datagram { l3, src, dst, proto, fragment: whole, options, trackable, body }, fragment)
     }
 
     fn play(parts: &[(usize, bool, &[u8])]) -> Vec<Option<Vec<u8>>> {

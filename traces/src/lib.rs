@@ -18,6 +18,7 @@
 pub mod capture;
 pub mod defrag;
 pub mod helpers;
+mod link;
 pub mod packet;
 pub mod step;
 pub mod text;

@@ -13,6 +13,8 @@
 
 use nfexp_model::tuple::{Addr, L3, Proto, Tuple};
 
+use crate::link;
+
 /// Why a frame holds nothing to track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Skip {
@@ -37,6 +39,10 @@ pub struct Datagram<'a> {
     pub proto: Proto,
     /// Which part of which datagram it is, if it is a fragment.
     pub fragment: Option<Fragment>,
+    /// The options of an IPv4 header, as they stand.
+    pub options: &'a [u8],
+    /// Whether IPv6 extension headers lead to a transport protocol.
+    pub trackable: bool,
     /// What follows the IP headers.
     pub body: &'a [u8],
 }
@@ -72,8 +78,15 @@ pub enum L4<'a> {
     Udp,
     /// ICMP or ICMPv6; an error carries the tuple it is about.
     Icmp {
-        /// The tuple of the packet that an error is about.
+        /// Whether it is an error.
+        error: bool,
+        /// The tuple of the packet that an error is about, if it can be told.
         about: Option<Tuple>,
+    },
+    /// GRE.
+    Gre {
+        /// Whether it is the form that PPTP uses, with the receiver's key.
+        enhanced: bool,
     },
     /// Anything else.
     Other,
@@ -99,110 +112,29 @@ pub struct Tcp<'a> {
 /// # Errors
 /// Why there is none.
 pub fn datagram<'a>(link: i32, frame: &'a [u8]) -> Result<Datagram<'a>, Skip> {
-    let (kind, rest) = match link {
-        0 | 108 => loopback(link, frame)?,
-        1 => ethernet(word(frame, 12)?, tail(frame, 14)?)?,
-        6 => llc(tail(frame, 14 + routing_len(frame)?)?)?,
-        12 | 14 | 101 => (0, frame),
-        113 => ethernet(word(frame, 14)?, tail(frame, 16)?)?,
-        228 => (0x0800, frame),
-        229 => (0x86dd, frame),
-        276 => ethernet(word(frame, 0)?, tail(frame, 20)?)?,
-        _ => return Err(Skip::NotIp),
-    };
-    match (kind, rest.first().map(|byte| byte >> 4)) {
-        (0 | 0x0800, Some(4)) => ipv4(rest),
-        (0 | 0x86dd, Some(6)) => ipv6(rest),
-        _ => Err(Skip::NotIp),
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Result<u16, Skip> {
-    let pair = bytes.get(at..at + 2).ok_or(Skip::NotIp)?;
-    Ok(u16::from_be_bytes([pair[0], pair[1]]))
-}
-
-fn tail(bytes: &[u8], at: usize) -> Result<&[u8], Skip> {
-    bytes.get(at..).ok_or(Skip::NotIp)
-}
-
-/// BSD loopback: an address family, in the byte order of whoever captured.
-fn loopback(link: i32, frame: &[u8]) -> Result<(u16, &[u8]), Skip> {
-    let head: [u8; 4] = frame.get(..4).and_then(|head| head.try_into().ok()).ok_or(Skip::NotIp)?;
-    let family = match (link, u32::from_le_bytes(head)) {
-        (0, family) if family < 0x1_0000 => family,
-        _ => u32::from_be_bytes(head),
-    };
-    let kind = match family {
-        2 => 0x0800,
-        // IPv6 has another number in each system.
-        10 | 24 | 28 | 30 => 0x86dd,
-        _ => return Err(Skip::NotIp),
-    };
-    Ok((kind, &frame[4..]))
-}
-
-/// How long the source route of a token ring frame is.
-fn routing_len(frame: &[u8]) -> Result<usize, Skip> {
-    let routed = frame.get(8).ok_or(Skip::NotIp)? & 0x80 != 0;
-    Ok(if routed { usize::from(frame.get(14).ok_or(Skip::NotIp)? & 0x1f) } else { 0 })
-}
-
-/// What a type field says is next, tags and tunnels unwrapped.
-fn ethernet(kind: u16, rest: &[u8]) -> Result<(u16, &[u8]), Skip> {
-    let (mut kind, mut rest) = (kind, rest);
-    // As many tags as anybody stacks.
-    for _ in 0..8 {
-        match kind {
-            0x8100 | 0x88a8 | 0x9100 => {
-                kind = word(rest, 2)?;
-                rest = tail(rest, 4)?;
-            }
-            0x8864 => {
-                // PPPoE session: the PPP protocol number.
-                kind = match word(rest, 6)? {
-                    0x0021 => 0x0800,
-                    0x0057 => 0x86dd,
-                    _ => return Err(Skip::NotIp),
-                };
-                rest = tail(rest, 8)?;
-            }
-            0x8847 => {
-                let last = rest.get(2).ok_or(Skip::NotIp)? & 1 == 1;
-                rest = tail(rest, 4)?;
-                if last {
-                    kind = 0;
-                }
-            }
-            length if (1..0x0600).contains(&length) => return llc(rest),
-            _ => return Ok((kind, rest)),
-        }
-    }
-    Err(Skip::NotIp)
-}
-
-/// LLC with SNAP.
-fn llc(rest: &[u8]) -> Result<(u16, &[u8]), Skip> {
-    match rest {
-        [0xaa, 0xaa, 3, 0, 0, 0, high, low, rest @ ..] => {
-            Ok((u16::from_be_bytes([*high, *low]), rest))
-        }
-        _ => Err(Skip::NotIp),
+    match link::ip(link, frame)? {
+        (4, bytes) => ipv4(bytes),
+        (_, bytes) => ipv6(bytes),
     }
 }
 
 fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let head = bytes.get(..20).ok_or(Skip::Cut)?;
+    let head = bytes.get(..20).ok_or(Skip::NotIp)?;
     let header_len = usize::from(head[0] & 15) * 4;
     let total = match u16::from_be_bytes([head[2], head[3]]) {
         // Left to the network card by whoever sent it.
-        0 => bytes.len(),
+        0 => bytes.len().min(65_535),
         total => usize::from(total),
     };
-    if header_len < 20 || total < header_len {
-        return Err(Skip::Malformed);
+    if header_len < 20 {
+        return Err(Skip::NotIp);
     }
-    let body = bytes.get(header_len..total).ok_or(Skip::Cut)?;
+    let whole = bytes.get(..total).ok_or(Skip::Cut)?;
+    // One that ends within its own header goes nowhere.
+    let (options, body) = match whole.get(20..header_len) {
+        Some(options) => (options, &whole[header_len..]),
+        None => (&[0xff][..], &[][..]),
+    };
     let place = u16::from_be_bytes([head[6], head[7]]);
     let (more, offset) = (place & 0x2000 != 0, usize::from(place & 0x1fff) * 8);
     let id = u32::from(u16::from_be_bytes([head[4], head[5]]));
@@ -213,15 +145,13 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
         Addr(addr)
     };
     let (src, dst) = (addr(12), addr(16));
-    Ok(Datagram { l3: L3::Ipv4, src, dst, proto: Proto(head[9]), fragment, body })
+    let proto = Proto(head[9]);
+    Ok(Datagram { l3: L3::Ipv4, src, dst, proto, fragment, options, trackable: true, body })
 }
 
 fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let head = bytes.get(..40).ok_or(Skip::Cut)?;
-    let length = match u16::from_be_bytes([head[4], head[5]]) {
-        0 => bytes.len() - 40,
-        length => usize::from(length),
-    };
+    let head = bytes.get(..40).ok_or(Skip::NotIp)?;
+    let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
     let mut body = bytes.get(40..40 + length).ok_or(Skip::Cut)?;
     let addr = |at: usize| {
         let mut addr = [0; 16];
@@ -230,30 +160,38 @@ fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     };
     let mut next = head[6];
     let mut fragment = None;
-    // Extension headers: hop-by-hop, routing, fragment, authentication, destination.
-    while let 0 | 43 | 44 | 51 | 60 = next {
-        let extension = body.get(..8).ok_or(Skip::Malformed)?;
-        let length = match next {
-            44 => 8,
-            51 => (usize::from(extension[1]) + 2) * 4,
-            _ => (usize::from(extension[1]) + 1) * 8,
-        };
-        if next == 44 {
-            let place = u16::from_be_bytes([extension[2], extension[3]]);
-            let id = u32::from_be_bytes([extension[4], extension[5], extension[6], extension[7]]);
-            let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
-            if more || offset != 0 {
-                fragment = Some(Fragment { id, offset, more });
+    let mut trackable = true;
+    // Extension headers: hop-by-hop, routing, fragment, authentication, destination, none.
+    while let 0 | 43 | 44 | 51 | 59 | 60 = next {
+        let extension = match (next, body) {
+            (0 | 43 | 51 | 60, [following, length, ..]) => {
+                let length = usize::from(*length);
+                Some((*following, if next == 51 { (length + 2) * 4 } else { (length + 1) * 8 }))
             }
-        }
-        next = extension[0];
-        body = body.get(length..).ok_or(Skip::Malformed)?;
+            (44, [following, _, high, low, a, b, c, d, ..]) => {
+                let place = u16::from_be_bytes([*high, *low]);
+                let id = u32::from_be_bytes([*a, *b, *c, *d]);
+                let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
+                if more || offset != 0 {
+                    fragment = Some(Fragment { id, offset, more });
+                }
+                Some((*following, 8))
+            }
+            _ => None,
+        };
+        let Some((following, length)) = extension else {
+            trackable = false;
+            break;
+        };
+        next = following;
+        body = body.get(length..).unwrap_or_default();
         if fragment.is_some_and(|fragment| fragment.offset != 0) {
             break;
         }
     }
     let (src, dst) = (addr(8), addr(24));
-    Ok(Datagram { l3: L3::Ipv6, src, dst, proto: Proto(next), fragment, body })
+    let (l3, proto, options) = (L3::Ipv6, Proto(next), &[][..]);
+    Ok(Datagram { l3, src, dst, proto, fragment, options, trackable, body })
 }
 
 /// Reads the transport header of a whole datagram.
@@ -261,7 +199,10 @@ fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
 /// # Errors
 /// If it does not fit.
 pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
-    let Datagram { l3, src, dst, proto, body, .. } = *datagram;
+    let Datagram { l3, src, dst, proto, body, trackable, .. } = *datagram;
+    if !trackable {
+        return Err(Skip::Malformed);
+    }
     let of = |sport, dport| Tuple { src, dst, sport, dport, l3, proto };
     let at = |at: usize| {
         let pair = body.get(at..at + 2).ok_or(Skip::Malformed)?;
@@ -292,7 +233,7 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
             };
             Ok(Packet { tuple: of(at(0)?, at(2)?), l4: L4::Udp, payload })
         }
-        Proto::SCTP | Proto::DCCP => {
+        Proto::SCTP => {
             let payload = body.get(12..).ok_or(Skip::Malformed)?;
             Ok(Packet { tuple: of(at(0)?, at(2)?), l4: L4::Other, payload })
         }
@@ -307,15 +248,28 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
             };
             let about = if error { inner_tuple(l3, &body[8..]) } else { None };
             let id = if query { u16::from_be_bytes([head[4], head[5]]) } else { 0 };
-            Ok(Packet { tuple: of(id, kind), l4: L4::Icmp { about }, payload: &body[8..] })
+            Ok(Packet { tuple: of(id, kind), l4: L4::Icmp { error, about }, payload: &body[8..] })
         }
         Proto::GRE => {
-            // Only the enhanced form of PPTP carries a call id.
-            let version = at(0)? & 7;
-            let key = if version == 1 { at(6)? } else { 0 };
-            Ok(Packet { tuple: of(0, key), l4: L4::Other, payload: tail(body, 4)? })
+            let (key, enhanced) = gre_key(body).ok_or(Skip::Malformed)?;
+            let payload = body.get(4..).unwrap_or_default();
+            Ok(Packet { tuple: of(0, key), l4: L4::Gre { enhanced }, payload })
         }
         _ => Ok(Packet { tuple: of(0, 0), l4: L4::Other, payload: body }),
+    }
+}
+
+/// The receiver's key, and whether there is one; `None` for an enhanced header without PPP.
+///
+/// # Source
+/// `gre_pkt_to_tuple()`, all revisions: only the enhanced form of PPTP carries a call id.
+fn gre_key(body: &[u8]) -> Option<(u16, bool)> {
+    match body {
+        [_, flags, high, low, _, _, key_high, key_low, ..] if flags & 7 == 1 => {
+            let is_ppp = [*high, *low] == [0x88, 0x0b];
+            is_ppp.then(|| (u16::from_be_bytes([*key_high, *key_low]), true))
+        }
+        _ => Some((0, false)),
     }
 }
 
@@ -324,6 +278,10 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
     let (proto, src, dst, body) = match l3 {
         L3::Ipv4 => {
             let header_len = usize::from(quoted.first()? & 15) * 4;
+            // A later fragment has no transport header.
+            if u16::from_be_bytes([*quoted.get(6)?, *quoted.get(7)?]) & 0x1fff != 0 {
+                return None;
+            }
             let mut ends = [[0; 16]; 2];
             ends[0][..4].copy_from_slice(quoted.get(12..16)?);
             ends[1][..4].copy_from_slice(quoted.get(16..20)?);
@@ -339,7 +297,8 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
     let at = |at: usize| Some(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?]));
     let proto = Proto(proto);
     let (sport, dport) = match proto {
-        Proto::TCP | Proto::UDP | Proto::UDPLITE | Proto::SCTP | Proto::DCCP => (at(0)?, at(2)?),
+        Proto::TCP | Proto::UDP | Proto::UDPLITE | Proto::SCTP => (at(0)?, at(2)?),
+        Proto::GRE => (0, gre_key(body)?.0),
         Proto::ICMP | Proto::ICMPV6 => (at(4)?, at(0)?),
         _ => (0, 0),
     };

@@ -37,7 +37,8 @@ impl Import {
 
 fn import(path: &Path, out: Option<&Path>, kernel: &Kernel) -> Result<(), Failure> {
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
-    let mut replay = Replay::new(router(settings)?, pace, false);
+    let selection = settings.selection.clone();
+    let mut replay = Replay::new(router(settings)?, pace, selection, false);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let mut importer = Importer::new(&name, &replay.router);
     let mut take =

@@ -32,7 +32,26 @@ pub(super) fn is_trace(path: &Path) -> bool {
 }
 
 /// Reads a capture, with progress on a terminal.
-pub(super) fn frames(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+pub(super) fn frames(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+    read(path, each)?.map_err(|error| bad_data(path, &error))
+}
+
+/// The same where a file that ends inside a packet is no failure, only worth a word.
+pub(super) fn frames_of_cut(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+    match read(path, each)? {
+        Err(error @ CaptureError::Truncated { .. }) => {
+            eprintln!("nfexp: {}: {error}", path.display());
+            Ok(())
+        }
+        ended => ended.map_err(|error| bad_data(path, &error)),
+    }
+}
+
+/// Reads as far as it goes; the inner error is what is wrong behind the last whole packet.
+fn read(
+    path: &Path,
+    mut each: impl FnMut(&Frame<'_>),
+) -> Result<Result<(), CaptureError>, Failure> {
     let mut capture = open(path)?;
     let bar = progress(path);
     let ended = loop {
@@ -44,11 +63,11 @@ pub(super) fn frames(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<()
                 }
             }
             Ok(None) => break Ok(()),
-            Err(error) => break Err(bad_data(path, &error)),
+            Err(error) => break Err(error),
         }
     };
     bar.finish_and_clear();
-    ended
+    Ok(ended)
 }
 
 fn progress(path: &Path) -> ProgressBar {

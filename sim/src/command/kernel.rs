@@ -61,7 +61,7 @@ impl Kernel {
         let clock = self.clock.unwrap_or(usual);
         let mut pace = match clock {
             Clock::Frozen => Pace::Frozen,
-            Clock::Capture => Pace::Captured { tail_secs: self.tail },
+            Clock::Capture => Pace::CAPTURED.with_tail(self.tail),
         };
         let mut settings = Settings::of(self.revision, self.hash_size, self.expect_max);
         settings.config.hz = self.hz;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
-use super::input::{frames, is_trace, router};
+use super::input::{frames, frames_of_cut, is_trace, router};
 use super::kernel::{Clock, Kernel};
 use super::{Failure, trace};
 use crate::forward::Router;
@@ -99,7 +99,8 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
 /// Plays one capture into a ledger; what is wrong with its end does not hide its beginning.
 fn ledger(path: &Path, kernel: &Kernel) -> Result<(Ledger, Result<(), Failure>), Failure> {
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
-    let mut replay = replay::Replay::new(router(settings)?, pace, false);
+    let selection = settings.selection.clone();
+    let mut replay = replay::Replay::new(router(settings)?, pace, selection, false);
     let mut ledger = Ledger::default();
     let mut enter = |router: &mut Router, happening: &Happening<'_>| {
         let ms = u64::try_from(happening.since_ns / 1_000_000).unwrap_or(0);
@@ -121,12 +122,12 @@ fn record(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Fail
     let (settings, pace) = kernel.settings(Clock::Frozen).map_err(Failure::Usage)?;
     let recording = Recording::new(settings, pace);
     let mut recording = recording.map_err(|error| Failure::System(error.to_string()))?;
-    frames(path, |frame| recording.packet(frame))?;
+    let ended = frames_of_cut(path, |frame| recording.packet(frame));
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     for line in recording.finish(&name, digest(path)) {
         writeln!(out, "{line}")?;
     }
-    Ok(())
+    ended
 }
 
 fn digest(path: &Path) -> Option<String> {

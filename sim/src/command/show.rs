@@ -43,7 +43,8 @@ fn show(path: &Path, at: Option<u64>, kernel: &Kernel) -> Result<(), Failure> {
         return Ok(());
     }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
-    let mut replay = Replay::new(router(settings)?, pace, false);
+    let selection = settings.selection.clone();
+    let mut replay = Replay::new(router(settings)?, pace, selection, false);
     let mut capture = open(path)?;
     let mut nothing = |_: &mut Router, _: &Happening<'_>| {};
     while at.is_none_or(|at| replay.totals().packets < at) {

@@ -19,7 +19,7 @@ use nfexp_model::expectation::ExpectId;
 use nfexp_model::kernel::Jiffies;
 use nfexp_model::kernel::platform::Platform;
 use nfexp_model::netns::{NetId, Zone};
-use nfexp_model::tcp_state::TcpState;
+use nfexp_model::tcp_track::TcpTrack;
 use nfexp_model::{At, Engine};
 use nfexp_traces::transcript::{
     Answer, CtAt, ExpAt, ExpNew, NftExpectation, Operation, Order, Parts, Row, Whose,
@@ -43,7 +43,7 @@ pub struct Host {
     handles: Vec<ExpectId>,
     by_id: BTreeMap<ExpectId, u64>,
     /// Where each TCP connection stands.
-    pub(super) tcp: BTreeMap<ConnId, TcpState>,
+    pub(super) tcp: BTreeMap<ConnId, TcpTrack>,
 }
 
 /// What came of an operation.

@@ -20,7 +20,8 @@ use nfexp_model::helper::Class;
 use nfexp_model::kernel::platform::Platform;
 use nfexp_model::netns::Zone;
 use nfexp_model::nft_ct::{CtExpectation, Verdict};
-use nfexp_model::tcp_state::{TcpOutcome, TcpState};
+use nfexp_model::tcp_track::{Known, TcpOutcome, TcpSettings, TcpTrack};
+use nfexp_model::tcp_window::TcpHeader;
 use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_traces::helpers::{Reading, Seen, tftp};
 use nfexp_traces::transcript::Packet;
@@ -86,10 +87,12 @@ impl<P: Platform> Asked<'_, P> {
         ct: &ConnRef,
         direction: Direction,
     ) -> Option<bool> {
-        let seen_reply = self.engine.conn(ct.id()).status().has(Status::SEEN_REPLY);
+        let status = self.engine.conn(ct.id()).status();
         if tuple.proto == Proto::TCP {
-            let state = self.host.tcp.entry(ct.id()).or_default();
-            match state.packet(direction, tcp_flags(packet), seen_reply) {
+            let assured = status.has(Status::ASSURED);
+            let known = Known { seen_reply: status.has(Status::SEEN_REPLY), assured };
+            let track = self.host.tcp.entry(ct.id()).or_default();
+            match track.packet(direction, &tcp_header(packet), known, &NUMBERLESS) {
                 TcpOutcome::Accept { .. } | TcpOutcome::Ignore => {}
                 TcpOutcome::Invalid => return Some(true),
                 TcpOutcome::Repeat => {
@@ -140,6 +143,7 @@ impl<P: Platform> Asked<'_, P> {
         let seen = Seen {
             direction: Direction::Original,
             established: false,
+            expected: false,
             tuples: [about.original, about.reply],
             payload: &payload,
             seq: 0,
@@ -151,7 +155,8 @@ impl<P: Platform> Asked<'_, P> {
         let Ok(exp) = self.engine.alloc(at, ct) else {
             return false;
         };
-        self.engine.init(&exp, Class::DEFAULT, &announced.expected);
+        let (tuple, mask) = announced.key();
+        self.engine.init_key(&exp, Class::DEFAULT, tuple, mask);
         let related = self.engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
         self.engine.put(exp);
         related.is_ok()
@@ -159,15 +164,27 @@ impl<P: Platform> Asked<'_, P> {
 }
 
 /// Where a connection stands after its first packet; `None` if none begins so.
-fn begin(packet: &Packet, tuple: &Tuple) -> Option<TcpState> {
+fn begin(packet: &Packet, tuple: &Tuple) -> Option<TcpTrack> {
     let kind = tuple.dport >> 8;
     let asks = match tuple.proto {
-        Proto::TCP => return TcpState::begin(tcp_flags(packet)),
+        Proto::TCP => {
+            let header = tcp_header(packet);
+            let mut track = TcpTrack::begin(&header, &NUMBERLESS)?;
+            track.packet(Direction::Original, &header, Known::default(), &NUMBERLESS);
+            return Some(track);
+        }
         Proto::ICMP => matches!(kind, 8 | 13 | 15 | 17),
         Proto::ICMPV6 => matches!(kind, 128 | 139),
         _ => true,
     };
-    asks.then_some(TcpState::None)
+    asks.then(TcpTrack::default)
+}
+
+/// Packets of transcripts have no sequence numbers, so that no window is looked at.
+const NUMBERLESS: TcpSettings = TcpSettings { be_liberal: true, ..TcpSettings::DEFAULT };
+
+fn tcp_header(packet: &Packet) -> TcpHeader<'static> {
+    TcpHeader { flags: tcp_flags(packet), window: u16::MAX, ..TcpHeader::default() }
 }
 
 /// The flags a packet names by letter; a SYN if it names none.

@@ -14,6 +14,9 @@ use nfexp_model::kernel::{Jiffies, Up};
 use nfexp_model::tuple::{Addr, L3, Mask, Proto, Tuple};
 use serde_json::{Map, Value, json};
 
+use crate::forward::Router;
+use crate::replay::Happening;
+
 /// Turns events into lines.
 #[derive(Debug, Default)]
 pub struct Recorder {
@@ -23,31 +26,63 @@ pub struct Recorder {
     counts: BTreeMap<&'static str, u64>,
     related: u64,
     expired: u64,
+    /// What a listing is known to show of each expectation: flags and end.
+    known: HashMap<ExpectId, (Flags, Jiffies)>,
+    lean: bool,
+    timed: bool,
 }
 
 impl Recorder {
-    /// The line of one packet, or none if nothing happened. `tcp` is the state of its
-    /// connection, told with a connection that is new.
+    /// A fresh one. A lean one leaves out connections without helper and master; where time
+    /// passes, the ends of connections are left out too: the kernel collects them when it likes.
+    #[must_use]
+    pub fn new(lean: bool, timed: bool) -> Self {
+        Self { lean, timed, ..Self::default() }
+    }
+
+    /// The line of one packet, or none if nothing happened.
     pub fn packet(
         &mut self,
-        engine: &Engine<Up>,
-        now: Jiffies,
+        router: &Router,
         head: (&str, u64, f64),
-        events: &[Event],
-        tcp: Option<&str>,
+        happening: &Happening<'_>,
     ) -> Option<Value> {
-        if events.is_empty() {
+        let (engine, now) = (router.engine(), router.now());
+        let mut told: Vec<Value> = Vec::new();
+        for event in happening.events {
+            match event {
+                Event::Expect(event) => told.push(self.expect(engine, now, event)),
+                Event::Conn(event) => told.extend(self.conn(router, event)),
+            }
+        }
+        let mut changed: Vec<(u64, Value)> =
+            happening.retimed.iter().filter_map(|id| self.change(engine, now, *id)).collect();
+        changed.sort_by_key(|(number, _)| *number);
+        told.extend(changed.into_iter().map(|(_, line)| line));
+        if told.is_empty() {
             return None;
         }
-        let told: Vec<Value> = events
-            .iter()
-            .map(|event| match event {
-                Event::Expect(event) => self.expect(engine, now, event),
-                Event::Conn(event) => self.conn(engine, event, tcp),
-            })
-            .collect();
         let (key, at, seconds) = head;
         Some(json!({ key: at, "t": seconds, "ev": told }))
+    }
+
+    /// What a listing shows of a retimed expectation, if that is other than was told: flags, or
+    /// an end more than two seconds away from the one known.
+    fn change(&mut self, engine: &Engine<Up>, now: Jiffies, id: ExpectId) -> Option<(u64, Value)> {
+        let number = *self.exps.get(&id)?;
+        let (flags_now, (expires, _)) = (engine.expectation(id).flags(), engine.timer(id));
+        let (flags_known, ends) = *self.known.get(&id)?;
+        let hz = i64::from(engine.config().hz);
+        let left = expires.ticks_from(now) / hz;
+        if flags_now == flags_known && (left * hz - ends.ticks_from(now)).abs() <= 2 * hz {
+            return None;
+        }
+        self.known.insert(id, (flags_now, expires));
+        self.count("exp_change");
+        let line = json!({
+            "e": "exp_change", "id": number, "flags": flags(flags_now), "timeout": left.max(0),
+        });
+        Some((number, line))
     }
 
     fn count(&mut self, what: &'static str) {
@@ -62,10 +97,12 @@ impl Recorder {
                 self.count("exp_new");
                 self.born.0 += 1;
                 self.exps.insert(event.id, self.born.0);
+                self.known.insert(event.id, (event.flags, event.expires));
                 line.insert("e".into(), "exp_new".into());
                 line.insert("id".into(), self.born.0.into());
             }
             ExpectEventKind::Destroy(_) => {
+                self.known.remove(&event.id);
                 self.count("exp_destroy");
                 line.insert("e".into(), "exp_destroy".into());
                 line.insert("id".into(), self.exps.remove(&event.id).unwrap_or(0).into());
@@ -95,8 +132,9 @@ impl Recorder {
         Value::Object(line)
     }
 
-    fn conn(&mut self, engine: &Engine<Up>, event: &ConnEvent, tcp: Option<&str>) -> Value {
+    fn conn(&mut self, router: &Router, event: &ConnEvent) -> Option<Value> {
         let mut line = Map::new();
+        let plain = event.helper.is_none() && event.master.is_none();
         let (what, id) = match event.kind {
             ConnEventKind::New => {
                 self.born.1 += 1;
@@ -105,6 +143,9 @@ impl Recorder {
             }
             ConnEventKind::Destroy => ("ct_destroy", self.conns.remove(&event.id).unwrap_or(0)),
         };
+        if (self.lean && plain) || (self.timed && event.kind == ConnEventKind::Destroy) {
+            return None;
+        }
         self.count(what);
         line.insert("e".into(), what.into());
         line.insert("id".into(), id.into());
@@ -115,15 +156,14 @@ impl Recorder {
             line.insert("master".into(), tuple(&master));
         }
         line.insert("status".into(), status(event.status));
-        if event.kind == ConnEventKind::New {
-            if let Some(state) = tcp.filter(|_| event.original.proto == Proto::TCP) {
-                line.insert("tcp".into(), state.into());
-            }
-            if let Some(helper) = event.helper {
-                line.insert("helper".into(), engine.helper(helper).name.into());
-            }
+        let state = router.tcp_state(event.id).filter(|_| event.original.proto == Proto::TCP);
+        if let Some(state) = state {
+            line.insert("tcp".into(), state.name().into());
         }
-        Value::Object(line)
+        if let Some(helper) = event.helper.filter(|_| event.kind == ConnEventKind::New) {
+            line.insert("helper".into(), router.engine().helper(helper).name.into());
+        }
+        Some(Value::Object(line))
     }
 
     /// The parts of the head line that only the end of the run knows.
@@ -172,10 +212,12 @@ fn tuple(tuple: &Tuple) -> Value {
             "l4": tuple.proto.0, "src": ip(tuple.src), "dst": ip(tuple.dst),
             "icmp_id": tuple.sport, "icmp_type": tuple.dport >> 8, "icmp_code": tuple.dport & 0xff,
         }),
-        _ => json!({
+        Proto::TCP | Proto::UDP | Proto::UDPLITE | Proto::SCTP | Proto::GRE => json!({
             "l4": tuple.proto.0, "src": ip(tuple.src), "dst": ip(tuple.dst),
             "sport": tuple.sport, "dport": tuple.dport,
         }),
+        // What has no tracker of its own has no words.
+        _ => json!({ "l4": tuple.proto.0, "src": ip(tuple.src), "dst": ip(tuple.dst) }),
     }
 }
 

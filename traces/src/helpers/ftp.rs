@@ -21,7 +21,7 @@
 use std::net::Ipv6Addr;
 
 use nfexp_model::conntrack::Direction;
-use nfexp_model::expectation::{Expected, Flags};
+use nfexp_model::expectation::Expected;
 use nfexp_model::tuple::{Addr, L3, Proto};
 
 use super::{Announced, Reading, Seen};
@@ -136,7 +136,7 @@ fn search(patterns: &[Pattern], loose: bool, seen: &Seen<'_>) -> Reading {
         sport: None,
         dport: command.port,
     };
-    Reading::Announces(Announced { class: 0, expected, flags: Flags::NONE })
+    Reading::Announces(Announced::plain(expected))
 }
 
 /// A pattern that began and did not end.
@@ -285,13 +285,19 @@ mod tests {
     /// Reads `payload` where a line is known to begin.
     fn line(direction: Direction, v6: bool, loose: bool, payload: &str) -> String {
         let mut state = State::default();
-        let seen =
-            |payload, seq| Seen { direction, established: true, tuples: tuples(v6), payload, seq };
+        let seen = |payload, seq| Seen {
+            direction,
+            established: true,
+            expected: false,
+            tuples: tuples(v6),
+            payload,
+            seq,
+        };
         assert_eq!(state.read(loose, &seen(b"\n", 0)), Reading::Nothing);
         match state.read(loose, &seen(payload.as_bytes(), 1)) {
             Reading::Nothing => "nothing".into(),
             Reading::Partial => "partial".into(),
-            Reading::Announces(announced) => announced.expected.tuple_and_mask().0.to_string(),
+            Reading::Announces(announced) => announced.key().0.to_string(),
         }
     }
 
@@ -355,7 +361,10 @@ mod tests {
         let mut read = |payload: &str, seq, established| {
             let (direction, tuples) = (Direction::Original, tuples(false));
             let payload = payload.as_bytes();
-            state.read(false, &Seen { direction, established, tuples, payload, seq })
+            state.read(
+                false,
+                &Seen { direction, established, expected: false, tuples, payload, seq },
+            )
         };
         let port = "PORT 10,0,0,2,195,80\r\n";
         assert_eq!(read(port, 100, false), Reading::Nothing, "nobody has answered yet");
@@ -384,8 +393,17 @@ mod tests {
                             state.0.iter_mut().for_each(|newlines| newlines.learn(1));
                             let payload = &bytes;
                             let established = true;
-                            state
-                                .read(true, &Seen { direction, established, tuples, payload, seq });
+                            state.read(
+                                true,
+                                &Seen {
+                                    direction,
+                                    established,
+                                    expected: false,
+                                    tuples,
+                                    payload,
+                                    seq,
+                                },
+                            );
                         }
                     }
                 }

@@ -9,7 +9,7 @@
 //! # Source
 //! RFC 1350 §5 (opcodes 1 and 2); `tftp_help()` of `nf_conntrack_tftp.c`, all revisions.
 
-use nfexp_model::expectation::{Expected, Flags};
+use nfexp_model::expectation::Expected;
 use nfexp_model::tuple::Proto;
 
 use super::{Announced, Reading, Seen};
@@ -31,7 +31,7 @@ pub fn read(seen: &Seen<'_>) -> Reading {
         sport: None,
         dport: reply.dport,
     };
-    Reading::Announces(Announced { class: 0, expected, flags: Flags::NONE })
+    Reading::Announces(Announced::plain(expected))
 }
 
 #[cfg(test)]
@@ -48,13 +48,13 @@ mod tests {
         let tuples = [original, original.inverse().expect("udp answers")];
         let read = |payload: &[u8]| {
             let direction = Direction::Original;
-            read(&Seen { direction, established: false, tuples, payload, seq: 0 })
+            read(&Seen { direction, established: false, expected: false, tuples, payload, seq: 0 })
         };
         for request in [b"\x00\x01file\x00octet\x00".as_slice(), b"\x00\x02"] {
             let Reading::Announces(announced) = read(request) else {
                 panic!("{request:?} announces nothing")
             };
-            let (tuple, mask) = announced.expected.tuple_and_mask();
+            let (tuple, mask) = announced.key();
             assert_eq!(tuple.to_string(), "udp 10.0.0.1:0 > 10.0.0.2:3000");
             assert_eq!(mask.sport, 0);
         }

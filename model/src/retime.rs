@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What helpers do to expectations that are linked already, and to connections as they go.
+//!
+//! A SIP registrar's answer activates an expectation and gives it a new time; an H.323
+//! gatekeeper's gives it a new time; PPTP ends the streams of a call that is over. No event tells
+//! of a new time: a listing shows it.
+//!
+//! # Source
+//! `refresh_signalling_expectation()` of `nf_conntrack_sip.c`, `set_expect_timeout()` of
+//! `nf_conntrack_h323_main.c`, `nf_ct_helper_destroy()` of `nf_conntrack_helper.c`.
+
+use crate::conn::ConnRef;
+use crate::engine::{At, Engine};
+use crate::event::{Cause, Origin};
+use crate::expectation::{ExpectId, Flags};
+use crate::kernel::Jiffies;
+use crate::kernel::platform::{Ordering, Platform, Word};
+use crate::kernel::timer::{TimerBase, TimerKey};
+
+impl<P: Platform> Engine<P> {
+    /// Gives a linked expectation flags and another end; false if its timer is not pending any
+    /// more (`mod_timer_pending()`). Its place among its master's stays: it is no younger.
+    pub fn retime(&self, at: At, id: ExpectId, flags: Flags, expires: Jiffies) -> bool {
+        let locked = self.lock();
+        let exp = self.memory.expectations.get(id);
+        let key = TimerKey::expectation(id.index());
+        if !self.timers.detach(&self.memory, key) {
+            return false;
+        }
+        exp.flags.store(flags.0, Ordering::Relaxed);
+        self.timers.setup(&self.memory, key);
+        self.timers.set_expires(&self.memory, key, expires);
+        self.timers.add(&self.memory, key, at.now);
+        drop(locked);
+        true
+    }
+
+    /// Ends a linked expectation, as its helper does it; nothing if it ended before.
+    #[doc(alias = "nf_ct_remove_expect")]
+    pub fn remove_expect(&self, at: At, id: ExpectId) {
+        let mut locked = self.lock();
+        if self.memory.expectations.is_live(id) {
+            locked.remove(at, id.index(), Origin::KERNEL, Cause::Unexpect);
+        }
+    }
+
+    /// As [`delete_conn`](Self::delete_conn); `destroy` runs when the connection is known to be
+    /// going and its expectations are still there, as the helper's own `destroy()` does.
+    pub fn delete_conn_with(
+        &self,
+        at: At,
+        ct: &ConnRef,
+        origin: Origin,
+        destroy: impl FnOnce(),
+    ) -> bool {
+        self.delete_after(at, ct.id(), origin, destroy)
+    }
+}

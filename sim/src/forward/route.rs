@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where a router's packets go: on, to itself, or nowhere.
+//!
+//! *Host*: the router itself, if it is one of the hosts of the capture (`local=ADDR/LEN`): what
+//! it sent leaves it, what is for it stays. Without an address it is for all the others only.
+//!
+//! The rule that matters: a helper looks, and a connection is confirmed, behind routing: a packet
+//! that goes nowhere leaves nothing behind.
+//!
+//! # Source
+//! `ip_route_input_slow()`, `ip_route_output_key()`, `ip6_forward()`, 6.18, for a router that
+//! forwards loopback addresses too (`route_localnet`), with everything behind one interface, as
+//! the recordings were made.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use nfexp_model::tuple::Addr;
+use nfexp_traces::packet::Datagram;
+
+/// Where a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// From others to others.
+    Forward,
+    /// To this host, or to all.
+    Deliver,
+    /// From this host.
+    Send {
+        /// The netmask of the subnet all of which it goes to.
+        broadcast: Option<Addr>,
+    },
+    /// Nowhere.
+    Nowhere,
+}
+
+/// The router's own address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host {
+    addr: Ipv4Addr,
+    mask: u32,
+}
+
+impl Host {
+    /// Reads `10.0.5.233/23`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected an address, as in `10.0.5.233/23`, found `{text}`");
+        let (addr, length) = text.split_once('/').unwrap_or((text, "32"));
+        let addr = addr.parse().map_err(|_| expected())?;
+        let length: u32 = length.parse().map_err(|_| expected())?;
+        let mask = 32_u32.checked_sub(length).ok_or_else(expected)?;
+        Ok(Self { addr, mask: u32::MAX.checked_shl(mask).unwrap_or(0) })
+    }
+
+    fn broadcast(&self) -> Option<Ipv4Addr> {
+        // Two hosts need no broadcast address.
+        let wide = self.mask.count_zeros() > 1;
+        wide.then(|| Ipv4Addr::from(u32::from(self.addr) | !self.mask))
+    }
+
+    /// Whether an address is its own.
+    #[must_use]
+    pub fn is(&self, addr: Addr) -> bool {
+        addr == Addr::from(IpAddr::V4(self.addr))
+    }
+}
+
+/// Where a packet goes.
+#[must_use]
+pub fn route(host: Option<&Host>, datagram: &Datagram<'_>) -> Route {
+    match (datagram.src.ip(datagram.l3), datagram.dst.ip(datagram.l3)) {
+        (IpAddr::V4(_), IpAddr::V4(_)) if !are_options_valid(datagram.options) => Route::Nowhere,
+        (IpAddr::V4(src), IpAddr::V4(dst)) => route_v4(host, src, dst),
+        (IpAddr::V6(src), IpAddr::V6(dst)) => route_v6(src, dst),
+        _ => Route::Nowhere,
+    }
+}
+
+fn route_v4(host: Option<&Host>, src: Ipv4Addr, dst: Ipv4Addr) -> Route {
+    let broadcast = host.and_then(Host::broadcast);
+    if let Some(host) = host.filter(|host| host.addr == src) {
+        let mask = Addr::from(IpAddr::V4(Ipv4Addr::from(host.mask)));
+        let to_all = broadcast == Some(dst);
+        return Route::Send { broadcast: to_all.then_some(mask) };
+    }
+    if src.is_multicast() || src.is_broadcast() {
+        return Route::Nowhere;
+    }
+    if dst == Ipv4Addr::new(224, 0, 0, 1) {
+        return Route::Deliver;
+    }
+    if dst.is_multicast() {
+        return Route::Nowhere;
+    }
+    if dst.is_broadcast() || (src.is_unspecified() && dst.is_unspecified()) {
+        return Route::Deliver;
+    }
+    // Since v5.3 the rest of 0.0.0.0/8 is like any other network.
+    if src.is_unspecified() || dst.is_unspecified() {
+        return Route::Nowhere;
+    }
+    let here = broadcast == Some(dst) || host.is_some_and(|host| host.addr == dst);
+    if here { Route::Deliver } else { Route::Forward }
+}
+
+/// Whether the options of an IPv4 header make sense; a source route is never followed.
+///
+/// # Source
+/// `__ip_options_compile()`, `ip_rcv_options()`, 6.18, with `accept_source_route` off.
+fn are_options_valid(mut options: &[u8]) -> bool {
+    let (mut recorded, mut stamped) = (false, false);
+    while let [kind, rest @ ..] = options {
+        match kind {
+            0 => return true,
+            1 => {
+                options = rest;
+                continue;
+            }
+            _ => {}
+        }
+        let Some(length) = rest.first().map(|length| usize::from(*length)) else {
+            return false;
+        };
+        if length < 2 || length > options.len() {
+            return false;
+        }
+        let option = &options[..length];
+        let next = option.get(2).map_or(0, |next| usize::from(*next));
+        let valid = match kind {
+            // Source routes.
+            131 | 137 => false,
+            // Record route.
+            7 => {
+                let again = std::mem::replace(&mut recorded, true);
+                !again && length >= 3 && next >= 4 && (next > length || next + 3 <= length)
+            }
+            // Time stamps, alone or with addresses.
+            68 => {
+                let again = std::mem::replace(&mut stamped, true);
+                let room = match option.get(3).map(|mode| mode & 15) {
+                    Some(1 | 3) => 7,
+                    _ => 3,
+                };
+                let full = option.get(3).is_some_and(|mode| mode >> 4 == 15);
+                let fits = if next > length { !full } else { next + room <= length };
+                !again && length >= 4 && next >= 5 && fits
+            }
+            // Router alert.
+            148 => length >= 4,
+            _ => true,
+        };
+        if !valid {
+            return false;
+        }
+        options = &options[length..];
+    }
+    true
+}
+
+fn route_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Route {
+    let to_all = [1, 2].contains(&dst.segments()[7])
+        && dst.segments()[1..7].iter().all(|&part| part == 0)
+        && matches!(dst.segments()[0], 0xff01 | 0xff02);
+    if src.is_multicast() || src.is_loopback() || dst.is_loopback() {
+        return Route::Nowhere;
+    }
+    if to_all {
+        return Route::Deliver;
+    }
+    let stays = |ip: Ipv6Addr| ip.is_multicast() || ip.is_unspecified();
+    let link_local = |ip: Ipv6Addr| ip.is_unicast_link_local();
+    let goes = ![src, dst].into_iter().any(|ip| stays(ip) || link_local(ip));
+    if goes { Route::Forward } else { Route::Nowhere }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v4(host: Option<&str>, src: &str, dst: &str) -> Route {
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let host = host.map(|text| Host::parse(text).expect("a literal host"));
+        route_v4(host.as_ref(), ip(src), ip(dst))
+    }
+
+    #[test]
+    fn a_router_without_address_forwards_what_is_for_one_host() {
+        assert_eq!(v4(None, "10.0.0.1", "10.0.0.2"), Route::Forward);
+        assert_eq!(v4(None, "127.0.0.1", "127.0.0.1"), Route::Forward);
+        assert_eq!(v4(None, "10.0.0.1", "10.0.0.255"), Route::Forward);
+        assert_eq!(v4(None, "0.0.0.0", "255.255.255.255"), Route::Deliver);
+        assert_eq!(v4(None, "10.0.0.1", "224.0.0.1"), Route::Deliver);
+        assert_eq!(v4(None, "10.0.0.1", "239.255.255.250"), Route::Nowhere);
+        assert_eq!(v4(None, "0.0.0.0", "10.0.0.2"), Route::Nowhere);
+        assert_eq!(v4(None, "0.1.0.1", "10.0.0.2"), Route::Forward);
+    }
+
+    #[test]
+    fn options_are_looked_at() {
+        for (options, valid) in [
+            (&[1, 1, 0, 0xff][..], true),
+            (&[148, 4, 0, 0], true),
+            (&[10, 0xa1, 1, 1], false),
+            (&[7, 7, 4, 0, 0, 0, 0, 0], true),
+            (&[7, 6, 4, 0, 0, 0, 0, 0], false),
+            (&[131, 7, 4, 10, 0, 0, 1, 0], false),
+            (&[68], false),
+        ] {
+            assert_eq!(are_options_valid(options), valid, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_sends_and_receives() {
+        let host = Some("10.0.4.1/23");
+        assert_eq!(v4(host, "10.0.4.9", "10.0.4.1"), Route::Deliver);
+        assert_eq!(v4(host, "10.0.4.9", "10.0.5.255"), Route::Deliver);
+        assert_eq!(v4(host, "10.0.4.1", "10.0.4.9"), Route::Send { broadcast: None });
+        let mask = Addr::from(IpAddr::V4(Ipv4Addr::new(255, 255, 254, 0)));
+        assert_eq!(v4(host, "10.0.4.1", "10.0.5.255"), Route::Send { broadcast: Some(mask) });
+        assert!(Host::parse("10.0.4.1/33").is_err());
+        assert!(Host::parse("fe80::1/64").is_err());
+    }
+}

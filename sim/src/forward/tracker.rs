@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The engine, as the helper of one connection asks it.
+
+use nfexp_model::conn::ConnRef;
+use nfexp_model::conntrack::Direction;
+use nfexp_model::error::RelateError;
+use nfexp_model::event::{Cause, Origin};
+use nfexp_model::expectation::{ExpectId, ExpectRef, Flags};
+use nfexp_model::helper::Class;
+use nfexp_model::kernel::{Ticks, Up};
+use nfexp_model::tuple::{Addr, Tuple};
+use nfexp_model::{At, Engine};
+use nfexp_traces::helpers::{Announced, Linked, Refused, Tracker};
+
+use super::keymap::Keymap;
+use super::route::{Host, Route};
+use super::{NET, ZONE};
+
+/// What a helper may do while it looks at a packet.
+pub(super) struct Asked<'a> {
+    pub(super) engine: &'a Engine<Up>,
+    pub(super) at: At,
+    pub(super) ct: &'a ConnRef,
+    pub(super) keymap: &'a mut Keymap,
+    /// Expectations that were given another time.
+    pub(super) retimed: &'a mut Vec<ExpectId>,
+    pub(super) route: Route,
+    pub(super) host: Option<&'a Host>,
+    /// What the helper made during this packet: its references.
+    pub(super) made: Vec<ExpectRef>,
+}
+
+impl Asked<'_> {
+    /// The helper is done: its references go back.
+    pub(super) fn done(self) {
+        for exp in self.made {
+            self.engine.put(exp);
+        }
+    }
+
+    fn linked(&self, id: ExpectId) -> Linked {
+        let exp = self.engine.expectation(id);
+        let about = exp.about();
+        let helper = |conn| self.engine.attached_of(conn).helper();
+        Linked {
+            id,
+            tuple: exp.tuple(),
+            class: about.class.number(),
+            flags: exp.flags(),
+            own: about.master == self.ct.id(),
+            same_helper: helper(about.master) == helper(self.ct.id()),
+        }
+    }
+}
+
+impl Tracker for Asked<'_> {
+    fn related(&mut self, announced: &Announced) -> Result<ExpectId, Refused> {
+        let exp = self.engine.alloc(self.at, self.ct).map_err(|_| Refused::Otherwise)?;
+        let (tuple, mask) = announced.key();
+        let class = Class::new(announced.class).unwrap_or_default();
+        self.engine.init_key(&exp, class, tuple, mask);
+        self.engine.set_flags(&exp, announced.flags);
+        let child = announced.child.and_then(|name| self.engine.helper_named(name));
+        self.engine.set_assign_helper(&exp, child);
+        self.engine.set_expectfn(&exp, announced.expectfn);
+        let id = exp.id();
+        let related = self.engine.related(self.at, &exp, Origin::KERNEL, announced.masters);
+        self.made.push(exp);
+        related.map(|()| id).map_err(|error| match error {
+            RelateError::AlreadyExpected => Refused::Already,
+            _ => Refused::Otherwise,
+        })
+    }
+
+    fn unexpect(&mut self, exp: ExpectId) {
+        if let Some(exp) = self.made.iter().find(|made| made.id() == exp) {
+            self.engine.unexpect(self.at, exp);
+        }
+    }
+
+    fn remove(&mut self, exp: ExpectId) {
+        self.engine.remove_expect(self.at, exp);
+    }
+
+    fn remove_all(&mut self) {
+        self.engine.lock().remove_expectations(self.at, self.ct.id(), Cause::Unexpect);
+    }
+
+    fn find(&self, tuple: &Tuple) -> Option<Linked> {
+        let found = self.engine.lock().find(self.at, NET, ZONE, tuple);
+        found.map(|id| self.linked(id))
+    }
+
+    fn expectations(&self) -> Vec<Linked> {
+        let all = self.engine.expectations_of(self.ct.id());
+        all.into_iter().map(|id| self.linked(id)).collect()
+    }
+
+    fn retime(&mut self, exp: ExpectId, flags: Flags, secs: u32) {
+        let span = Ticks::of_timeout(secs, self.engine.config().hz);
+        if self.engine.retime(self.at, exp, flags, self.at.now.after(span)) {
+            self.retimed.push(exp);
+        }
+    }
+
+    fn refresh(&mut self, secs: u32) {
+        let span = Ticks::of_timeout(secs, self.engine.config().hz);
+        self.engine.set_conn_expiry(self.at, self.ct, self.at.now.after(span));
+    }
+
+    fn keymap_add(&mut self, direction: Direction, tuple: &Tuple) -> bool {
+        self.keymap.add(self.ct.id(), direction, tuple)
+    }
+
+    fn keymap_destroy(&mut self) {
+        self.keymap.destroy(self.ct.id());
+    }
+
+    fn end_sibling(&mut self, tuple: &Tuple) {
+        if let Some((sibling, _)) = self.engine.find_conn(NET, ZONE, tuple) {
+            self.engine.delete_conn(self.at, &sibling, Origin::KERNEL);
+            self.engine.put_conn(self.at, sibling);
+        } else if let Some(exp) = self.engine.find_get(self.at, NET, ZONE, tuple) {
+            self.engine.unexpect(self.at, &exp);
+            self.engine.put(exp);
+        }
+    }
+
+    fn broadcast_mask(&self) -> Option<Addr> {
+        match self.route {
+            Route::Send { broadcast } => broadcast,
+            _ => None,
+        }
+    }
+
+    fn same_next_hop(&self, one: Addr, other: Addr) -> bool {
+        // Everything is on the link, so everybody is its own next hop.
+        one == other
+    }
+
+    fn leaves_as_this(&self, addr: Addr) -> bool {
+        // There is one interface, unless the way ends here.
+        let here = |addr| self.host.is_some_and(|host| host.is(addr));
+        self.route != Route::Deliver && !here(addr)
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Amanda: `CONNECT DATA 1001 MESG 1002 INDEX 1003` from the backed-up host.
+//!
+//! ```text
+//!   backup server ◀──CONNECT … n── host      server:* ─▶ host:n   expected, for each stream
+//! ```
+//!
+//! The words are looked for on the rest of the line behind the first `CONNECT `, each on its own:
+//! their order does not matter. A stream without a port ends the search, not the others found.
+//!
+//! The rule that matters: every answer keeps the master for another five minutes, whatever it says.
+//!
+//! # Source
+//! Amanda's `protocol(7)`; `amanda_help()` of `nf_conntrack_amanda.c`; `STATE` since v4.x.
+
+use nfexp_model::conntrack::Direction;
+use nfexp_model::expectation::Expected;
+use nfexp_model::tuple::Proto;
+
+use super::{Announced, Parameters, Seen, Tracker, Verdict};
+
+const STREAMS: [&[u8]; 4] = [b"DATA ", b"MESG ", b"INDEX ", b"STATE "];
+
+/// Shows a packet to the helper.
+#[doc(alias = "amanda_help")]
+pub fn help(parameters: &Parameters, seen: &Seen<'_>, tracker: &mut dyn Tracker) -> Verdict {
+    if seen.direction == Direction::Original {
+        return Verdict::Accept;
+    }
+    tracker.refresh(parameters.amanda_master_timeout);
+    let Some(line) = streams(seen.payload) else {
+        return Verdict::Accept;
+    };
+    let mut verdict = Verdict::Accept;
+    for stream in STREAMS {
+        let Some(at) = find(line, stream) else { continue };
+        let text = &line[at + stream.len()..];
+        // Five digits at most, so that 123456 is 12345.
+        let digits = text.iter().take(5).take_while(|byte| byte.is_ascii_digit());
+        let port = digits.fold(0_u32, |port, digit| port * 10 + u32::from(digit - b'0')) as u16;
+        if port == 0 {
+            break;
+        }
+        let original = &seen.tuples[0];
+        let announced = Announced::plain(Expected {
+            l3: original.l3,
+            saddr: Some(original.src),
+            daddr: original.dst,
+            proto: Proto::TCP,
+            sport: None,
+            dport: port,
+        });
+        // KERNEL: amanda_help(), all revisions: one refused stream does not keep the others out.
+        if tracker.related(&announced).is_err() {
+            verdict = Verdict::Drop;
+        }
+    }
+    verdict
+}
+
+/// The rest of the line behind `CONNECT `, if the line ends in this packet.
+fn streams(payload: &[u8]) -> Option<&[u8]> {
+    const CONNECT: &[u8] = b"CONNECT ";
+    let rest = &payload[find(payload, CONNECT)? + CONNECT.len()..];
+    Some(&rest[..find(rest, b"\n")?])
+}
+
+fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|window| window == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_behind_connect_must_end() {
+        let found = streams(b"SEQ 1\nCONNECT DATA 1 MESG 2\nOPTIONS ;\n");
+        assert_eq!(found, Some(b"DATA 1 MESG 2".as_slice()));
+        assert_eq!(streams(b"CONNECT DATA 1"), None);
+        assert_eq!(streams(b"SEQ 1\n"), None);
+    }
+}
