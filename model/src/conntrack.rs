@@ -14,7 +14,7 @@
 //! # Source
 //! `init_conntrack`, `__nf_conntrack_confirm`, `nf_ct_delete`, `destroy_conntrack`, v3.9 and 6.18.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use crate::conn::{AboutConn, Attached, ConnId, ConnRef, Status};
@@ -29,6 +29,7 @@ use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::{MasterHold, Matched};
 use crate::netns::{NetId, Zone};
+use crate::revision::FoundStat;
 use crate::slip::Slip;
 use crate::tuple::Tuple;
 
@@ -45,6 +46,8 @@ pub enum Direction {
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable(
     HashMap<(NetId, Zone, Tuple), (ConnId, Direction), BuildHasherDefault<DefaultHasher>>,
+    /// How many lookups found one, by namespace.
+    BTreeMap<NetId, u32>,
 );
 
 /// A connection that a first packet made.
@@ -213,7 +216,15 @@ impl<P: Platform> Engine<P> {
     /// The connection a packet belongs to, and which way it goes.
     #[doc(alias = "nf_conntrack_find_get")]
     pub fn find_conn(&self, net: NetId, zone: Zone, tuple: &Tuple) -> Option<(ConnRef, Direction)> {
-        let (id, direction) = *self.conns.lock().0.get(&(net, zone, *tuple))?;
+        let (id, direction) = {
+            let mut table = self.conns.lock();
+            let found = *table.0.get(&(net, zone, *tuple))?;
+            if self.config.revision.found_stat == FoundStat::EachLookup {
+                let count = table.1.entry(net).or_default();
+                *count = count.wrapping_add(1);
+            }
+            found
+        };
         let conn = self.memory.conns.get(id);
         P::atomic_inc_not_zero(&conn.uses).then_some((ConnRef(id), direction))
     }
@@ -223,6 +234,11 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn is_taken(&self, net: NetId, zone: Zone, tuple: &Tuple) -> bool {
         self.conns.lock().0.contains_key(&(net, zone, *tuple))
+    }
+
+    /// How many lookups found a connection (`found`), where the kernel counts them.
+    pub(crate) fn found(&self, net: NetId) -> u32 {
+        self.conns.lock().1.get(&net).copied().unwrap_or_default()
     }
 
     /// One more reference to a connection.

@@ -514,7 +514,7 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn stats(&self, net: NetId) -> Stats {
         let per_cpu = self.net(net).stats.iter().map(Plain::get);
-        per_cpu.fold(Stats::default(), Stats::plus)
+        Stats { found: self.found(net), ..per_cpu.fold(Stats::default(), Stats::plus) }
     }
 
     #[inline]

@@ -73,7 +73,7 @@ impl Sizes {
 #[doc(alias = "ip_conntrack_stat")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Packets whose connection was known.
+    /// Lookups that found a connection, where the revision counts them.
     pub found: u32,
     /// Connections made.
     pub new: u32,

@@ -181,6 +181,13 @@ knobs! {
         /// It does: the function takes it.
         Taken,
     }
+    /// Whether lookups that find a connection are counted (`found`).
+    found_stat: FoundStat {
+        /// Each is.
+        EachLookup,
+        /// Packets in the fast path cost no counter any more.
+        NotCounted,
+    }
     /// Which table sizes the sysctl accepts.
     expect_max_range: ExpectMaxRange {
         /// Any: 0 refuses all, a negative number none.
@@ -280,6 +287,7 @@ impl Revision {
         fresh_memory: FreshMemory::Garbage,
         class_text: ClassText::Always,
         port_text: PortText::WithDccp,
+        found_stat: FoundStat::EachLookup,
         expect_max_range: ExpectMaxRange::AnyInt,
         flags_attr: FlagsAttr::Verbatim,
         nat_dir_attr: NatDirAttr::AnyNumber,
@@ -314,6 +322,7 @@ impl Revision {
         fresh_memory: FreshMemory::Garbage,
         class_text: ClassText::IfNamed,
         port_text: PortText::WithoutDccp,
+        found_stat: FoundStat::NotCounted,
         expect_max_range: ExpectMaxRange::AtLeastOne,
         flags_attr: FlagsAttr::KnownOnly,
         nat_dir_attr: NatDirAttr::AtMostOne,

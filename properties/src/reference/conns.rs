@@ -3,7 +3,7 @@
 
 use nfexp_model::expectation::Flags;
 use nfexp_model::helper::Helper;
-use nfexp_model::revision::MasterRef;
+use nfexp_model::revision::{FoundStat, MasterRef};
 use nfexp_model::tuple::Tuple;
 use nfexp_traces::step::{Fate, Place};
 
@@ -115,6 +115,9 @@ impl Reference {
         fate: Fate,
     ) -> Vec<String> {
         if let Some(known) = self.known(&tuple, place) {
+            if self.revision.found_stat == FoundStat::EachLookup {
+                self.stats.entry(place.net.0).or_default()[3] += 1;
+            }
             return vec![known];
         }
         let mut told = Vec::new();
@@ -123,7 +126,7 @@ impl Reference {
         let assign = found.and_then(|at| self.exps[at].said.assign);
         let mut line = "new-connection".to_owned();
         if let Some(master) = master {
-            *self.stats.entry(place.net.0).or_default().first_mut().expect("three") += 1;
+            self.stats.entry(place.net.0).or_default()[0] += 1;
             self.conns[master].refs += 1;
             line = format!("related {}", self.conns[master].name.as_deref().unwrap_or("unnamed"));
             if let Some(helper) = assign {

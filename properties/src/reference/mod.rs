@@ -95,8 +95,8 @@ pub struct Reference {
     /// What the trace holds: indices into `conns` and `exps`.
     named: BTreeMap<String, usize>,
     held: BTreeMap<String, usize>,
-    /// New, create and delete, by namespace.
-    stats: BTreeMap<u16, [u32; 3]>,
+    /// New, create, delete and found, by namespace.
+    stats: BTreeMap<u16, [u32; 4]>,
 }
 
 impl Reference {
@@ -138,10 +138,10 @@ impl Reference {
 
     /// The counters of a namespace.
     fn stats(&self, net: u16) -> Vec<String> {
-        let [new, create, delete] = self.stats.get(&net).copied().unwrap_or_default();
+        let [new, create, delete, found] = self.stats.get(&net).copied().unwrap_or_default();
         let linked = self.linked_in(net);
         vec![format!(
-            "stats expect_new={new} expect_create={create} expect_delete={delete} count={linked}"
+            "stats found={found} expect_new={new} expect_create={create} expect_delete={delete} count={linked}"
         )]
     }
 

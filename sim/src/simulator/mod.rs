@@ -305,7 +305,8 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 self.known_net(*net)?;
                 let stats = self.engine.stats(*net);
                 self.answers.push(format!(
-                    "stats expect_new={} expect_create={} expect_delete={} count={}",
+                    "stats found={} expect_new={} expect_create={} expect_delete={} count={}",
+                    stats.found,
                     stats.expect_new,
                     stats.expect_create,
                     stats.expect_delete,
