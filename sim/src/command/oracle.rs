@@ -78,9 +78,9 @@ struct SequenceArgs {
 /// Which model.
 #[derive(Debug, Args)]
 struct ModelArgs {
-    /// Which revision the model is.
-    #[arg(long, default_value = "6.18", value_parser = revision)]
-    revision: Revision,
+    /// Which revision the model is; that of the running kernel if not given.
+    #[arg(long, value_parser = revision)]
+    revision: Option<Revision>,
     /// Turn one knob of it the other way, to see that the comparison notices.
     #[arg(long, value_name = "KNOB")]
     inject: Option<String>,
@@ -105,12 +105,21 @@ fn minutes(text: &str) -> Result<f64, String> {
 
 impl ModelArgs {
     /// The revision, with its knob turned.
+    #[cfg(target_os = "linux")]
     fn revision(&self) -> Result<Revision, Failure> {
-        let Some(knob) = &self.inject else { return Ok(self.revision) };
+        let running = || {
+            crate::oracle::live::running_revision().map_err(|release| {
+                let what =
+                    "is none that is modelled: name a revision to compare it with all the same";
+                Failure::Skipped(format!("the running kernel {release} {what}"))
+            })
+        };
+        let right = self.revision.map_or_else(running, Ok)?;
+        let Some(knob) = &self.inject else { return Ok(right) };
         Revision::ALL
             .iter()
-            .filter_map(|other| self.revision.with_knob_of(knob, other))
-            .find(|turned| *turned != self.revision)
+            .filter_map(|other| right.with_knob_of(knob, other))
+            .find(|turned| *turned != right)
             .ok_or_else(|| {
                 let names = Revision::KNOBS.join(", ");
                 Failure::Usage(format!(

@@ -90,6 +90,19 @@ impl Sequence {
     }
 }
 
+/// The revision that the running kernel is, or its release if none is modelled.
+///
+/// # Errors
+/// The release.
+pub fn running_revision() -> Result<Revision, String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let same = |revision: &&Revision| {
+        let rest = release.strip_prefix(revision.name);
+        rest.is_some_and(|rest| rest.starts_with(['.', '-', '\n']))
+    };
+    Revision::ALL.iter().find(same).copied().ok_or_else(|| release.trim().to_owned())
+}
+
 /// Runs something in a thread and a namespace of its own.
 ///
 /// # Errors

@@ -84,7 +84,9 @@ pub fn soak(plan: Plan, mut told: impl FnMut(u64, u64)) -> Result<Tally, Lacking
         if plan.time > Duration::from_millis(LAST_EPOCH_MS * 2) { plan.waiting } else { 0 };
     let failed =
         thread::scope(|scope| {
-            let mut workers = vec![scope.spawn(|| worker(&shared, &still, Duration::from_secs(2)))];
+            let mut workers = vec![
+                scope.spawn(|| worker(&shared, &still, plan.time.min(Duration::from_secs(16)) / 8)),
+            ];
             for _ in 0..waiting {
                 workers.push(scope.spawn(|| {
                     worker(&shared, &timed, Duration::from_millis(LAST_EPOCH_MS + 2_000))
