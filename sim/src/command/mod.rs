@@ -16,6 +16,7 @@ pub mod input;
 pub mod kernel;
 pub mod oracle;
 pub mod replay;
+pub mod research;
 pub mod show;
 mod trace;
 
@@ -41,6 +42,8 @@ pub enum Verb {
     Oracle(oracle::Oracle),
     /// Measure the engine beside the kernel's layout, on this machine.
     Bench(bench::Bench),
+    #[command(flatten)]
+    Research(research::Verb),
 }
 
 impl Verb {
@@ -57,6 +60,7 @@ impl Verb {
             Self::Import(verb) => verb.run(),
             Self::Oracle(verb) => verb.run(),
             Self::Bench(verb) => verb.run(),
+            Self::Research(verb) => verb.run(),
         }
     }
 }

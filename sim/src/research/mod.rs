@@ -14,13 +14,16 @@
 //! number of threads.
 
 pub mod cast;
+pub mod cell;
 pub mod law;
 pub mod ledger;
 pub mod measure;
+pub mod optimum;
 pub mod policy;
 pub mod random;
 pub mod scenario;
 pub mod statistics;
+pub mod sweep;
 pub mod tape;
 pub mod walks;
 pub mod workload;

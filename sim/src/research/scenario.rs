@@ -46,6 +46,9 @@ pub struct Run {
     /// The table's limit, where the study does not say.
     #[serde(default = "usual_limit")]
     pub expect_max: u32,
+    /// Whether it is about what happens once: then nothing is warm-up.
+    #[serde(default)]
+    pub transient: bool,
 }
 
 const fn usual_limit() -> u32 {

@@ -108,8 +108,9 @@ pub fn t_quantile(degrees: usize) -> f64 {
     z + (terms[0] + (terms[1] + terms[2] / n) / n) / n
 }
 
-/// How many of the first values are warm-up: the cut that makes the standard error of the rest
-/// least, over batches of five.
+/// How many of the first values are warm-up: the first cut that makes the standard error of the
+/// rest nearly least (within a third), over batches of five. The very least would be a lottery
+/// where values go together over several batches: late cuts leave few of them.
 ///
 /// # Source
 /// White, An effective truncation heuristic for bias reduction (MSER), and Spratt's MSER-5.
@@ -117,19 +118,18 @@ pub fn t_quantile(degrees: usize) -> f64 {
 pub fn mser5(values: &[f64]) -> usize {
     let batches: Vec<f64> =
         values.chunks_exact(5).map(|batch| batch.iter().sum::<f64>() / 5.0).collect();
-    let mut best = (f64::INFINITY, 0);
     // The last five batches say nothing about a mean.
-    for cut in 0..batches.len().saturating_sub(5) {
-        let rest = &batches[cut..];
-        let n = rest.len() as f64;
-        let mean = rest.iter().sum::<f64>() / n;
-        let squares: f64 = rest.iter().map(|value| (value - mean) * (value - mean)).sum();
-        let score = squares / (n * n);
-        if score < best.0 {
-            best = (score, cut);
-        }
-    }
-    best.1 * 5
+    let scores: Vec<f64> = (0..batches.len().saturating_sub(5))
+        .map(|cut| {
+            let rest = &batches[cut..];
+            let n = rest.len() as f64;
+            let mean = rest.iter().sum::<f64>() / n;
+            let squares: f64 = rest.iter().map(|value| (value - mean) * (value - mean)).sum();
+            squares / (n * n)
+        })
+        .collect();
+    let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
+    5 * scores.iter().position(|score| *score <= least * 4.0 / 3.0).unwrap_or(0)
 }
 
 /// How even shares are: 1 if all are equal, 1/n if one has all (Jain).

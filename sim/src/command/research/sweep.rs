@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp sweep`: policies by sizes by workloads, with intervals.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::command::Failure;
+use crate::research::sweep::plan::{Plan, Row};
+use crate::research::sweep::script::{Scheduler, script};
+use crate::research::sweep::shard::{self, Shard};
+use crate::research::sweep::study::{Number, Set, Study, Vary};
+use crate::research::sweep::summary;
+
+/// The arguments of `nfexp sweep`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Sweep {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    asked: Asked,
+    /// How many threads; 0 is one a core. The answer is the same for any.
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// A folder that keeps finished blocks, so that a sweep that was killed goes on.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// How a sweep is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for people, with intervals.
+    Text,
+    /// JSON lines, the same.
+    Json,
+    /// Every replication's row, for other programs.
+    Csv,
+}
+
+/// What is asked: a study's file, or one line.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// A study (TOML).
+    study: Option<PathBuf>,
+    /// A shipped scenario's name, or a file.
+    #[arg(long)]
+    pub(super) scenario: Option<String>,
+    /// Policies, by name or composition, separated by commas.
+    #[arg(long)]
+    pub(super) policy: Option<String>,
+    /// Table limits.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) expect_max: Vec<u32>,
+    /// Kernel revisions.
+    #[arg(long, value_delimiter = ',')]
+    pub(super) revision: Vec<String>,
+    /// A number of the scenario: `class.ftp.arrivals.per_second=3`.
+    #[arg(long)]
+    pub(super) set: Vec<String>,
+    /// The same with several values: `class.attack.arrivals.per_second=0,1,2`.
+    #[arg(long)]
+    pub(super) vary: Vec<String>,
+    /// How many replications.
+    #[arg(long)]
+    pub(super) replications: Option<u32>,
+    /// The seed.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Timer ticks per second.
+    #[arg(long)]
+    pub(super) hz: Option<u32>,
+    /// Count the nodes walked under the lock; slower.
+    #[arg(long)]
+    walks: bool,
+}
+
+impl Asked {
+    /// The study that is asked for, `usual` being the scenario where none is named.
+    ///
+    /// # Errors
+    /// If it does not read.
+    pub fn study(&self, usual: &str) -> Result<(Study, Option<PathBuf>), Failure> {
+        let mut beside = None;
+        let mut study = match &self.study {
+            None => Study::of(usual),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::Data(path.clone(), error.to_string()))?;
+                beside = path.parent().map(Path::to_owned);
+                Study::parse(&text).map_err(|why| Failure::Data(path.clone(), why))?
+            }
+        };
+        if let Some(scenario) = &self.scenario {
+            study.scenario.clone_from(scenario);
+        }
+        if let Some(policies) = &self.policy {
+            let specs = crate::research::policy::parse::list(policies).map_err(Failure::Usage)?;
+            study.policies = specs.into_iter().map(|spec| spec.name).collect();
+        }
+        if !self.expect_max.is_empty() {
+            study.expect_max.clone_from(&self.expect_max);
+        }
+        if !self.revision.is_empty() {
+            study.revisions.clone_from(&self.revision);
+        }
+        for text in &self.set {
+            let (path, value) = split(text)?;
+            study.set.push(Set { path, value: Number::Text(value) });
+        }
+        for text in &self.vary {
+            let (path, values) = split(text)?;
+            let values = values.split(',').map(|value| Number::Text(value.to_owned())).collect();
+            study.vary.push(Vary { path, values });
+        }
+        study.replications = self.replications.unwrap_or(study.replications);
+        study.seed = self.seed.unwrap_or(study.seed);
+        study.hz = self.hz.unwrap_or(study.hz);
+        study.walks |= self.walks;
+        Ok((study, beside))
+    }
+
+    /// The plan of it.
+    ///
+    /// # Errors
+    /// If something of it does not read.
+    pub fn plan(&self, usual: &str) -> Result<Plan, Failure> {
+        let (study, beside) = self.study(usual)?;
+        Plan::of(study, beside.as_deref()).map_err(|why| match &self.study {
+            Some(path) => Failure::Data(path.clone(), why),
+            None => Failure::Usage(why),
+        })
+    }
+}
+
+fn split(text: &str) -> Result<(String, String), Failure> {
+    let (path, value) = text.split_once('=').ok_or_else(|| {
+        Failure::Usage(format!("expected PATH=VALUE, as in class.ftp.answered.share=0.9: {text}"))
+    })?;
+    Ok((path.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Parts of a sweep, for many machines.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Tell the blocks of a study and their names.
+    Plan {
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Run a shard into a folder.
+    Run {
+        #[command(flatten)]
+        asked: Asked,
+        /// Which part of how many: `3/8`.
+        #[arg(long, value_parser = Shard::parse, default_value = "1/1")]
+        shard: Shard,
+        /// How many threads; 0 is one a core.
+        #[arg(long, default_value_t = 0)]
+        jobs: usize,
+        /// Where the blocks go.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Tell what is done, missing or damaged.
+    Status {
+        /// The study.
+        study: PathBuf,
+        /// The folders.
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
+    /// Bring all blocks together, in the plan's order, as CSV.
+    Merge {
+        /// The study.
+        study: PathBuf,
+        /// The folders.
+        #[arg(required = true)]
+        folders: Vec<PathBuf>,
+    },
+    /// Print a script that runs a study in shards.
+    Script {
+        /// The study.
+        study: PathBuf,
+        /// For which scheduler.
+        #[arg(long = "for", value_enum)]
+        scheduler: Scheduler,
+        /// How many shards.
+        #[arg(long, default_value_t = 8)]
+        shards: usize,
+        /// Where the blocks go.
+        #[arg(long, default_value = "sweep-out")]
+        out: PathBuf,
+    },
+}
+
+impl Sweep {
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`Failure`]: bad data, a wrong question, or an inconclusive answer.
+    pub fn run(&self) -> Result<(), Failure> {
+        match &self.part {
+            Some(part) => part.run(),
+            None => self.whole(),
+        }
+    }
+
+    fn whole(&self) -> Result<(), Failure> {
+        let plan = self.asked.plan("mixed-isp-nat")?;
+        eprintln!("seed {}, plan {}, {} blocks", plan.study.seed, plan.hash, plan.blocks.len());
+        let bar = progress(plan.blocks.len() as u64);
+        let tick = |done: u64, _: u64| bar.set_position(done);
+        let rows = match &self.out {
+            None => shard::run_in_memory(&plan, self.jobs, &tick),
+            Some(folder) => shard::run(&plan, Shard::ALL, self.jobs, folder, &tick)
+                .and_then(|_| shard::merge(&plan, std::slice::from_ref(folder))),
+        };
+        bar.finish_and_clear();
+        let rows = rows.map_err(Failure::System)?;
+        tell(&plan, &rows, self.format)
+    }
+}
+
+fn tell(plan: &Plan, rows: &[Row], format: Format) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let lines = summary::lines(plan, rows);
+    match format {
+        Format::Text => out.write_all(summary::text(&lines).as_bytes())?,
+        Format::Csv => out.write_all(&shard::bytes(rows))?,
+        Format::Json => {
+            for line in &lines {
+                let text = serde_json::to_string(line);
+                let text = text.map_err(|error| Failure::System(error.to_string()))?;
+                writeln!(out, "{text}")?;
+            }
+        }
+    }
+    let unsteady = lines.iter().filter(|line| !line.steady).count();
+    if unsteady > 0 {
+        return Err(Failure::Inconclusive(format!(
+            "{unsteady} of {} lines reached no steady state in their first half: let the run \
+             last longer (--set run.lasts=…)",
+            lines.len()
+        )));
+    }
+    Ok(())
+}
+
+/// A bar with an estimate, on a terminal.
+pub(super) fn progress(blocks: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} blocks, {eta} left");
+    ProgressBar::new(blocks).with_style(style.expect("the template is ours"))
+}
+
+fn planned(study: &Path) -> Result<Plan, Failure> {
+    let data = |why: String| Failure::Data(study.to_owned(), why);
+    let text = std::fs::read_to_string(study).map_err(|error| data(error.to_string()))?;
+    let parsed = Study::parse(&text).map_err(data)?;
+    Plan::of(parsed, study.parent()).map_err(data)
+}
+
+impl Part {
+    fn run(&self) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match self {
+            Self::Plan { asked } => {
+                let plan = asked.plan("mixed-isp-nat")?;
+                writeln!(out, "plan {} {}", plan.hash, plan.study.name)?;
+                for block in &plan.blocks {
+                    let point = &plan.points[block.point];
+                    let (revision, varied) = (point.revision.name, &point.varied);
+                    writeln!(out, "{} {revision} #{} {varied}", block.name, block.replication)?;
+                }
+            }
+            Self::Run { asked, shard, jobs, out: folder } => {
+                let plan = asked.plan("mixed-isp-nat")?;
+                let bar = progress(plan.blocks.len() as u64);
+                let tick = |done: u64, of: u64| {
+                    bar.set_length(of);
+                    bar.set_position(done);
+                };
+                let ran = shard::run(&plan, *shard, *jobs, folder, &tick);
+                bar.finish_and_clear();
+                let ran = ran.map_err(Failure::System)?;
+                eprintln!("plan {}: {ran} blocks run, the others were done", plan.hash);
+            }
+            Self::Status { study, folders } => {
+                let plan = planned(study)?;
+                let status = shard::status(&plan, folders);
+                let (missing, corrupt) = (status.missing.len(), status.corrupt.len());
+                writeln!(out, "done {}, missing {missing}, damaged {corrupt}", status.done)?;
+                for path in &status.corrupt {
+                    writeln!(out, "damaged {}", path.display())?;
+                }
+                if missing > 0 {
+                    return Err(Failure::Inconclusive(format!("{missing} blocks are missing")));
+                }
+            }
+            Self::Merge { study, folders } => {
+                let plan = planned(study)?;
+                let rows = shard::merge(&plan, folders).map_err(Failure::Inconclusive)?;
+                out.write_all(&shard::bytes(&rows))?;
+            }
+            Self::Script { study, scheduler, shards, out: folder } => {
+                let text = script(
+                    *scheduler,
+                    &study.display().to_string(),
+                    &folder.display().to_string(),
+                    (*shards).max(1),
+                );
+                out.write_all(text.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}

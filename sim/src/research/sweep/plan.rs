@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A plan: a study's blocks, in canonical order, each with its name.
+//!
+//! A block's name is a hash of everything its rows depend on: the scenario with its numbers set,
+//! policies, sizes, revision, HZ, seed, replication, and the format of the rows. Who runs it, with
+//! how many others, and when, is not among these.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use nfexp_model::revision::Revision;
+
+use super::study::Study;
+use crate::research::cell::{Block, Cell, Detail};
+use crate::research::measure::Recording;
+use crate::research::policy::{Spec, parse};
+use crate::research::scenario::Document;
+
+/// Changes whenever rows change their meaning.
+pub const FORMAT: &str = concat!("nfexp.sweep/1 ", env!("CARGO_PKG_VERSION"));
+
+/// A study, ready to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What was asked.
+    pub study: Study,
+    /// The policies.
+    pub policies: Vec<Spec>,
+    /// Scenario and revision of each point.
+    pub points: Vec<Point>,
+    /// All blocks: every replication of every point.
+    pub blocks: Vec<Named>,
+    /// The name of the whole.
+    pub hash: String,
+}
+
+/// A scenario with its numbers set, and a kernel.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// The scenario.
+    pub document: Document,
+    /// The kernel.
+    pub revision: Revision,
+    /// What was varied, `path=value;…`.
+    pub varied: String,
+}
+
+/// A block and its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its point.
+    pub point: usize,
+    /// Its replication.
+    pub replication: u32,
+}
+
+/// A row of a results file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The block it is of.
+    pub block: String,
+    /// The scenario.
+    pub scenario: String,
+    /// The kernel.
+    pub revision: String,
+    /// What was varied.
+    pub varied: String,
+    /// The cell.
+    #[serde(flatten)]
+    pub cell: Cell,
+}
+
+impl Plan {
+    /// Plans a study whose files lie beside `beside`.
+    ///
+    /// # Errors
+    /// If something of it does not read.
+    pub fn of(study: Study, beside: Option<&Path>) -> Result<Self, String> {
+        study.check()?;
+        let policies: Vec<Spec> =
+            study.policies.iter().map(|text| parse::policy(text)).collect::<Result<_, _>>()?;
+        let base = study.document(beside)?;
+        let mut points = Vec::new();
+        for name in &study.revisions {
+            let revision = Revision::named(name);
+            let revision = revision.ok_or_else(|| {
+                let names: Vec<&str> = Revision::ALL.iter().map(|known| known.name).collect();
+                format!("revision {name}: expected one of {}", names.join(", "))
+            })?;
+            let mut documents = vec![(base.clone(), String::new())];
+            for vary in &study.vary {
+                let mut next = Vec::new();
+                for (document, varied) in documents {
+                    for value in &vary.values {
+                        let mut document = document.clone();
+                        document.set(&vary.path, &value.to_string(), "varied by the study")?;
+                        let between = if varied.is_empty() { "" } else { ";" };
+                        next.push((document, format!("{varied}{between}{}={value}", vary.path)));
+                    }
+                }
+                documents = next;
+            }
+            points.extend(documents.into_iter().map(|(document, varied)| Point {
+                document,
+                revision,
+                varied,
+            }));
+        }
+        let mut blocks = Vec::new();
+        for (at, point) in points.iter().enumerate() {
+            for replication in 0..study.replications {
+                let name = name_of(&study, &policies, point, replication);
+                blocks.push(Named { name, point: at, replication });
+            }
+        }
+        let mut hash = Sha256::new();
+        for block in &blocks {
+            hash.update(&block.name);
+        }
+        let hash = hex(&hash.finalize(), 16);
+        Ok(Self { study, policies, points, blocks, hash })
+    }
+
+    /// How many rows a block has.
+    #[must_use]
+    pub fn rows_per_block(&self) -> usize {
+        self.policies.len() * self.study.expect_max.len().max(1)
+    }
+
+    /// Runs one block, all its detail kept.
+    ///
+    /// # Errors
+    /// As [`Block::run`].
+    pub fn detail(&self, named: &Named, recording: Recording) -> Result<Vec<Detail>, String> {
+        let point = &self.points[named.point];
+        let block = Block {
+            scenario: &point.document,
+            revision: point.revision,
+            hz: self.study.hz,
+            seed: self.study.seed,
+            replication: named.replication,
+            policies: &self.policies,
+            sizes: &self.study.expect_max,
+            recording,
+        };
+        block.run()
+    }
+
+    /// Runs one block.
+    ///
+    /// # Errors
+    /// As [`Block::run`].
+    pub fn run(&self, named: &Named) -> Result<Vec<Row>, String> {
+        let point = &self.points[named.point];
+        let recording = Recording { walks: self.study.walks, lifelines: 0 };
+        let details = self.detail(named, recording)?;
+        let scenario = point.document.read().name;
+        let row = |detail: Detail| Row {
+            block: named.name.clone(),
+            scenario: scenario.clone(),
+            revision: point.revision.name.to_owned(),
+            varied: point.varied.clone(),
+            cell: detail.cell,
+        };
+        Ok(details.into_iter().map(row).collect())
+    }
+}
+
+fn name_of(study: &Study, policies: &[Spec], point: &Point, replication: u32) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    part(FORMAT);
+    part(&point.document.canonical());
+    part(point.revision.name);
+    part(&point.varied);
+    for policy in policies {
+        part(&policy.name);
+    }
+    let numbers = (&study.expect_max, study.hz, study.seed, replication, study.walks);
+    part(&format!("{numbers:?}"));
+    hex(&hash.finalize(), 20)
+}
+
+/// The first `digits` of a hash.
+#[must_use]
+pub fn hex(bytes: &[u8], digits: usize) -> String {
+    let mut text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.truncate(digits);
+    text
+}

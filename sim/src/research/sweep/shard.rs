@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Running a plan: shards, jobs, files, and what is left to do.
+//!
+//! *Shard* i of n: every n-th block of the plan, from the i-th. Shards share nothing but the plan;
+//! their folders are merged afterwards, or they write into one folder.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::plan::{Named, Plan, Row};
+use crate::research::cell::Cell;
+
+/// Part of a plan: `3/8`, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which.
+    pub index: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+impl Shard {
+    /// The whole.
+    pub const ALL: Self = Self { index: 1, of: 1 };
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected a shard as in 3/8, not `{text}`");
+        let (index, of) = text.split_once('/').ok_or_else(expected)?;
+        let (index, of) = (index.parse().ok(), of.parse().ok());
+        let (Some(index), Some(of)) = (index, of) else { return Err(expected()) };
+        if (1..=of).contains(&index) { Ok(Self { index, of }) } else { Err(expected()) }
+    }
+
+    fn holds(self, place: usize) -> bool {
+        place % self.of == self.index - 1
+    }
+}
+
+/// What there is of a plan in some folders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Blocks that are done.
+    pub done: usize,
+    /// Blocks that are not.
+    pub missing: Vec<String>,
+    /// Files that are damaged.
+    pub corrupt: Vec<PathBuf>,
+}
+
+fn place_of(folder: &Path, block: &Named) -> PathBuf {
+    folder.join(format!("{}.csv", block.name))
+}
+
+/// Runs a shard of a plan into a folder, with so many jobs (0: one a core); what is done
+/// already is not done again. `progress` hears how many of how many are done.
+///
+/// # Errors
+/// The first block that fails, or what the file system says.
+pub fn run(
+    plan: &Plan,
+    shard: Shard,
+    jobs: usize,
+    folder: &Path,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<usize, String> {
+    let system = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(system)?;
+    let own = plan.blocks.iter().enumerate().filter(|(place, _)| shard.holds(*place));
+    let own: Vec<&Named> = own.map(|(_, block)| block).collect();
+    let missing: Vec<&Named> =
+        own.iter().filter(|block| read(plan, &place_of(folder, block)).is_err()).copied().collect();
+    let done = AtomicU64::new((own.len() - missing.len()) as u64);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+    let pool = pool.map_err(|error| error.to_string())?;
+    pool.install(|| {
+        missing.par_iter().try_for_each(|block| -> Result<(), String> {
+            let rows = plan.run(block)?;
+            write(&place_of(folder, block), &rows).map_err(system)?;
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress(done, own.len() as u64);
+            Ok(())
+        })
+    })?;
+    Ok(missing.len())
+}
+
+/// Runs a whole plan in memory.
+///
+/// # Errors
+/// The first block that fails.
+pub fn run_in_memory(
+    plan: &Plan,
+    jobs: usize,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Vec<Row>, String> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+    let pool = pool.map_err(|error| error.to_string())?;
+    let done = AtomicU64::new(0);
+    let rows: Vec<Vec<Row>> = pool.install(|| {
+        let run = |block| {
+            let rows = plan.run(block);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, plan.blocks.len() as u64);
+            rows
+        };
+        plan.blocks.par_iter().map(run).collect::<Result<_, _>>()
+    })?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Rows as bytes.
+///
+/// # Panics
+/// Never: memory does not refuse to be written.
+#[must_use]
+pub fn bytes(rows: &[Row]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        if at == 0 {
+            out.extend(header());
+        }
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        writer.serialize(Flat::of(row)).expect("memory takes all");
+        out.extend(writer.into_inner().expect("memory takes all"));
+    }
+    out
+}
+
+fn header() -> Vec<u8> {
+    let mut names = vec!["block", "scenario", "revision", "varied"];
+    names.extend(CELL_COLUMNS);
+    (names.join(",") + "\n").into_bytes()
+}
+
+/// CSV knows no nesting: the four leading columns, then the cell's.
+type Flat<'a> = (&'a str, &'a str, &'a str, &'a str, &'a Cell);
+
+trait Flatten<'a> {
+    fn of(row: &'a Row) -> Self;
+}
+
+impl<'a> Flatten<'a> for Flat<'a> {
+    fn of(row: &'a Row) -> Self {
+        (&row.block, &row.scenario, &row.revision, &row.varied, &row.cell)
+    }
+}
+
+/// The columns of a cell, in order.
+pub const CELL_COLUMNS: [&str; 37] = [
+    "policy",
+    "expect_max",
+    "replication",
+    "warm_up",
+    "steady",
+    "useful",
+    "hits",
+    "recall",
+    "optimum_lower",
+    "optimum_upper",
+    "premature",
+    "refused_class",
+    "refused_table",
+    "refused_other",
+    "lost_other",
+    "late",
+    "stale",
+    "occupancy",
+    "occupancy_p50",
+    "occupancy_p99",
+    "occupancy_max",
+    "full",
+    "exposure",
+    "exposure_wide",
+    "exposure_hostile",
+    "jain_masters",
+    "least_master",
+    "jain_sources",
+    "jain_kinds",
+    "least_kind",
+    "jain_nets",
+    "walk_p50",
+    "walk_p99",
+    "walk_max",
+    "happenings",
+    "kinds",
+    "endings",
+];
+
+fn write(path: &Path, rows: &[Row]) -> std::io::Result<()> {
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = File::create(&beside)?;
+    file.write_all(&bytes(rows))?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&beside, path)
+}
+
+/// Reads a block's file, and checks that it is whole.
+fn read(plan: &Plan, path: &Path) -> Result<Vec<Row>, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let rows = parse(&text)?;
+    let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let whole = rows.len() == plan.rows_per_block() && rows.iter().all(|row| row.block == name);
+    if whole && bytes(&rows) == text.as_bytes() { Ok(rows) } else { Err("not whole".into()) }
+}
+
+/// Reads rows.
+///
+/// # Errors
+/// What was expected, with its line.
+pub fn parse(text: &str) -> Result<Vec<Row>, String> {
+    let Some(rest) = text.strip_prefix(std::str::from_utf8(&header()).unwrap_or_default()) else {
+        return Err("line 1: expected the columns of a results file of this version".into());
+    };
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(rest.as_bytes());
+    let mut rows = Vec::new();
+    for (at, record) in reader.deserialize::<Owned>().enumerate() {
+        let (block, scenario, revision, varied, cell) =
+            record.map_err(|error| format!("line {}: {error}", at + 2))?;
+        rows.push(Row { block, scenario, revision, varied, cell });
+    }
+    Ok(rows)
+}
+
+type Owned = (String, String, String, String, Cell);
+
+/// What there is of a plan.
+#[must_use]
+pub fn status(plan: &Plan, folders: &[PathBuf]) -> Status {
+    let mut status = Status::default();
+    for block in &plan.blocks {
+        let mut done = false;
+        for folder in folders {
+            let path = place_of(folder, block);
+            if path.exists() {
+                match read(plan, &path) {
+                    Ok(_) => done = true,
+                    Err(_) => status.corrupt.push(path),
+                }
+            }
+        }
+        match done {
+            true => status.done += 1,
+            false => status.missing.push(block.name.clone()),
+        }
+    }
+    status
+}
+
+/// All rows of a plan, from files in any of the folders.
+///
+/// # Errors
+/// If a block is missing, or two files of one block differ.
+pub fn merge(plan: &Plan, folders: &[PathBuf]) -> Result<Vec<Row>, String> {
+    let mut found: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
+    for block in &plan.blocks {
+        for folder in folders {
+            let path = place_of(folder, block);
+            if !path.exists() {
+                continue;
+            }
+            let rows = read(plan, &path).map_err(|why| format!("{}: {why}", path.display()))?;
+            match found.get(block.name.as_str()) {
+                Some(known) if *known != rows => {
+                    return Err(format!("{}: differs from another file of it", path.display()));
+                }
+                _ => drop(found.insert(&block.name, rows)),
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    for block in &plan.blocks {
+        match found.remove(block.name.as_str()) {
+            Some(of_block) => rows.extend(of_block),
+            None => return Err(format!("block {} is missing", block.name)),
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A study: what is asked.
+//!
+//! ```toml
+//! scenario = "prototype"                    # a shipped one, or a path beside the study
+//! policies = ["kernel", "oldest-global"]
+//! expect_max = [256]
+//! replications = 10
+//! [[vary]]
+//! path = "class.attack.arrivals.per_second"
+//! values = [0, 0.5, 1, 2]
+//! ```
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::research::scenario::Document;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// What it is called.
+    #[serde(default = "unnamed")]
+    pub name: String,
+    /// What it shows.
+    #[serde(default)]
+    pub about: String,
+    /// A shipped scenario's name, or a file.
+    pub scenario: String,
+    /// The policies; the first is the one others are compared with.
+    #[serde(default = "just_the_kernel")]
+    pub policies: Vec<String>,
+    /// The sizes; the scenario's own if there is none.
+    #[serde(default)]
+    pub expect_max: Vec<u32>,
+    /// The kernels.
+    #[serde(default = "usual_revisions")]
+    pub revisions: Vec<String>,
+    /// Ticks in a second.
+    #[serde(default = "usual_hz")]
+    pub hz: u32,
+    /// How many replications.
+    #[serde(default = "usual_replications")]
+    pub replications: u32,
+    /// The seed.
+    #[serde(default = "usual_seed")]
+    pub seed: u64,
+    /// Numbers of the scenario that are set.
+    #[serde(default)]
+    pub set: Vec<Set>,
+    /// Numbers of the scenario that are varied; the last varies fastest.
+    #[serde(default)]
+    pub vary: Vec<Vary>,
+    /// Whether walks under the lock are counted.
+    #[serde(default)]
+    pub walks: bool,
+}
+
+fn unnamed() -> String {
+    "study".into()
+}
+fn just_the_kernel() -> Vec<String> {
+    vec!["kernel".into()]
+}
+fn usual_revisions() -> Vec<String> {
+    vec!["6.18".into()]
+}
+const fn usual_hz() -> u32 {
+    250
+}
+const fn usual_replications() -> u32 {
+    5
+}
+const fn usual_seed() -> u64 {
+    1
+}
+
+/// A number that is set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Set {
+    /// Where: `class.irc.arrivals.per_second`.
+    pub path: String,
+    /// To what.
+    pub value: Number,
+}
+
+/// A number that is varied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Vary {
+    /// Where.
+    pub path: String,
+    /// Over which values.
+    pub values: Vec<Number>,
+}
+
+/// A number, or a time with its unit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Number {
+    /// A whole one.
+    Whole(i64),
+    /// Any other.
+    Real(f64),
+    /// A time, or a number as text.
+    Text(String),
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            Self::Real(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Study {
+    /// One line's study.
+    #[must_use]
+    pub fn of(scenario: &str) -> Self {
+        Self {
+            name: unnamed(),
+            about: String::new(),
+            scenario: scenario.into(),
+            policies: just_the_kernel(),
+            expect_max: Vec::new(),
+            revisions: usual_revisions(),
+            hz: usual_hz(),
+            replications: usual_replications(),
+            seed: usual_seed(),
+            set: Vec::new(),
+            vary: Vec::new(),
+            walks: false,
+        }
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// What was expected, with its line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let study: Self = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.get(..start).unwrap_or(text).matches('\n').count() + 1;
+            format!("line {line}: {}", error.message())
+        })?;
+        study.check()?;
+        Ok(study)
+    }
+
+    /// Whether its numbers make sense.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1..=10_000).contains(&self.replications) {
+            return Err("replications: expected from 1 to 10000".into());
+        }
+        if !(1..=10_000).contains(&self.hz) {
+            return Err("hz: expected from 1 to 10000".into());
+        }
+        if let Some(size) = self.expect_max.iter().find(|size| !(1..=1 << 22).contains(*size)) {
+            return Err(format!("expect_max: expected from 1 to 4194304, not {size}"));
+        }
+        if self.policies.is_empty() || self.revisions.is_empty() {
+            return Err("expected at least one policy and one revision".into());
+        }
+        if self.vary.iter().any(|vary| vary.values.is_empty()) {
+            return Err("vary: expected at least one value".into());
+        }
+        Ok(())
+    }
+
+    /// Its scenario's document, numbers set; `beside` is where a file is looked for first.
+    ///
+    /// # Errors
+    /// If it is not there or does not read.
+    pub fn document(&self, beside: Option<&Path>) -> Result<Document, String> {
+        let mut document = match shipped(&self.scenario) {
+            Some(text) => Document::parse(text),
+            None => {
+                let near = beside.map(|folder| folder.join(&self.scenario));
+                let path = near.filter(|path| path.exists());
+                let path = path.unwrap_or_else(|| self.scenario.clone().into());
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+                    let names = names.join(", ");
+                    format!(
+                        "scenario {}: {error}; expected a file or one of {names}",
+                        self.scenario
+                    )
+                })?;
+                Document::parse(&text)
+            }
+        }
+        .map_err(|why| format!("scenario {}: {why}", self.scenario))?;
+        for set in &self.set {
+            document.set(&set.path, &set.value.to_string(), "set by the study")?;
+        }
+        Ok(document)
+    }
+}
+
+macro_rules! scenarios {
+    ($($name:literal),* $(,)?) => {
+        /// The shipped scenarios, by name.
+        pub const SHIPPED: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../../scenarios/", $name, ".toml")))),*];
+    };
+}
+
+scenarios! {
+    "ftp",
+    "sip-office",
+    "sip-outage",
+    "pxe-boot-storm",
+    "mixed-isp-nat",
+    "exhaustion",
+    "prototype",
+    "waste",
+}
+
+/// The text of a shipped scenario.
+#[must_use]
+pub fn shipped(name: &str) -> Option<&'static str> {
+    SHIPPED.iter().find(|(shipped, _)| *shipped == name).map(|(_, text)| *text)
+}

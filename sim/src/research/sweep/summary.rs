@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A sweep's answer: for each point, policy and size one line, with intervals.
+//!
+//! *Regret*: what the optimum would have matched and the policy did not; paired, replication by
+//! replication. *Against the first*: the paired difference to the study's first policy.
+
+use serde::Serialize;
+
+use super::plan::{Plan, Row};
+use crate::research::cell::Cell;
+use crate::research::statistics::Estimate;
+
+/// One line of the answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    /// Which schema this is.
+    pub schema: &'static str,
+    /// The scenario.
+    pub scenario: String,
+    /// The kernel.
+    pub revision: String,
+    /// What was varied.
+    pub varied: String,
+    /// The policy.
+    pub policy: String,
+    /// The size.
+    pub expect_max: u32,
+    /// Whether every replication reached a steady state.
+    pub steady: bool,
+    /// Which share of the useful arrivals found their expectation.
+    pub recall: Estimate,
+    /// What a perfect policy reaches, at least.
+    pub optimum_lower: Estimate,
+    /// And at most.
+    pub optimum_upper: Estimate,
+    /// The optimum's upper bound less the recall.
+    pub regret: Estimate,
+    /// The recall less the first policy's, same workloads.
+    pub against_first: Estimate,
+    /// Thrown out before their match.
+    pub premature: Estimate,
+    /// Refused by the full table.
+    pub refused_table: Estimate,
+    /// Refused or thrown out by the class limit, not admitted, or lost otherwise.
+    pub lost_other: Estimate,
+    /// Slot-seconds that held what is never matched.
+    pub stale: Estimate,
+    /// Slots in use.
+    pub occupancy: Estimate,
+    /// How even masters fare.
+    pub jain_masters: Estimate,
+    /// The kind that fares worst.
+    pub least_kind: Estimate,
+    /// Open hole-seconds a second.
+    pub exposure: Estimate,
+    /// The longest walk under the lock; 0 if not counted.
+    pub walk_max: u32,
+}
+
+/// The lines of a plan, in its order. Rows come block by block, in the plan's order.
+#[must_use]
+pub fn lines(plan: &Plan, rows: &[Row]) -> Vec<Line> {
+    let per_block = plan.rows_per_block();
+    let replications = plan.study.replications as usize;
+    let policies = plan.policies.len();
+    let mut lines = Vec::new();
+    for of_point in rows.chunks(per_block * replications) {
+        for place in 0..per_block {
+            let cells = |place: usize| -> Vec<&Cell> {
+                of_point.chunks(per_block).map(|block| &block[place].cell).collect()
+            };
+            let first = cells(place - place % policies);
+            lines.push(line(&of_point[place], &cells(place), &first));
+        }
+    }
+    lines
+}
+
+fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
+    let values =
+        |of: &dyn Fn(&Cell) -> f64| -> Vec<f64> { cells.iter().map(|cell| of(cell)).collect() };
+    let estimate = |of: &dyn Fn(&Cell) -> f64| Estimate::of(&values(of));
+    let recalls = values(&|cell| cell.recall);
+    let firsts: Vec<f64> = first.iter().map(|cell| cell.recall).collect();
+    Line {
+        schema: "nfexp.sweep-line/1",
+        scenario: row.scenario.clone(),
+        revision: row.revision.clone(),
+        varied: row.varied.clone(),
+        policy: row.cell.policy.clone(),
+        expect_max: row.cell.expect_max,
+        steady: cells.iter().all(|cell| cell.steady),
+        recall: Estimate::of(&recalls),
+        optimum_lower: estimate(&|cell| cell.optimum_lower),
+        optimum_upper: estimate(&|cell| cell.optimum_upper),
+        regret: Estimate::of_pairs(&values(&|cell| cell.optimum_upper), &recalls),
+        against_first: Estimate::of_pairs(&recalls, &firsts),
+        premature: estimate(&|cell| cell.premature),
+        refused_table: estimate(&|cell| cell.refused_table),
+        lost_other: estimate(&|cell| cell.refused_class + cell.refused_other + cell.lost_other),
+        stale: estimate(&|cell| cell.stale),
+        occupancy: estimate(&|cell| cell.occupancy),
+        jain_masters: estimate(&|cell| cell.jain_masters),
+        least_kind: estimate(&|cell| cell.least_kind),
+        exposure: estimate(&|cell| cell.exposure),
+        walk_max: cells.iter().map(|cell| cell.walk_max).max().unwrap_or(0),
+    }
+}
+
+/// A table for people.
+#[must_use]
+pub fn text(lines: &[Line]) -> String {
+    use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+    let mut out = String::new();
+    let mut point = None;
+    let mut table: Option<Table> = None;
+    for line in lines {
+        let here = (&line.scenario, &line.revision, &line.varied);
+        if point != Some(here) {
+            if let Some(table) = table.take() {
+                out += &format!("{table}\n\n");
+            }
+            let varied = match line.varied.is_empty() {
+                true => String::new(),
+                false => format!(" · {}", line.varied.replace(';', " · ")),
+            };
+            out += &format!("{} · Linux {}{varied}\n", line.scenario, line.revision);
+            let mut fresh = Table::new();
+            let rule = LineStyle::none().fill('─').junction('─');
+            fresh.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
+            fresh.set_content_arrangement(ContentArrangement::Disabled);
+            fresh.set_header([
+                "policy",
+                "expect_max",
+                "recall",
+                "optimum",
+                "regret",
+                "thrown out",
+                "table full",
+                "stale",
+                "worst kind",
+                "",
+            ]);
+            table = Some(fresh);
+            point = Some(here);
+        }
+        let Some(table) = &mut table else { continue };
+        let (lower, upper) = (line.optimum_lower.mean, line.optimum_upper.mean);
+        table.add_row([
+            line.policy.clone(),
+            line.expect_max.to_string(),
+            line.recall.to_string(),
+            format!("[{lower:.4}, {upper:.4}]"),
+            line.regret.to_string(),
+            line.premature.to_string(),
+            line.refused_table.to_string(),
+            line.stale.to_string(),
+            line.least_kind.to_string(),
+            if line.steady { "" } else { "inconclusive: not steady" }.to_owned(),
+        ]);
+        if let Some(column) = table.column_mut(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    if let Some(table) = table {
+        out += &format!("{table}\n");
+    }
+    let trimmed = out.lines().map(str::trim_end);
+    trimmed.flat_map(|line| [line, "\n"]).collect()
+}

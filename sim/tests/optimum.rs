@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The optimum against brute force, on random small instances.
+//!
+//! * The sweep matches as many as any choice (unit worth, one limit).
+//! * The flow is worth as much as any choice (worths, permanent expectations).
+//! * With limits per group the bracket holds the best choice; the sweep alone may miss it.
+//! * A perturbed sweep, which drops the earliest match, is caught by the same comparison.
+
+use nfexp_sim::research::optimum::Interval;
+use nfexp_sim::research::optimum::flow::{self, Chain};
+use nfexp_sim::research::optimum::greedy::{Nested, Sweep};
+use nfexp_sim::research::random::Stream;
+
+fn interval(from: u64, to: u64, worth: u32, group: u64) -> Interval {
+    Interval { from, to, worth, group, net: 0 }
+}
+
+/// Something that may be kept from a moment until one of several, for what that is worth.
+struct Item {
+    from: u64,
+    ends: Vec<u64>,
+    worth: u32,
+    group: usize,
+}
+
+type Open = (u64, u64, usize);
+
+/// The best worth, by trying everything. No more than `slots` may be open at once, and of each
+/// group no more than its limit.
+fn brute(items: &[Item], chosen: &mut Vec<Open>, slots: u32, limits: &[u32]) -> u64 {
+    let Some((first, rest)) = items.split_first() else { return 0 };
+    let open = |chosen: &[Open], group: Option<usize>| {
+        let there = |one: &&Open| {
+            one.0 <= first.from && first.from < one.1 && group.is_none_or(|group| group == one.2)
+        };
+        chosen.iter().filter(there).count() as u32
+    };
+    let mut best = brute(rest, chosen, slots, limits);
+    for (step, end) in first.ends.iter().enumerate() {
+        // Items come by their begin: whether one fits is decided when it begins.
+        let group_fits = |chosen: &[Open]| {
+            let limit = limits.get(first.group);
+            limit.is_none_or(|limit| open(chosen, Some(first.group)) < *limit)
+        };
+        if *end <= first.from || open(chosen, None) < slots && group_fits(chosen) {
+            chosen.push((first.from, *end, first.group));
+            let worth = u64::from(first.worth) * (step as u64 + 1);
+            best = best.max(worth + brute(rest, chosen, slots, limits));
+            chosen.pop();
+        }
+    }
+    best
+}
+
+fn best_of(items: &[Item], slots: u32, limits: &[u32]) -> u64 {
+    brute(items, &mut Vec::new(), slots, limits)
+}
+
+fn items_of(intervals: &[Interval]) -> Vec<Item> {
+    let item = |one: &Interval| Item {
+        from: one.from,
+        ends: vec![one.to],
+        worth: one.worth,
+        group: one.group as usize,
+    };
+    intervals.iter().map(item).collect()
+}
+
+fn some_intervals(stream: &mut Stream, most: u32, worths: u32) -> Vec<Interval> {
+    let count = 1 + stream.below(most);
+    let mut intervals: Vec<Interval> = (0..count)
+        .map(|_| {
+            let from = u64::from(stream.below(16));
+            let to = from + u64::from(stream.below(9));
+            interval(from, to, 1 + stream.below(worths), u64::from(stream.below(2)))
+        })
+        .collect();
+    intervals.sort_by_key(|one| one.from);
+    intervals
+}
+
+fn sweep(intervals: &[Interval], slots: u32) -> u64 {
+    let mut sweep = Sweep::new(slots);
+    for one in intervals {
+        sweep.offer(one.from, one.to);
+    }
+    intervals.len() as u64 - sweep.dropped()
+}
+
+/// A wrong sweep: who is matched first is dropped.
+fn drops_earliest(intervals: &[Interval], slots: u32) -> u64 {
+    let (mut open, mut dropped): (Vec<u64>, u64) = (Vec::new(), 0);
+    for one in intervals.iter().filter(|one| one.to > one.from) {
+        open.retain(|to| *to > one.from);
+        open.push(one.to);
+        open.sort_unstable();
+        if open.len() > slots as usize {
+            open.remove(0);
+            dropped += 1;
+        }
+    }
+    intervals.len() as u64 - dropped
+}
+
+#[test]
+fn the_sweep_matches_as_many_as_any_choice() {
+    let mut stream = Stream::keyed(1, 0, "optimum", "unit");
+    let mut perturbed_missed = 0;
+    for case in 0..10_000 {
+        let intervals = some_intervals(&mut stream, 12, 1);
+        let slots = 1 + stream.below(3);
+        let best = best_of(&items_of(&intervals), slots, &[]);
+        assert_eq!(sweep(&intervals, slots), best, "case {case}: {intervals:?}, {slots} slots");
+        assert_eq!(flow::best(&intervals, &[], slots).worth, best, "case {case}: {intervals:?}");
+        perturbed_missed += u32::from(drops_earliest(&intervals, slots) != best);
+    }
+    assert!(perturbed_missed > 500, "the comparison would not notice a wrong sweep");
+}
+
+#[test]
+fn the_flow_is_worth_as_much_as_any_choice() {
+    let mut stream = Stream::keyed(1, 0, "optimum", "flow");
+    let mut hard = 0;
+    for case in 0..10_000 {
+        let intervals = some_intervals(&mut stream, 7, 5);
+        let slots = 1 + stream.below(2);
+        let chains: Vec<Chain> = (0..stream.below(4))
+            .map(|_| {
+                let from = u64::from(stream.below(12));
+                let mut at = from;
+                let matches = (0..1 + stream.below(3))
+                    .map(|_| {
+                        at += 1 + u64::from(stream.below(4));
+                        at
+                    })
+                    .collect();
+                Chain { from, matches, worth: 1 + stream.below(3), group: 9, net: 0 }
+            })
+            .collect();
+        let mut items = items_of(&intervals);
+        items.extend(chains.iter().map(|chain| Item {
+            from: chain.from,
+            ends: chain.matches.clone(),
+            worth: chain.worth,
+            group: 9,
+        }));
+        items.sort_by_key(|item| item.from);
+        let best = best_of(&items, slots, &[]);
+        let choice = flow::best(&intervals, &chains, slots);
+        assert_eq!(choice.worth, best, "case {case}: {intervals:?} {chains:?}, {slots} slots");
+        let all = best_of(&items, u32::MAX, &[]);
+        hard += u32::from(all != best);
+    }
+    assert!(hard > 1000, "the instances are too easy: {hard}");
+}
+
+#[test]
+fn the_bracket_holds_the_best_choice_under_group_limits() {
+    let mut stream = Stream::keyed(1, 0, "optimum", "groups");
+    let (mut open, mut missed) = (0, 0);
+    for case in 0..10_000 {
+        let intervals = some_intervals(&mut stream, 10, 1);
+        let slots = 1 + stream.below(3);
+        let limits = [1 + stream.below(2), 1 + stream.below(2)];
+        let best = best_of(&items_of(&intervals), slots, &limits);
+        let mut nested = Nested::new(slots);
+        let mut lower = intervals.len() as u64;
+        for one in &intervals {
+            let dropped = nested.offer(one, limits[one.group as usize]);
+            lower -= dropped.iter().flatten().count() as u64;
+        }
+        let of = |group: u64| -> Vec<Interval> {
+            intervals.iter().filter(|one| one.group == group).copied().collect()
+        };
+        let by_groups = sweep(&of(0), limits[0]) + sweep(&of(1), limits[1]);
+        let upper = by_groups.min(sweep(&intervals, slots));
+        assert!(lower <= best && best <= upper, "case {case}: {lower} {best} {upper}");
+        open += u32::from(lower < upper);
+        missed += u32::from(lower < best);
+    }
+    assert!(open > 0 && missed > 0, "the instances never need a bracket: {open} {missed}");
+}
+
+/// Four intervals, two slots, group A one at most, B two: the sweep keeps two, three fit.
+#[test]
+fn the_published_counterexample_to_greed() {
+    let intervals =
+        [interval(0, 11, 1, 0), interval(0, 2, 1, 1), interval(1, 21, 1, 1), interval(3, 10, 1, 0)];
+    let mut nested = Nested::new(2);
+    let dropped: usize = intervals
+        .iter()
+        .map(|one| nested.offer(one, [1, 2][one.group as usize]).iter().flatten().count())
+        .sum();
+    assert_eq!(4 - dropped, 2);
+    assert_eq!(best_of(&items_of(&intervals), 2, &[1, 2]), 3);
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The research simulator against theory.
+//!
+//! * A table that refuses when full blocks as Erlang's formula says.
+//! * Oldest-first and random victims keep what Che's approximation says, within 2/C.
+//! * A class of one keeps what the closed form says.
+//! * Our 95 % intervals hold the true value in 181 to 198 of 200 experiments.
+//! * LRU and LFU are FIFO where nothing is matched twice, ending by ending.
+//! * When the table is full, the kernel rewards waste; oldest-first over the table does not.
+
+use nfexp_model::revision::Revision;
+use nfexp_sim::research::cast::Cast;
+use nfexp_sim::research::cell::masters_of;
+use nfexp_sim::research::measure::Recording;
+use nfexp_sim::research::policy::parse::policy;
+use nfexp_sim::research::scenario::Document;
+use nfexp_sim::research::statistics::{Estimate, erlang_b};
+use nfexp_sim::research::sweep::study::shipped;
+use nfexp_sim::research::workload::{Happening, Workload};
+use nfexp_sim::research::world::{Outcome, Setup, World};
+
+fn one_class(
+    rate: f64,
+    delay: &str,
+    share: f64,
+    masters: u32,
+    policy: &str,
+    lasts: u32,
+) -> Document {
+    let text = format!(
+        r#"
+name = "one"
+[run]
+lasts = "{lasts}s"
+source = "the test"
+[[class]]
+name = "only"
+helper = "irc"
+arrivals = {{ law = "poisson", per_second = {rate:?}, source = "the test" }}
+delay = {{ {delay}, source = "the test" }}
+answered = {{ share = {share:?}, source = "the test" }}
+masters = {{ count = {masters}, source = "the test" }}
+policy = {{ {policy}, source = "the test" }}
+"#
+    );
+    Document::parse(&text).expect("the scenario reads")
+}
+
+fn play(document: &Document, name: &str, expect_max: u32, replication: u32) -> Outcome {
+    let scenario = document.read();
+    let cast = Cast::of(&scenario).expect("the helpers are there");
+    let workload = Workload::new(&scenario, &cast, 7, replication, 1000);
+    let horizon = workload.horizon();
+    let happenings: Vec<Happening> = workload.collect();
+    let setup = Setup {
+        revision: Revision::LINUX_3_9,
+        hz: 1000,
+        expect_max,
+        hash_size: None,
+        seed: 7,
+        replication,
+        masters: masters_of(&happenings),
+        horizon,
+        recording: Recording::default(),
+    };
+    let policy = policy(name).expect("the policy is known");
+    let world = World::new(&cast, &policy, &setup).expect("memory");
+    world.run(happenings.into_iter()).expect("the ledger balances")
+}
+
+/// Recall over the second nine tenths of a run.
+fn recall(outcome: &Outcome) -> f64 {
+    let bins = &outcome.measure.bins[25..];
+    let sum = |of: fn(&nfexp_sim::research::measure::Bin) -> u32| -> f64 {
+        bins.iter().map(|bin| f64::from(of(bin))).sum()
+    };
+    sum(|bin| bin.hits) / sum(|bin| bin.useful)
+}
+
+fn blocking(document: &Document, expect_max: u32, replication: u32) -> f64 {
+    let outcome = play(document, "kernel", expect_max, replication);
+    let bins = &outcome.measure.bins[25..];
+    let refused: f64 = bins.iter().map(|bin| f64::from(bin.refused)).sum();
+    let hits: f64 = bins.iter().map(|bin| f64::from(bin.hits)).sum();
+    refused / (refused + hits)
+}
+
+/// Insensitive to the law of the delay: three laws of one mean.
+#[test]
+fn a_full_table_blocks_as_erlang_says() {
+    let laws = [
+        r#"law = "exponential", mean = "2s""#,
+        r#"law = "constant", is = "2s""#,
+        r#"law = "uniform", from = "0s", to = "4s""#,
+    ];
+    for law in laws {
+        let document = one_class(6.0, law, 1.0, 200, "max_expected = 0", 4000);
+        let values: Vec<f64> = (0..6).map(|n| blocking(&document, 10, n)).collect();
+        let estimate = Estimate::of(&values);
+        let exact = erlang_b(10, 12.0);
+        assert!(estimate.half < 0.02, "{estimate}");
+        // Nearly four standard errors; the seed is fixed, so what holds once holds for ever.
+        assert!((estimate.mean - exact).abs() < 1.5 * estimate.half, "{law}: {estimate}, {exact}");
+    }
+}
+
+#[test]
+fn our_intervals_hold_the_truth_as_often_as_they_say() {
+    let document =
+        one_class(6.0, r#"law = "exponential", mean = "500ms""#, 1.0, 50, "max_expected = 0", 60);
+    let exact = erlang_b(3, 3.0);
+    let holds = (0..200).filter(|experiment| {
+        let values: Vec<f64> = (0..8).map(|n| blocking(&document, 3, experiment * 8 + n)).collect();
+        Estimate::of(&values).holds(exact)
+    });
+    let held = holds.count();
+    assert!((181..=198).contains(&held), "{held} of 200");
+}
+
+/// The time T at which rate·E[min(D*, T)] = C, by bisection.
+fn characteristic(c: f64, spent: impl Fn(f64) -> f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1e6);
+    for _ in 0..200 {
+        let middle = (low + high) / 2.0;
+        if spent(middle) < c { low = middle } else { high = middle }
+    }
+    low
+}
+
+#[test]
+fn oldest_and_random_keep_what_che_says() {
+    let (rate, mean, share, c) = (20.0, 10.0, 0.6, 256u32);
+    let document = one_class(
+        rate,
+        r#"law = "exponential", mean = "10s""#,
+        share,
+        400,
+        "max_expected = 0",
+        2000,
+    );
+    let fifo = characteristic(f64::from(c), |t| {
+        rate * (share * mean * (1.0 - libm::exp(-t / mean)) + (1.0 - share) * t)
+    });
+    let expected = 1.0 - libm::exp(-fifo / mean);
+    let found = recall(&play(&document, "oldest-global", c, 0));
+    assert!((found - expected).abs() < 2.0 / f64::from(c) + 0.005, "{found} {expected}");
+    // A random victim: every slot is taken with a constant hazard 1/t.
+    let random = characteristic(f64::from(c), |t| {
+        rate * (share * mean * t / (mean + t) + (1.0 - share) * t)
+    });
+    let expected = random / (mean + random);
+    let found = recall(&play(&document, "random-global", c, 0));
+    assert!((found - expected).abs() < 2.0 / f64::from(c) + 0.005, "{found} {expected}");
+}
+
+#[test]
+fn a_class_of_one_keeps_what_comes_before_the_next() {
+    // Ten masters, each announcing once in two seconds; the next one throws the last out.
+    let document =
+        one_class(5.0, r#"law = "exponential", mean = "1s""#, 1.0, 10, "max_expected = 1", 4000);
+    let found = recall(&play(&document, "kernel", 1000, 0));
+    let expected = 1.0 / (1.0 + 0.5);
+    assert!((found - expected).abs() < 0.015, "{found} {expected}");
+}
+
+#[test]
+fn without_a_second_match_lru_and_lfu_are_fifo() {
+    let mut document = Document::parse(shipped("prototype").expect("shipped")).expect("it reads");
+    document.set("run.lasts", "1500s", "the test").expect("there");
+    document.set("class.attack.arrivals.per_second", "8", "the test").expect("there");
+    let fifo = play(&document, "oldest-global", 128, 0);
+    for name in ["lru", "lfu", "soonest-deadline"] {
+        let other = play(&document, name, 128, 0);
+        let same = other.accounts == fifo.accounts && other.measure.bins == fifo.measure.bins;
+        // Soonest-deadline differs as soon as classes live differently long: SIP's 180 s do.
+        assert_eq!(same, name != "soonest-deadline", "{name}");
+    }
+}
+
+#[test]
+fn the_kernel_rewards_waste_and_oldest_first_does_not() {
+    let mut document = Document::parse(shipped("waste").expect("shipped")).expect("it reads");
+    document.set("run.lasts", "6000s", "the test").expect("there");
+    let ratio = |name: &str| {
+        let outcome = play(&document, name, 256, 0);
+        let share = |kind: usize| {
+            let account = &outcome.accounts[kind];
+            account.hits as f64 / account.useful as f64
+        };
+        share(0) / share(1)
+    };
+    let (kernel, oldest) = (ratio("kernel"), ratio("oldest-global"));
+    assert!(kernel >= 1.5, "{kernel}");
+    assert!((0.9..=1.1).contains(&oldest), "{oldest}");
+}
