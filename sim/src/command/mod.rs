@@ -42,6 +42,7 @@ pub enum Verb {
     Oracle(oracle::Oracle),
     /// Measure the engine beside the kernel's layout, on this machine.
     Bench(bench::Bench),
+    /// Eviction research.
     #[command(flatten)]
     Research(research::Verb),
 }

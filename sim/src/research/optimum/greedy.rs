@@ -95,17 +95,15 @@ impl Nested {
         group.insert(key);
         self.open.insert(key, interval.group);
         let mut dropped = [None, None];
-        if group.len() as u64 > u64::from(group_limit) {
-            if let Some(latest) = group.pop_last() {
-                self.open.remove(&latest);
-                dropped[0] = Some(latest.0);
-            }
+        let over = group.len() as u64 > u64::from(group_limit);
+        if let Some(latest) = over.then(|| group.pop_last()).flatten() {
+            self.open.remove(&latest);
+            dropped[0] = Some(latest.0);
         }
-        if self.open.len() as u64 > u64::from(self.limit) {
-            if let Some((latest, group)) = self.open.pop_last() {
-                self.leave(group, latest);
-                dropped[1] = Some(latest.0);
-            }
+        let over = self.open.len() as u64 > u64::from(self.limit);
+        if let Some((latest, group)) = over.then(|| self.open.pop_last()).flatten() {
+            self.leave(group, latest);
+            dropped[1] = Some(latest.0);
         }
         dropped
     }

@@ -119,10 +119,9 @@ impl Offer {
                     }
                 }
                 What::Arrive { key, useful, kind, .. } => {
-                    if useful && cast.kinds[usize::from(kind)].permanent {
-                        if let Some(chain) = open.get(&key) {
-                            offer.chains[*chain].matches.push(happening.at);
-                        }
+                    let chain = open.get(&key).filter(|_| useful);
+                    if let Some(chain) = chain.filter(|_| cast.kinds[usize::from(kind)].permanent) {
+                        offer.chains[*chain].matches.push(happening.at);
                     }
                 }
                 What::Close { .. } => {}
