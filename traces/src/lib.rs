@@ -22,4 +22,5 @@ mod link;
 pub mod packet;
 pub mod step;
 pub mod text;
+pub mod tools;
 pub mod transcript;

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the kernel's tools print of expectations, read and written.
+//!
+//! | text | type |
+//! | --- | --- |
+//! | `/proc/net/nf_conntrack_expect`, of 3.9 and since | [`ProcLine`] |
+//! | `conntrack -L expect`, `conntrack -E expect [-o timestamp]` | [`ToolLine`] |
+//! | the same with `-o xml`, `-o xml,timestamp` | [`XmlFlow`] |
+//!
+//! ```text
+//!   299 l3proto = 2 proto=6 src=10.0.0.2 dst=10.0.0.1 sport=0 dport=50000 PERMANENT irc
+//!   [1795560756.46548 ]⇥    [NEW] 300 proto=6 src=… mask-src=… master-src=… class=0 helper=irc
+//!   <flow type="new"><layer3 …>…</layer3><layer4 …>…</layer4><meta>…</meta></flow>
+//! ```
+//!
+//! [`lines`] reads any of them, line by line: a log may be longer than memory.
+//!
+//! The rule that matters: what was read is written the same, byte for byte; a line of which that
+//! is not so is refused, with its number and column and what was expected.
+
+use std::fmt;
+use std::io::{self, BufRead};
+use std::net::IpAddr;
+
+mod cursor;
+mod proc;
+mod text;
+mod xml;
+
+pub use proc::{ProcLine, Seconds};
+pub use text::{Stamp, ToolLine};
+pub use xml::{When, XmlFlow};
+
+/// One line of a tool's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Of `/proc`.
+    Proc(ProcLine),
+    /// Of `conntrack`.
+    Tool(ToolLine),
+    /// Of `conntrack -o xml`.
+    Xml(XmlFlow),
+    /// What stands around the XML: a declaration, or the outermost element's begin or end.
+    Frame(String),
+}
+
+impl Shown {
+    /// Reads a line, without its end.
+    ///
+    /// # Errors
+    /// The place at which it is none of a tool's.
+    pub fn parse(line: &str) -> Result<Self, LineError> {
+        let shown = if line.starts_with("<flow") {
+            Self::Xml(XmlFlow::parse(line)?)
+        } else if line.starts_with("<?xml ") || line == "<expect>" || line == "</expect>" {
+            Self::Frame(line.to_owned())
+        } else if line.contains(" l3proto = ") {
+            Self::Proc(ProcLine::parse(line)?)
+        } else {
+            Self::Tool(ToolLine::parse(line)?)
+        };
+        let again = shown.to_string();
+        if again != line {
+            let same = again.bytes().zip(line.bytes()).take_while(|(a, b)| a == b).count();
+            let expected = again.get(same..).unwrap_or_default();
+            return Err(LineError { column: same + 1, expected: format!("`{expected}`") });
+        }
+        Ok(shown)
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proc(line) => line.fmt(f),
+            Self::Tool(line) => line.fmt(f),
+            Self::Xml(flow) => flow.fmt(f),
+            Self::Frame(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Where a line is not one of a tool's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column {column}: expected {expected}")]
+pub struct LineError {
+    /// The column, from 1.
+    pub column: usize,
+    /// What should have stood there.
+    pub expected: String,
+}
+
+/// Why a log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file itself.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// What stands in a line.
+    #[error("line {line}, {error}")]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// Where, and what was expected.
+        error: LineError,
+    },
+}
+
+/// The longest line that is read.
+const LONGEST_LINE: u64 = 1 << 16;
+
+/// Reads a log, line by line; blank lines are left out.
+pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<Shown, LogError>> {
+    let mut line = 0;
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        while !ended {
+            let mut text = Vec::new();
+            let read = io::Read::take(&mut input, LONGEST_LINE).read_until(b'\n', &mut text);
+            match read {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) => {
+                    ended = true;
+                    return Some(Err(error.into()));
+                }
+            }
+            line += 1;
+            if text.last() == Some(&b'\n') {
+                text.pop();
+            }
+            if text.is_empty() {
+                continue;
+            }
+            let shown = match std::str::from_utf8(&text) {
+                Ok(text) => Shown::parse(text),
+                Err(error) => {
+                    let column = error.valid_up_to() + 1;
+                    Err(LineError { column, expected: "text in UTF-8".to_owned() })
+                }
+            };
+            ended = shown.is_err();
+            return Some(shown.map_err(|error| LogError::Line { line, error }));
+        }
+        None
+    })
+}
+
+/// What happened, where a line says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventWord {
+    /// `[NEW]`.
+    New,
+    /// `[DESTROY]`.
+    Destroy,
+}
+
+/// One end-to-end part of an expectation: of itself, of its mask or of its master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ends {
+    /// Source address.
+    pub src: IpAddr,
+    /// Destination address.
+    pub dst: IpAddr,
+    /// The protocol's words.
+    pub words: Words,
+}
+
+/// The words of a protocol, as they are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Words {
+    /// None: a protocol without a tracker.
+    None,
+    /// `sport=0 dport=21`.
+    Ports(u16, u16),
+    /// `srckey=0x1 dstkey=0x2`.
+    Keys(u16, u16),
+    /// `type=8 code=0 id=5`.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+        /// Id.
+        id: u16,
+    },
+}
+
+impl fmt::Display for Words {
+    /// Each word ends in a space.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Ports(source, destination) => write!(f, "sport={source} dport={destination} "),
+            Self::Keys(source, destination) => {
+                write!(f, "srckey={source:#x} dstkey={destination:#x} ")
+            }
+            Self::Icmp { kind, code, id } => write!(f, "type={kind} code={code} id={id} "),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `conntrack` 1.4.7 and Linux 6.18 printed of one table; and 3.9's form of a line.
+    const RECORDED: [&str; 6] = [
+        include_str!("../../tools/list.txt"),
+        include_str!("../../tools/events.txt"),
+        include_str!("../../tools/events-timestamp.txt"),
+        include_str!("../../tools/events.xml"),
+        include_str!("../../tools/events-timestamp.xml"),
+        include_str!("../../tools/proc.txt"),
+    ];
+
+    #[test]
+    fn what_tools_printed_is_read_and_written_the_same() {
+        for text in RECORDED {
+            let mut again = String::new();
+            for line in lines(text.as_bytes()) {
+                again += &format!("{}\n", line.expect("a tool's line"));
+            }
+            assert_eq!(again, text);
+        }
+    }
+
+    #[test]
+    fn cut_or_changed_anywhere_a_line_is_refused_or_written_the_same() {
+        for text in RECORDED {
+            for line in text.lines().step_by(5) {
+                for at in (0..line.len()).filter(|at| line.is_char_boundary(*at)) {
+                    let changed = format!("{}x{}", &line[..at], &line[at..]);
+                    for text in [&line[..at], &changed] {
+                        if let Ok(shown) = Shown::parse(text) {
+                            assert_eq!(shown.to_string(), text);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_says_where_and_what_was_expected() {
+        let error = |text: &str| {
+            let mut lines = lines(text.as_bytes());
+            lines.find_map(Result::err).expect("refused").to_string()
+        };
+        assert_eq!(error("299 proto=x"), "line 1, column 11: expected a number");
+        assert_eq!(error("\n\n7 l3proto = 3 proto=6 "), "line 3, column 13: expected 2 or 10");
+        assert!(error("<flow type=\"old\">").contains("column 13: expected `new`, `destroy`"));
+    }
+}
