@@ -22,6 +22,7 @@ pub mod conform;
 pub mod forward;
 pub mod golden;
 pub mod import;
+pub mod log;
 pub mod oracle;
 pub mod recording;
 pub mod replay;

@@ -8,6 +8,7 @@
 //! The rule that matters: results go to standard output, everything else to standard error, and
 //! how it ended is the exit code ([`Failure::code`]).
 
+mod against;
 pub mod bench;
 pub mod conform;
 pub mod diff_revisions;

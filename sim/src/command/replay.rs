@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
+use super::against::against;
 use super::input::{frames, frames_of_cut, is_trace, router};
 use super::kernel::{Clock, Kernel};
 use super::{Failure, trace};
@@ -25,6 +26,9 @@ pub struct Replay {
     /// How to tell it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// A log of the same packets (`conntrack -E expect`, text or XML) to hold the events against.
+    #[arg(long, value_name = "LOG")]
+    against: Option<PathBuf>,
     #[command(flatten)]
     kernel: Kernel,
 }
@@ -48,7 +52,11 @@ impl Replay {
     /// # Errors
     /// [`Failure`]: bad data, or a trace's answer that differs.
     pub fn run(&self) -> Result<(), Failure> {
-        replay(&self.files, self.format, &self.kernel)
+        match (&self.against, &self.files[..]) {
+            (None, files) => replay(files, self.format, &self.kernel),
+            (Some(log), [capture]) if !is_trace(capture) => against(capture, log, &self.kernel),
+            (Some(_), _) => Err(Failure::Usage("a log is held against one capture".to_owned())),
+        }
     }
 }
 

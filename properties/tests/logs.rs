@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An operator's log of events, held against a replay of the same packets.
+//!
+//! * The logs of the FTP and TFTP captures have the events of their replay, one by one.
+//! * Another capture's log has not.
+//! * A log becomes a trace that plays, with as many expectations as the log begins.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nfexp_model::event::Event;
+use nfexp_model::revision::Revision;
+use nfexp_sim::forward::Router;
+use nfexp_sim::log::{LogImporter, agree, heard, tool_line};
+use nfexp_sim::replay::{Happening, Pace, Replay};
+use nfexp_sim::settings::Settings;
+use nfexp_traces::capture::Capture;
+use nfexp_traces::tools::{EventWord, ToolLine, lines};
+
+fn captures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures").join(folder);
+    let entries = fs::read_dir(folder).expect("the captures are there");
+    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    let mut found: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "pcap")).collect();
+    found.sort();
+    found
+}
+
+fn logged(capture: &Path) -> Vec<ToolLine> {
+    let text = fs::read(capture.with_extension("expect.log")).expect("a capture has a log");
+    lines(&text[..]).filter_map(|line| heard(&line.expect("a tool's line"))).collect()
+}
+
+fn replayed(capture: &Path) -> Vec<ToolLine> {
+    // As they were recorded: one on another port, one with a small table.
+    let name = capture.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let max = (name == "ftp-table-full").then_some(2);
+    let mut settings = Settings::of(Revision::LINUX_6_18, None, max);
+    let mut pace = Pace::Captured { tail_secs: 0 };
+    if name == "ftp-port-2121" {
+        settings.apply("port=ftp:tcp/2121", &mut pace).expect("an option");
+    }
+    let router = Router::new(settings).expect("memory");
+    let mut replay = Replay::new(router, pace, false);
+    let mut heard = Vec::new();
+    let mut hear = |router: &mut Router, happening: &Happening<'_>| {
+        for event in happening.events {
+            if let Event::Expect(event) = event {
+                heard.push(tool_line(router.engine(), router.now(), event));
+            }
+        }
+    };
+    let mut capture = Capture::open(capture).expect("a capture");
+    while let Some(frame) = capture.next_packet().expect("a packet") {
+        replay.packet(&frame, &mut hear);
+    }
+    replay.finish(&mut hear);
+    heard
+}
+
+fn same(replayed: &[ToolLine], logged: &[ToolLine]) -> bool {
+    let pairs = || replayed.iter().zip(logged);
+    replayed.len() == logged.len() && pairs().all(|(replayed, logged)| agree(replayed, logged))
+}
+
+#[test]
+fn logs_have_the_events_of_their_replays_and_no_others() {
+    let mut found = 0;
+    let (mut previous, mut mixed_up) = (Vec::new(), 0);
+    for capture in ["ftp", "tftp"].iter().flat_map(|folder| captures(folder)) {
+        let (logged, replayed) = (logged(&capture), replayed(&capture));
+        assert!(same(&replayed, &logged), "{}: {replayed:#?}\n{logged:#?}", capture.display());
+        found += logged.len();
+        mixed_up += usize::from(same(&replayed, &previous));
+        previous = logged;
+    }
+    assert!(found > 50, "only {found} events");
+    assert!(mixed_up <= 1, "another capture's log agreed {mixed_up} times");
+}
+
+#[test]
+fn a_log_becomes_a_trace_that_plays() {
+    for capture in captures("ftp") {
+        let text = fs::read(capture.with_extension("expect.log")).expect("a capture has a log");
+        let mut importer = LogImporter::new("a log", Revision::LINUX_6_18);
+        lines(&text[..]).for_each(|line| importer.take(&line.expect("a tool's line")));
+        let trace = importer.finish().expect("the trace plays").to_string();
+        let begun =
+            logged(&capture).iter().filter(|line| line.event == Some(EventWord::New)).count();
+        assert_eq!(trace.lines().filter(|line| line.starts_with("new ")).count(), begun, "{trace}");
+        let parsed = nfexp_traces::text::parse(&trace).expect("a trace");
+        assert_eq!(parsed.to_string(), trace);
+    }
+}

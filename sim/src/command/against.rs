@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A replay beside an operator's log of the same packets.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use nfexp_model::event::Event;
+use nfexp_traces::tools::lines;
+
+use super::Failure;
+use super::input::{frames, router};
+use super::kernel::{Clock, Kernel};
+use crate::forward::Router;
+use crate::log::{agree, heard, tool_line};
+use crate::replay::{Happening, Replay};
+
+/// Holds the events of a capture's replay against a log, one by one.
+pub(super) fn against(path: &Path, log: &Path, kernel: &Kernel) -> Result<(), Failure> {
+    let bad = |why: String| Failure::Data(log.to_owned(), why);
+    let file = File::open(log).map_err(|error| bad(error.to_string()))?;
+    let mut logged = Vec::new();
+    for line in lines(BufReader::new(file)) {
+        logged.extend(heard(&line.map_err(|error| bad(error.to_string()))?));
+    }
+    let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
+    let mut replay = Replay::new(router(settings)?, pace, false);
+    let mut replayed = Vec::new();
+    let mut hear = |router: &mut Router, happening: &Happening<'_>| {
+        for event in happening.events {
+            if let Event::Expect(event) = event {
+                let line = tool_line(router.engine(), router.now(), event);
+                replayed.push((happening.packet, line));
+            }
+        }
+    };
+    frames(path, |frame| replay.packet(frame, &mut hear))?;
+    replay.finish(&mut hear);
+    let parted = (0..replayed.len().max(logged.len())).find(|at| {
+        let pair = replayed.get(*at).zip(logged.get(*at));
+        !pair.is_some_and(|((_, replayed), logged)| agree(replayed, logged))
+    });
+    let Some(at) = parted else {
+        println!("{} events, as logged", replayed.len());
+        return Ok(());
+    };
+    let nothing = || "nothing more".to_owned();
+    let logged = logged.get(at).map_or_else(nothing, ToString::to_string);
+    let (packet, replayed) = replayed.get(at).map_or_else(
+        || (String::new(), nothing()),
+        |(packet, line)| (format!(" (packet {packet})"), line.to_string()),
+    );
+    let what = format!("event {}{packet} differs from the log", at + 1);
+    Err(Failure::Differs(format!("{what}\n  log:    {logged}\n  replay: {replayed}")))
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An operator's log of events (`conntrack -E expect`), beside a replay or as a trace.
+//!
+//! *Heard*: one event of a log, without what two runs need not share: time stamps, remaining
+//! seconds, and what the XML leaves out.
+//!
+//! ```text
+//!   replay ─▶ ExpectEvent ─▶ tool_line ─▶ heard ─┐
+//!   log    ─▶ Shown ────────────────────▶ heard ─┴▶ equal, one by one?
+//!   log    ─▶ Shown ─▶ conn, confirm, expect, advance, unexpect ─▶ trace
+//! ```
+//!
+//! The rule that matters: a log says that something ended, never why. In a trace of a log an
+//! expectation whose class's next one follows at once is left to the engine's eviction; any other
+//! is taken back, to no effect where the engine's own timer was up before.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use nfexp_model::ctnetlink::dump::shown_mask;
+use nfexp_model::event::{ExpectEvent, ExpectEventKind, Origin};
+use nfexp_model::expectation::Flags;
+use nfexp_model::helper::IN_TREE;
+use nfexp_model::kernel::platform::Platform;
+use nfexp_model::kernel::{Jiffies, Ticks};
+use nfexp_model::revision::Revision;
+use nfexp_model::tuple::{Addr, Mask, Proto, Tuple};
+use nfexp_model::{At, Engine};
+use nfexp_traces::step::{Announcement, HelperChoice, Place, Step, Target};
+use nfexp_traces::text::{Answer, Block, Setup, Trace};
+use nfexp_traces::tools::{Ends, EventWord, Shown, ToolLine, Words};
+
+use crate::conform::seconds_left;
+use crate::simulator::{Simulator, StepError, config};
+
+/// An event as the tool prints it.
+#[must_use]
+pub fn tool_line<P: Platform>(engine: &Engine<P>, now: Jiffies, event: &ExpectEvent) -> ToolLine {
+    let kind = match event.kind {
+        ExpectEventKind::New => EventWord::New,
+        ExpectEventKind::Destroy(_) => EventWord::Destroy,
+    };
+    let revision = &engine.config().revision;
+    let at = At { now, ..At::default() };
+    ToolLine {
+        stamp: None,
+        event: Some(kind),
+        seconds: u32::try_from(seconds_left(engine, at, event.expires)).unwrap_or(u32::MAX),
+        proto: event.tuple.proto.0,
+        expected: ends(&event.tuple, revision),
+        mask: mask_ends(&event.mask, &event.tuple, revision),
+        master: ends(&event.master_tuple, revision),
+        zone: None,
+        flags: event.flags,
+        class: Some(event.class.number().into()),
+        helper: event.helper.map(|helper| engine.helper(helper).name.to_owned()),
+    }
+}
+
+fn ends(tuple: &Tuple, revision: &Revision) -> Ends {
+    let (src, dst) = (tuple.src.ip(tuple.l3), tuple.dst.ip(tuple.l3));
+    let words = match tuple.proto {
+        Proto::GRE => Words::Keys(tuple.sport, tuple.dport),
+        Proto::ICMP | Proto::ICMPV6 => {
+            let [kind, code] = tuple.dport.to_be_bytes();
+            Words::Icmp { kind, code, id: tuple.sport }
+        }
+        // The tool prints ports for DCCP, though the kernel says none any more.
+        Proto::DCCP => Words::Ports(tuple.sport, tuple.dport),
+        proto if revision.has_ports(proto) => Words::Ports(tuple.sport, tuple.dport),
+        _ => Words::None,
+    };
+    Ends { src, dst, words }
+}
+
+fn mask_ends(mask: &Mask, tuple: &Tuple, revision: &Revision) -> Ends {
+    ends(&shown_mask(mask, tuple), revision)
+}
+
+/// What two runs share of an event; `None` for a line that is none.
+#[must_use]
+pub fn heard(shown: &Shown) -> Option<ToolLine> {
+    let line = match shown {
+        Shown::Tool(line) => line.clone(),
+        Shown::Xml(flow) => ToolLine {
+            stamp: None,
+            event: flow.event,
+            seconds: flow.timeout.unwrap_or(0),
+            proto: flow.proto,
+            expected: flow.expected,
+            mask: flow.mask,
+            master: flow.master,
+            zone: flow.zone,
+            flags: flow.flags,
+            class: flow.class,
+            helper: flow.helper.clone(),
+        },
+        Shown::Proc(_) | Shown::Frame(_) => return None,
+    };
+    line.event.is_some().then_some(line)
+}
+
+/// Whether an event of a replay is one of a log.
+#[must_use]
+pub fn agree(replayed: &ToolLine, logged: &ToolLine) -> bool {
+    // The XML has no words for ICMP, and the text none for a protocol it does not know.
+    let same_ends = |a: &Ends, b: &Ends| {
+        let words = a.words == b.words || matches!(a.words, Words::Icmp { .. } | Words::None);
+        (a.src, a.dst) == (b.src, b.dst) && words
+    };
+    same_ends(&replayed.expected, &logged.expected)
+        && same_ends(&replayed.mask, &logged.mask)
+        && same_ends(&replayed.master, &logged.master)
+        && (replayed.event, replayed.proto) == (logged.event, logged.proto)
+        && (replayed.flags, replayed.class) == (logged.flags, logged.class)
+        && replayed.helper == logged.helper
+}
+
+/// Turns a log into a trace, event by event.
+#[derive(Debug)]
+pub struct LogImporter {
+    trace: Trace,
+    revision: Revision,
+    /// The name of each master, by its tuple.
+    masters: BTreeMap<(IpAddr, u16, IpAddr, u16, u8), String>,
+    /// The names of what is linked, by what it stands for.
+    linked: Vec<(ToolLine, String)>,
+    /// What ended, until it is known whether the next one takes its place.
+    ended: Option<(ToolLine, String)>,
+    /// The last time stamp, in microseconds.
+    last: Option<u64>,
+    counted: u64,
+}
+
+const HZ: u32 = 250;
+
+impl LogImporter {
+    /// A trace of the log of this name, for `revision`.
+    #[must_use]
+    pub fn new(name: &str, revision: Revision) -> Self {
+        let setup = Setup {
+            hz: Some(HZ),
+            hash_size: Some(1024),
+            expect_max: Some(4096),
+            expectations: Some(1 << 14),
+            conns: Some(1 << 14),
+            ..Setup::default()
+        };
+        let comments = vec![format!(" Imported from {name}.")];
+        let revisions = vec![revision.name.to_owned()];
+        let trace = Trace { comments, setup, revisions, blocks: Vec::new() };
+        let (masters, linked) = (BTreeMap::new(), Vec::new());
+        Self { trace, revision, masters, linked, ended: None, last: None, counted: 0 }
+    }
+
+    /// Takes a line in.
+    pub fn take(&mut self, shown: &Shown) {
+        let line = match shown {
+            // What a listing shows is there.
+            Shown::Tool(line) if line.event.is_none() => {
+                ToolLine { event: Some(EventWord::New), ..line.clone() }
+            }
+            shown => match heard(shown) {
+                Some(line) => line,
+                None => return,
+            },
+        };
+        let mut steps = Vec::new();
+        self.pass(&line, &mut steps);
+        match line.event {
+            Some(EventWord::Destroy) => {
+                self.settle(&mut steps);
+                let same = |(linked, _): &(ToolLine, String)| {
+                    (linked.proto, linked.expected, linked.master)
+                        == (line.proto, line.expected, line.master)
+                };
+                if let Some(at) = self.linked.iter().position(same) {
+                    let (_, name) = self.linked.remove(at);
+                    self.ended = Some((line, name));
+                }
+            }
+            _ => self.begin(line, &mut steps),
+        }
+        self.push(steps);
+    }
+
+    /// Time passes between two stamps.
+    fn pass(&mut self, line: &ToolLine, steps: &mut Vec<Step>) {
+        let Some(stamp) = line.stamp else { return };
+        let now = stamp.secs.saturating_mul(1_000_000).saturating_add(stamp.micros.into());
+        if let Some(last) = self.last.filter(|last| *last < now) {
+            let ticks = (now - last).saturating_mul(HZ.into()) / 1_000_000;
+            if ticks > 0 {
+                self.settle(steps);
+                steps.push(Step::Advance(Ticks(ticks.min(1 << 40))));
+            }
+        }
+        self.last = Some(now);
+    }
+
+    /// What ended without a successor is taken back: to no effect, if its time was up.
+    fn settle(&mut self, steps: &mut Vec<Step>) {
+        let Some((_, exp)) = self.ended.take() else { return };
+        steps.push(Step::Unexpect { exp: exp.clone() });
+        steps.push(Step::Put { name: exp });
+    }
+
+    fn begin(&mut self, line: ToolLine, steps: &mut Vec<Step>) {
+        let follows = |(old, _): &mut (ToolLine, String)| {
+            (old.master, old.class) == (line.master, line.class)
+        };
+        match self.ended.take_if(follows) {
+            // The engine makes room for the newcomer itself.
+            Some((_, name)) => {
+                let master = self.master(&line, steps);
+                let name_of_new = self.expect(&line, master, steps);
+                steps.push(Step::Put { name });
+                self.linked.push((line, name_of_new));
+            }
+            None => {
+                self.settle(steps);
+                let master = self.master(&line, steps);
+                let name = self.expect(&line, master, steps);
+                self.linked.push((line, name));
+            }
+        }
+    }
+
+    /// The master's name; it begins where it is first heard of.
+    fn master(&mut self, line: &ToolLine, steps: &mut Vec<Step>) -> String {
+        let known = line.helper.as_deref().and_then(|name| IN_TREE.iter().find(|h| h.name == name));
+        // Of which protocol the master is, a log does not say; its helper does.
+        let proto = known.and_then(|helper| helper.proto.first()).copied().unwrap_or(Proto::TCP);
+        let tuple = tuple_of(&line.master, proto.0);
+        let ends = &line.master;
+        let key = (ends.src, tuple.sport, ends.dst, tuple.dport, tuple.proto.0);
+        if let Some(name) = self.masters.get(&key) {
+            return name.clone();
+        }
+        let name = format!("m{}", self.masters.len() + 1);
+        self.masters.insert(key, name.clone());
+        let helper = match &line.helper {
+            Some(helper) if known.is_some() => HelperChoice::Named(helper.clone()),
+            _ => HelperChoice::Extension,
+        };
+        let place =
+            Place { zone: nfexp_model::netns::Zone(line.zone.unwrap_or(0)), ..Place::default() };
+        let conn = name.clone();
+        steps.push(Step::Conn { name: conn, tuple, place, helper, mark: 0, secmark: 0 });
+        steps.push(Step::Confirm { conn: name.clone() });
+        name
+    }
+
+    fn expect(&mut self, line: &ToolLine, master: String, steps: &mut Vec<Step>) -> String {
+        self.counted += 1;
+        let name = format!("e{}", self.counted);
+        let tuple = tuple_of(&line.expected, line.proto);
+        let masked = tuple_of(&line.mask, line.proto);
+        let mask = Mask { src: masked.src, sport: masked.sport };
+        let class = line.class.and_then(|class| u8::try_from(class).ok());
+        let announcement = Announcement {
+            name: name.clone(),
+            master,
+            target: Target::Masked(tuple, mask),
+            class: class.unwrap_or(0).min(3),
+            flags: Flags(line.flags.0 & 7),
+            assign: None,
+            expectfn: None,
+            nat: None,
+            timeout: Some(Ticks(u64::from(line.seconds) * u64::from(HZ))),
+        };
+        steps.push(Step::Expect { announcement, skip_master: false, origin: Origin::KERNEL });
+        name
+    }
+
+    fn push(&mut self, steps: Vec<Step>) {
+        if steps.is_empty() {
+            return;
+        }
+        let lines = steps.iter().map(Step::to_string).collect();
+        let steps = steps.into_iter().map(|step| (0, step)).collect();
+        self.trace.blocks.push(Block { lines, steps, answers: Vec::new() });
+    }
+
+    /// The trace, with the answers it gets when it is played.
+    ///
+    /// # Errors
+    /// If it cannot be played.
+    pub fn finish(mut self) -> Result<Trace, StepError> {
+        let mut steps = Vec::new();
+        self.settle(&mut steps);
+        self.push(steps);
+        let mut simulator = Simulator::new(config(&self.trace.setup, self.revision))?;
+        for block in &mut self.trace.blocks {
+            let mut lines = Vec::new();
+            for (_, step) in &block.steps {
+                lines.extend(simulator.step(step)?);
+            }
+            if !lines.is_empty() {
+                block.answers.push(Answer { revisions: Vec::new(), lines });
+            }
+        }
+        Ok(self.trace)
+    }
+}
+
+fn tuple_of(ends: &Ends, proto: u8) -> Tuple {
+    let (sport, dport) = match ends.words {
+        Words::None => (0, 0),
+        Words::Ports(source, destination) | Words::Keys(source, destination) => {
+            (source, destination)
+        }
+        Words::Icmp { kind, code, id } => (id, u16::from_be_bytes([kind, code])),
+    };
+    let l3 = nfexp_model::tuple::L3::of(ends.src);
+    let (src, dst) = (Addr::from(ends.src), Addr::from(ends.dst));
+    Tuple { src, dst, sport, dport, l3, proto: Proto(proto) }
+}
