@@ -12,7 +12,7 @@ use nfexp_model::event::Event;
 use nfexp_model::revision::Revision;
 use nfexp_sim::forward::Router;
 use nfexp_sim::log::{LogImporter, agree, heard, tool_line};
-use nfexp_sim::replay::{Happening, Pace, Replay};
+use nfexp_sim::replay::{Happening, Pace, Replay, Selection};
 use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::Capture;
 use nfexp_traces::tools::{EventWord, ToolLine, lines};
@@ -37,12 +37,12 @@ fn replayed(capture: &Path) -> Vec<ToolLine> {
     let name = capture.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let max = (name == "ftp-table-full").then_some(2);
     let mut settings = Settings::of(Revision::LINUX_6_18, None, max);
-    let mut pace = Pace::Captured { tail_secs: 0 };
+    let mut pace = Pace::CAPTURED;
     if name == "ftp-port-2121" {
         settings.apply("port=ftp:tcp/2121", &mut pace).expect("an option");
     }
     let router = Router::new(settings).expect("memory");
-    let mut replay = Replay::new(router, pace, false);
+    let mut replay = Replay::new(router, pace, Selection::default(), false);
     let mut heard = Vec::new();
     let mut hear = |router: &mut Router, happening: &Happening<'_>| {
         for event in happening.events {

@@ -24,7 +24,8 @@ pub(super) fn against(path: &Path, log: &Path, kernel: &Kernel) -> Result<(), Fa
         logged.extend(heard(&line.map_err(|error| bad(error.to_string()))?));
     }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
-    let mut replay = Replay::new(router(settings)?, pace, false);
+    let selection = settings.selection.clone();
+    let mut replay = Replay::new(router(settings)?, pace, selection, false);
     let mut replayed = Vec::new();
     let mut hear = |router: &mut Router, happening: &Happening<'_>| {
         for event in happening.events {
