@@ -115,7 +115,7 @@ impl<P: Platform> Engine<P> {
         let (table, slab) = (self.table(net), &self.memory.expectations);
         let mut linked = 0;
         for bucket in 0..table.buckets() {
-            let mut index = table.bucket_first(bucket, Access::Locked);
+            let mut index = table.bucket_first(slab, bucket, Access::Locked);
             let mut walked = 0;
             while index != NULL {
                 walked += 1;
@@ -165,7 +165,7 @@ impl<P: Platform> Engine<P> {
             return violation(Invariant::ReferencesCovered, found);
         }
         let mut times = 0;
-        let mut other = self.table(net).first(net, &exp.tuple(), Access::Locked);
+        let mut other = self.table(net).first(slab, net, &exp.tuple(), Access::Locked);
         while other != NULL {
             times += u32::from(other == index);
             if other != index && !self.may_coexist(index, other, pending || !timers) {

@@ -45,7 +45,7 @@ impl ConnRef {
 /// A connection (`struct nf_conn` with its helper extension).
 #[doc(alias = "nf_conn")]
 #[doc(alias = "nf_conn_help")]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Conn<P: Platform> {
     generation: P::Word,
     /// `ct_general.use`.
@@ -61,29 +61,30 @@ pub struct Conn<P: Platform> {
     pub(crate) oldest: [P::Plain<u32>; MAX_CLASSES],
     /// How many of each class are linked: a byte, as in the kernel; under the lock.
     pub(crate) expecting: [P::Plain<u8>; MAX_CLASSES],
-    /// The rest: written before it is shared, or under the lock.
-    pub(crate) about: P::Plain<AboutConn>,
     /// The connection's own timer.
     pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
+    /// The rest: written before it is shared, or under the lock.
+    pub(crate) about: P::Plain<AboutConn>,
 }
 
 /// What a connection is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct AboutConn {
+    /// Its namespace.
+    pub net: NetId,
+    /// Whether its events are told (the event-cache extension).
+    pub tells: bool,
     /// The tuple of its first packet.
     pub original: Tuple,
     /// The tuple of the answer.
     pub reply: Tuple,
-    /// Its namespace.
-    pub net: NetId,
     /// The connection that announced it; holds a reference.
     pub master: Option<ConnId>,
     /// `mark`, inherited by announced connections.
     pub mark: u32,
     /// `secmark`, inherited too.
     pub secmark: u32,
-    /// Whether its events are told (the event-cache extension).
-    pub tells: bool,
 }
 
 /// A connection's helper extension, packed into a word.
@@ -223,8 +224,8 @@ impl<P: Platform> Record for Conn<P> {
             newest: core::array::from_fn(|_| P::Plain::new(NULL)),
             oldest: core::array::from_fn(|_| P::Plain::new(NULL)),
             expecting: core::array::from_fn(|_| P::Plain::new(0)),
-            about: P::Plain::new(AboutConn::NONE),
             timer: P::Timers::blank(),
+            about: P::Plain::new(AboutConn::NONE),
         }
     }
 

@@ -29,7 +29,7 @@ use crate::event::{Event, ExpectFn, Origin};
 use crate::eviction::Eviction;
 use crate::expectation::{About, ExpectId, ExpectRef, Expectation, Expected, Flags, Nat};
 use crate::helper::{Class, Helper, HelperId, IN_TREE};
-use crate::kernel::hlist::{Access, DstHash, Index};
+use crate::kernel::hlist::{Access, DstHash, Index, IndexOf, Walk};
 use crate::kernel::platform::{Cpu, Ordering, Plain, Platform, SpinLock, Word};
 use crate::kernel::rcu::{Callback, Rcu, UpRcu};
 use crate::kernel::slab::NULL;
@@ -189,10 +189,19 @@ impl<P: Platform> Engine<P> {
             seed: config.hash_seed,
             buckets: config.hash_size,
         };
-        // Under one global table only the first namespace's is ever used.
-        let index = |net| match config.revision.table {
-            TableScope::Global if net > 0 => P::Index::new(DstHash { buckets: 0, ..hash }),
-            _ => P::Index::new(hash),
+        let walk = match config.revision.expiry {
+            Expiry::Timer => Walk::Destination,
+            Expiry::Collected => Walk::Bucket,
+        };
+        let index = |net| {
+            P::Index::new(match config.revision.table {
+                TableScope::PerNetns => IndexOf { hash, walk, net: Some(NetId(net)) },
+                TableScope::Global if net == 0 => IndexOf { hash, walk, net: None },
+                // Under one global table only the first namespace's is ever used.
+                TableScope::Global => {
+                    IndexOf { hash: DstHash { buckets: 0, ..hash }, walk, net: None }
+                }
+            })
         };
         let start = Jiffies::initial(config.hz);
         let (room, conns) = (config.expectations, config.conns);
@@ -266,15 +275,14 @@ impl<P: Platform> Engine<P> {
         let conn = self.memory.conns.get(master.0);
         if self.config.revision.fresh_memory == crate::revision::FreshMemory::Zeroed {
             self.timers.set_expires(&self.memory, TimerKey::expectation(id.index()), at.now);
-            self.memory.nat[id.index() as usize].set(Nat::default());
+            if exp.nat_lingers() {
+                self.memory.nat[id.index() as usize].set(Nat::default());
+                exp.set_nat_lingers(false);
+            }
         }
-        exp.set_about(About {
-            master: master.0,
-            net: conn.about().net,
-            zone: Zone(conn.zone.load(Ordering::Relaxed) as u16),
-            creator: Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper(),
-            ..exp.about()
-        });
+        let zone = Zone(conn.zone.load(Ordering::Relaxed) as u16);
+        let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
+        exp.begin(master.0, conn.about().net, zone, creator);
         exp.uses.reset(1);
         Ok(ExpectRef(id))
     }
@@ -290,15 +298,13 @@ impl<P: Platform> Engine<P> {
     pub fn init_key(&self, exp: &ExpectRef, class: Class, tuple: Tuple, mask: Mask) {
         let record = self.memory.expectations.get(exp.0);
         record.flags.reset(0);
-        record.set_key(tuple, mask);
-        let about = record.about();
         let has_nat = match self.config.revision.nat_init {
             NatInit::Cleared => false,
             // KERNEL: nf_ct_expect_init(), v3.9: the translation of the memory's last tenant is
             // told with this one.
-            NatInit::LeftOver => self.memory.nat[exp.0.index() as usize].get() != Nat::default(),
+            NatInit::LeftOver => record.nat_lingers(),
         };
-        record.set_about(About { class, assign_helper: None, expectfn: None, has_nat, ..about });
+        record.set_terms(class, tuple, mask, has_nat);
     }
 
     /// Sets its flags before it is inserted.
@@ -322,6 +328,7 @@ impl<P: Platform> Engine<P> {
     pub fn set_nat(&self, exp: &ExpectRef, nat: Nat) {
         let record = self.memory.expectations.get(exp.0);
         record.set_about(About { has_nat: true, ..record.about() });
+        record.set_nat_lingers(nat != Nat::default());
         self.memory.nat[exp.0.index() as usize].set(nat);
     }
 
@@ -378,7 +385,7 @@ impl<P: Platform> Engine<P> {
         self.put_index(exp.0.index());
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_index(&self, index: u32) {
         if P::atomic_dec_and_test(&self.memory.expectations.at(index).uses) {
             self.rcu.call_rcu(&self.memory, Callback::FreeExpectation(index));
@@ -404,10 +411,10 @@ impl<P: Platform> Engine<P> {
         }
         let table = self.table(net);
         let slab = &self.memory.expectations;
-        let mut index = table.first(net, tuple, access);
+        let mut index = table.first(slab, net, tuple, access);
         while index != NULL {
             let exp = slab.at(index);
-            if exp.is_hit_by(tuple) && self.is_in(exp, net, zone) && !self.is_over(at, index) {
+            if exp.is_hit_by(tuple) && self.is_in(index, net, zone) && !self.is_over(at, index) {
                 return Some(index);
             }
             index = table.next(slab, index, access);
@@ -428,12 +435,24 @@ impl<P: Platform> Engine<P> {
 
     /// Whether an expectation belongs to this namespace and zone.
     #[inline]
-    pub(crate) fn is_in(&self, exp: &Expectation<P>, net: NetId, zone: Zone) -> bool {
-        let about = exp.about();
+    pub(crate) fn is_in(&self, index: u32, net: NetId, zone: Zone) -> bool {
+        let about = self.memory.expectations.at(index).about();
         let here = self.config.revision.table == TableScope::PerNetns
             || about.net == net
             || P::slips(Slip::NamespaceIgnored);
-        here && (self.zone_of(&about) == zone || P::slips(Slip::ZoneIgnored))
+        here && (self.zone_of_linked(index, &about) == zone || P::slips(Slip::ZoneIgnored))
+    }
+
+    /// The same for a linked one: while its timer is pending its master lives, and a
+    /// connection's zone never changes, so the copy from `alloc` is as good.
+    #[inline]
+    fn zone_of_linked(&self, index: u32, about: &About) -> Zone {
+        let key = TimerKey::expectation(index);
+        if self.timers.vouches_for_master(&self.memory, key) {
+            about.zone
+        } else {
+            self.zone_of(about)
+        }
     }
 
     #[inline]

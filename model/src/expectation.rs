@@ -2,8 +2,9 @@
 //! The expectation itself: a record of two cache lines.
 //!
 //! ```text
-//!   line 1   generation · hnext · tuple · mask             all that a lookup reads on its way
-//!   line 2   use · hprev · master · list links · timer · flags, class, zone, …
+//!   line 1   generation · use · flags · timer · hnext · tuple · which mask, class, zone
+//!            all that a lookup needs
+//!   line 2   hprev · list links · age · master · helpers, … · a mask out of the ordinary
 //! ```
 //!
 //! Which part is protected by what stands at each field. Three parties may hold a reference:
@@ -15,7 +16,6 @@ use core::fmt;
 use crate::conn::ConnId;
 use crate::event::ExpectFn;
 use crate::helper::{Class, HelperId};
-use crate::kernel::hlist::Index;
 use crate::kernel::platform::{Plain, Platform, Word};
 use crate::kernel::slab::{Id, NULL, POISON, Record};
 use crate::kernel::timer::TimerBase;
@@ -50,31 +50,93 @@ impl ExpectRef {
 pub struct Expectation<P: Platform> {
     /// The life this slot is in; odd while allocated.
     generation: P::Plain<u32>,
-    /// RCU: published by `insert`.
-    pub(crate) hnext: <P::Index as Index<P>>::Next,
-    /// Fixed before `insert`.
-    key: P::Plain<Key>,
     /// `use`.
     pub(crate) uses: P::Word,
+    /// Flags: written under the lock, read by anyone.
+    pub(crate) flags: P::Word,
+    /// `timeout`.
+    pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
+    /// RCU: published by `insert`.
+    pub(crate) hnext: P::Word,
+    /// Fixed before `insert`.
+    key: P::Plain<Key>,
     /// Under the lock.
-    pub(crate) hprev: <P::Index as Index<P>>::Prev,
+    pub(crate) hprev: P::Plain<u32>,
     /// Place among the expectations of its master and class, under the lock (`lnode`).
     pub(crate) older: P::Plain<u32>,
     pub(crate) newer: P::Plain<u32>,
     /// When it was inserted, as a count of insertions; under the lock.
     pub(crate) age: P::Plain<u64>,
-    /// `timeout`.
-    pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
-    /// Flags: written under the lock, read by anyone.
-    pub(crate) flags: P::Word,
     /// Fixed before `insert`.
-    about: P::Plain<About>,
+    rest: P::Plain<Rest>,
+    /// The mask, where the key does not say it. Fixed before `insert`.
+    mask: P::Plain<Mask>,
 }
 
+/// All that tells whether a packet hits.
 #[derive(Clone, Copy)]
 struct Key {
     tuple: Tuple,
-    mask: Mask,
+    mask: MaskKind,
+    class: Class,
+    net: NetId,
+    zone: Zone,
+}
+
+/// Which part of the source matters, in the few ways helpers know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MaskKind {
+    Any,
+    Address,
+    Port,
+    Exact,
+    /// Another, which stands beside.
+    Other,
+}
+
+impl MaskKind {
+    fn of(l3: L3, mask: &Mask) -> Self {
+        let (address, port) = (mask.src.bits() != 0, mask.sport != 0);
+        match (address, port) {
+            _ if *mask != Mask::exact(l3, address, port) => Self::Other,
+            (false, false) => Self::Any,
+            (true, false) => Self::Address,
+            (false, true) => Self::Port,
+            (true, true) => Self::Exact,
+        }
+    }
+
+    /// Which bits of the source address matter.
+    #[inline]
+    const fn address(self, l3: L3) -> u128 {
+        const WORD: u128 =
+            Addr([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).bits();
+        match (self, l3) {
+            (Self::Any | Self::Port, _) | (_, L3::Unspec) => 0,
+            (_, L3::Ipv4) => WORD,
+            (_, L3::Ipv6) => u128::MAX,
+        }
+    }
+
+    #[inline]
+    const fn port(self) -> u16 {
+        match self {
+            Self::Any | Self::Address => 0,
+            _ => 0xffff,
+        }
+    }
+}
+
+/// What only an end asks for.
+#[derive(Clone, Copy)]
+struct Rest {
+    master: ConnId,
+    creator: Option<HelperId>,
+    assign_helper: Option<HelperId>,
+    expectfn: Option<ExpectFn>,
+    has_nat: bool,
+    /// Whether the slot's translation is another than none, whoever left it.
+    nat_lingers: bool,
 }
 
 /// What an expectation is about, beside its tuple.
@@ -119,30 +181,90 @@ impl<P: Platform> Expectation<P> {
     /// Which part of the source matters.
     #[inline]
     pub fn mask(&self) -> Mask {
-        self.key.get().mask
+        let Key { tuple, mask, .. } = self.key.get();
+        match mask {
+            MaskKind::Other => self.mask.get(),
+            kind => Mask { src: Addr(kind.address(tuple.l3).to_ne_bytes()), sport: kind.port() },
+        }
     }
 
     #[inline]
     pub(crate) fn set_key(&self, tuple: Tuple, mask: Mask) {
-        self.key.set(Key { tuple, mask });
+        let kind = MaskKind::of(tuple.l3, &mask);
+        self.key.set(Key { tuple, mask: kind, ..self.key.get() });
+        if kind == MaskKind::Other {
+            self.mask.set(mask);
+        }
     }
 
     /// Whether `tuple` is one it stands for.
     #[inline]
     pub(crate) fn is_hit_by(&self, tuple: &Tuple) -> bool {
         let key = self.key.get();
-        tuple.matches(&key.tuple, &key.mask)
+        if key.mask == MaskKind::Other {
+            return tuple.matches(&key.tuple, &self.mask.get());
+        }
+        tuple.same_destination(&key.tuple)
+            && (tuple.src.bits() ^ key.tuple.src.bits()) & key.mask.address(key.tuple.l3) == 0
+            && (tuple.sport ^ key.tuple.sport) & key.mask.port() == 0
+    }
+
+    /// Whether it is expected where `tuple` goes.
+    #[inline]
+    pub(crate) fn has_destination_of(&self, tuple: &Tuple) -> bool {
+        self.key.get().tuple.same_destination(tuple)
+    }
+
+    /// Its namespace.
+    #[inline]
+    pub fn net(&self) -> NetId {
+        self.key.get().net
     }
 
     /// Everything else about it.
     #[inline]
     pub fn about(&self) -> About {
-        self.about.get()
+        let Key { class, net, zone, .. } = self.key.get();
+        let Rest { master, creator, assign_helper, expectfn, has_nat, .. } = self.rest.get();
+        About { master, class, net, zone, creator, assign_helper, expectfn, has_nat }
     }
 
     #[inline]
     pub(crate) fn set_about(&self, about: About) {
-        self.about.set(about);
+        let About { master, class, net, zone, creator, assign_helper, expectfn, has_nat } = about;
+        self.key.set(Key { class, net, zone, ..self.key.get() });
+        let nat_lingers = self.rest.get().nat_lingers;
+        self.rest.set(Rest { master, creator, assign_helper, expectfn, has_nat, nat_lingers });
+    }
+
+    /// A new life under this master; what the last tenant left stays beside.
+    #[inline]
+    pub(crate) fn begin(&self, master: ConnId, net: NetId, zone: Zone, creator: Option<HelperId>) {
+        self.key.set(Key { net, zone, ..self.key.get() });
+        self.rest.set(Rest { master, creator, ..self.rest.get() });
+    }
+
+    /// Whom it stands for and in which class; no helper, no function.
+    #[inline]
+    pub(crate) fn set_terms(&self, class: Class, tuple: Tuple, mask: Mask, has_nat: bool) {
+        let kind = MaskKind::of(tuple.l3, &mask);
+        if kind == MaskKind::Other {
+            self.mask.set(mask);
+        }
+        let Key { net, zone, .. } = self.key.get();
+        self.key.set(Key { tuple, mask: kind, class, net, zone });
+        let (assign_helper, expectfn) = (None, None);
+        self.rest.set(Rest { assign_helper, expectfn, has_nat, ..self.rest.get() });
+    }
+
+    /// Whether the slot's translation is another than none.
+    #[inline]
+    pub(crate) fn nat_lingers(&self) -> bool {
+        self.rest.get().nat_lingers
+    }
+
+    pub(crate) fn set_nat_lingers(&self, nat_lingers: bool) {
+        self.rest.set(Rest { nat_lingers, ..self.rest.get() });
     }
 
     /// Its flags at this moment.
@@ -162,19 +284,19 @@ impl<P: Platform> Record for Expectation<P> {
     type Tag = AnyExpectation;
 
     fn blank() -> Self {
-        let (hnext, hprev) = P::Index::blank();
         Self {
             generation: P::Plain::new(0),
-            hnext,
-            key: P::Plain::new(Key { tuple: Tuple::default(), mask: Mask::default() }),
             uses: P::Word::new(0),
-            hprev,
+            flags: P::Word::new(0),
+            timer: P::Timers::blank(),
+            hnext: P::Word::new(NULL),
+            key: P::Plain::new(Key::NONE),
+            hprev: P::Plain::new(NULL),
             older: P::Plain::new(NULL),
             newer: P::Plain::new(NULL),
             age: P::Plain::new(0),
-            timer: P::Timers::blank(),
-            flags: P::Word::new(0),
-            about: P::Plain::new(About::NONE),
+            rest: P::Plain::new(Rest::NONE),
+            mask: P::Plain::new(Mask::ANY),
         }
     }
 
@@ -189,15 +311,17 @@ impl<P: Platform> Record for Expectation<P> {
     }
 
     fn poison(&self) {
-        P::Index::poison(&self.hnext, &self.hprev);
-        self.set_key(Tuple::default(), Mask::default());
+        self.hnext.reset(POISON);
+        self.hprev.set(POISON);
+        self.key.set(Key::NONE);
         self.uses.reset(0);
         self.older.set(POISON);
         self.newer.set(POISON);
         self.age.set(u64::MAX);
         P::Timers::poison(&self.timer);
         self.flags.reset(0);
-        self.about.set(About::NONE);
+        self.rest.set(Rest::NONE);
+        self.mask.set(Mask::ANY);
     }
 }
 
@@ -207,16 +331,24 @@ impl<P: Platform> fmt::Debug for Expectation<P> {
     }
 }
 
-impl About {
+impl Key {
     const NONE: Self = Self {
-        master: Id::new(NULL, 0),
+        tuple: Tuple::NONE,
+        mask: MaskKind::Any,
         class: Class::DEFAULT,
         net: NetId(0),
         zone: Zone(0),
+    };
+}
+
+impl Rest {
+    const NONE: Self = Self {
+        master: Id::new(NULL, 0),
         creator: None,
         assign_helper: None,
         expectfn: None,
         has_nat: false,
+        nat_lingers: false,
     };
 }
 
@@ -357,7 +489,7 @@ mod tests {
     #[test]
     fn a_record_is_two_cache_lines_and_a_lookup_reads_one() {
         assert_eq!(size_of::<Expectation<Up>>(), 128);
-        assert!(core::mem::offset_of!(Expectation<Up>, uses) <= 64);
+        assert_eq!(core::mem::offset_of!(Expectation<Up>, hprev), 64);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl<P: Platform> Locked<'_, P> {
         let slab = &engine.memory.expectations;
         let exp = slab.at(newcomer);
         let (tuple, net) = (exp.tuple(), exp.about().net);
-        let mut index = engine.table(net).first(net, &tuple, Access::Locked);
+        let mut index = engine.table(net).first(slab, net, &tuple, Access::Locked);
         while index != NULL {
             let next = engine.table(net).next(slab, index, Access::Locked);
             if engine.is_over(at, index) {
@@ -112,7 +112,7 @@ impl<P: Platform> Locked<'_, P> {
         let slab = &self.engine.memory.expectations;
         let exp = slab.at(index);
         let table = self.engine.table(exp.about().net);
-        let mut linked = table.first(exp.about().net, &exp.tuple(), Access::Locked);
+        let mut linked = table.first(slab, exp.about().net, &exp.tuple(), Access::Locked);
         while linked != NULL {
             if self.matches(slab.at(linked), exp, masters) == Ok(true) {
                 return true;

@@ -119,7 +119,7 @@ impl<P: Platform> Locked<'_, P> {
     fn first_active(&mut self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<u32> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
-        let mut index = engine.table(net).first(net, tuple, Access::Locked);
+        let mut index = engine.table(net).first(slab, net, tuple, Access::Locked);
         let mut last = None;
         while index != NULL {
             let exp = slab.at(index);
@@ -128,7 +128,7 @@ impl<P: Platform> Locked<'_, P> {
                 self.reap(at, index);
             } else if exp.is_hit_by(tuple)
                 && (!exp.flags_locked().has(Flags::INACTIVE) || P::slips(Slip::MatchesInactive))
-                && engine.is_in(exp, net, zone)
+                && engine.is_in(index, net, zone)
             {
                 last = Some(index);
                 if !P::slips(Slip::MatchesLast) {
@@ -335,12 +335,12 @@ impl<P: Platform> Locked<'_, P> {
         mut which: impl FnMut(&Expectation<P>) -> bool,
     ) {
         let engine = self.engine;
-        let table = engine.table(net);
+        let (table, slab) = (engine.table(net), &engine.memory.expectations);
         for bucket in 0..table.buckets() {
-            let mut index = table.bucket_first(bucket, Access::Locked);
+            let mut index = table.bucket_first(slab, bucket, Access::Locked);
             while index != NULL {
                 let exp = engine.memory.expectations.at(index);
-                let next = table.bucket_next(&engine.memory.expectations, index, Access::Locked);
+                let next = table.bucket_next(slab, index, Access::Locked);
                 if exp.about().net == net && which(exp) {
                     self.remove(at, index, origin, cause);
                 }

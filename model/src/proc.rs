@@ -81,7 +81,7 @@ impl<P: Platform> Engine<P> {
     pub fn for_each_listed(&self, net: NetId, mut each: impl FnMut(&Expectation<P>)) {
         let (table, slab) = (self.table(net), &self.memory.expectations);
         for bucket in 0..table.buckets() {
-            let mut index = table.bucket_first(bucket, Access::Locked);
+            let mut index = table.bucket_first(slab, bucket, Access::Locked);
             while index != NULL {
                 each(slab.at(index));
                 index = table.bucket_next(slab, index, Access::Locked);
@@ -118,10 +118,10 @@ impl<'a, P: Platform> Reading<'a, P> {
 
     #[doc(alias = "ct_expect_get_first")]
     fn get_first(&mut self) -> u32 {
-        let table = self.engine.table(self.file.net);
+        let (table, slab) = (self.engine.table(self.file.net), &self.engine.memory.expectations);
         for bucket in 0..table.buckets() {
             self.file.bucket = bucket;
-            let first = table.bucket_first(bucket, Access::Rcu);
+            let first = table.bucket_first(slab, bucket, Access::Rcu);
             if first != NULL {
                 return first;
             }
@@ -131,14 +131,14 @@ impl<'a, P: Platform> Reading<'a, P> {
 
     #[doc(alias = "ct_expect_get_next")]
     fn get_next(&mut self, head: u32) -> u32 {
-        let table = self.engine.table(self.file.net);
-        let mut head = table.bucket_next(&self.engine.memory.expectations, head, Access::Rcu);
+        let (table, slab) = (self.engine.table(self.file.net), &self.engine.memory.expectations);
+        let mut head = table.bucket_next(slab, head, Access::Rcu);
         while head == NULL {
             self.file.bucket += 1;
             if self.file.bucket >= table.buckets() {
                 return NULL;
             }
-            head = table.bucket_first(self.file.bucket, Access::Rcu);
+            head = table.bucket_first(slab, self.file.bucket, Access::Rcu);
         }
         head
     }

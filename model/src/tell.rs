@@ -13,15 +13,17 @@ use crate::revision::HelperFrom;
 use crate::slip::Slip;
 
 impl<P: Platform> Engine<P> {
+    #[inline]
     pub(crate) fn tell_new(&self, index: u32, origin: Origin) {
-        if P::slips(Slip::NewUntold) {
+        if !self.config.events || P::slips(Slip::NewUntold) {
             return;
         }
         self.tell(index, ExpectEventKind::New, origin);
     }
 
+    #[inline]
     pub(crate) fn tell_destroy(&self, index: u32, origin: Origin, cause: Cause) {
-        if P::slips(Slip::DestroyUntold) {
+        if !self.config.events || P::slips(Slip::DestroyUntold) {
             return;
         }
         self.tell(index, ExpectEventKind::Destroy(cause), origin);
@@ -30,9 +32,6 @@ impl<P: Platform> Engine<P> {
     /// `nf_ct_expect_event_report()`: heard only of masters with the event-cache extension.
     #[doc(alias = "nf_ct_expect_event_report")]
     fn tell(&self, index: u32, kind: ExpectEventKind, origin: Origin) {
-        if !self.config.events {
-            return;
-        }
         let exp = self.memory.expectations.at(index);
         let about = exp.about();
         let master = self.memory.conns.get(about.master).about();

@@ -224,7 +224,7 @@ impl<P: Platform> Engine<P> {
     /// One chain of the table, in its order.
     fn chain(&self, net: NetId, bucket: u32) -> Vec<u32> {
         let (table, slab) = (self.table(net), &self.memory.expectations);
-        let mut index = table.bucket_first(bucket, Access::Rcu);
+        let mut index = table.bucket_first(slab, bucket, Access::Rcu);
         let mut chain = Vec::new();
         while index != NULL {
             chain.push(index);

@@ -6,11 +6,13 @@
 //!   bucket 1 ──▶ NULL       ◀── prev ──                prev: plain, under the lock
 //! ```
 //!
-//! [`Index`] is the seam: [`Chain`] is the kernel's own structure (`hlist_head` per bucket),
-//! used by every platform so far. On one CPU another structure may stand here, as long as it
-//! answers the same: candidates of a destination newest first, buckets in order.
+//! [`Index`] is the seam: [`Chain`] is the kernel's own structure (`hlist_head` per bucket), what
+//! readers on other CPUs need and loom explores. On one CPU [`Flat`](super::flat::Flat) stands
+//! here and answers the same: candidates of a destination newest first, buckets in order.
 //!
 //! The rule that matters: an unlinked node keeps its `next`, because a reader may stand on it.
+
+use core::fmt;
 
 use super::hash;
 use super::platform::{Ordering, Plain, Platform, Word};
@@ -72,6 +74,26 @@ impl DstHash {
     }
 }
 
+/// What of a table the world can see beside its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// Lookups change nothing on their way: only the destination matters.
+    Destination,
+    /// Lookups collect whatever they meet in a bucket.
+    Bucket,
+}
+
+/// What an index is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexOf {
+    /// Which bucket a destination belongs to.
+    pub hash: DstHash,
+    /// What lookups show.
+    pub walk: Walk,
+    /// Whose expectations it holds; `None` for all namespaces'.
+    pub net: Option<NetId>,
+}
+
 /// By what right a list is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -83,21 +105,18 @@ pub enum Access {
 
 /// The expectations by destination. All methods answer slots, 0 for none.
 pub trait Index<P: Platform>: Sized {
-    /// What the index keeps in each expectation that a lookup touches (`hnode.next`).
-    type Next: 'static;
-    /// What it keeps there for unlinking (`hnode.pprev`).
-    type Prev: 'static;
-
     /// An empty index.
-    fn new(hash: DstHash) -> Self;
-    /// A node in no list.
-    fn blank() -> (Self::Next, Self::Prev);
-    /// Overwrites a node of freed memory.
-    fn poison(next: &Self::Next, prev: &Self::Prev);
+    fn new(of: IndexOf) -> Self;
 
     /// The newest candidate for the destination of `tuple`. Candidates may have other
     /// destinations too; all that have this one are among them.
-    fn first(&self, net: NetId, tuple: &Tuple, access: Access) -> u32;
+    fn first(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        tuple: &Tuple,
+        access: Access,
+    ) -> u32;
     /// The next older candidate.
     fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
 
@@ -112,17 +131,18 @@ pub trait Index<P: Platform>: Sized {
     /// How many buckets a listing goes through.
     fn buckets(&self) -> u32;
     /// The first expectation a listing shows of a bucket.
-    fn bucket_first(&self, bucket: u32, access: Access) -> u32;
+    fn bucket_first(&self, slab: &Slab<P, Expectation<P>>, bucket: u32, access: Access) -> u32;
     /// What the listing shows next within the bucket.
     fn bucket_next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
     /// Overwrites every bucket: the memory goes back (`nf_ct_free_hashtable()`).
     fn free(&self);
     /// Makes every bucket empty (`nf_ct_alloc_hashtable()`).
     fn clear(&self);
+    /// How many bytes it takes, beside what it keeps in each expectation.
+    fn bytes(&self) -> usize;
 }
 
 /// The kernel's own index: an array of list heads.
-#[derive(Debug)]
 pub struct Chain<P: Platform> {
     hash: DstHash,
     heads: Box<[P::Word]>,
@@ -142,10 +162,7 @@ impl<P: Platform> Chain<P> {
     }
 
     /// `hlist_add_tail_rcu()`, which the kernel does not use here: behind `last` and its likes.
-    fn add_tail(&self, slab: &Slab<P, Expectation<P>>, index: u32, mut last: u32)
-    where
-        P: Platform<Index = Self>,
-    {
+    fn add_tail(&self, slab: &Slab<P, Expectation<P>>, index: u32, mut last: u32) {
         loop {
             match Self::node(slab, last).0.load_locked() {
                 NULL => break,
@@ -158,12 +175,15 @@ impl<P: Platform> Chain<P> {
         P::rcu_assign_pointer(Self::node(slab, last).0, index);
     }
 
-    fn node(slab: &Slab<P, Expectation<P>>, index: u32) -> (&P::Word, &P::Plain<u32>)
-    where
-        P: Platform<Index = Self>,
-    {
+    fn node(slab: &Slab<P, Expectation<P>>, index: u32) -> (&P::Word, &P::Plain<u32>) {
         let expectation = slab.at(index);
         (&expectation.hnext, &expectation.hprev)
+    }
+}
+
+impl<P: Platform> fmt::Debug for Chain<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain").field("hash", &self.hash).finish_non_exhaustive()
     }
 }
 
@@ -173,26 +193,20 @@ fn poisoned() -> ! {
     panic!("followed a poisoned link: the list was freed under the walk")
 }
 
-impl<P: Platform<Index = Self>> Index<P> for Chain<P> {
-    type Next = P::Word;
-    type Prev = P::Plain<u32>;
-
-    fn new(hash: DstHash) -> Self {
+impl<P: Platform> Index<P> for Chain<P> {
+    fn new(IndexOf { hash, .. }: IndexOf) -> Self {
         Self { hash, heads: (0..hash.buckets).map(|_| P::Word::new(NULL)).collect() }
     }
 
-    fn blank() -> (P::Word, P::Plain<u32>) {
-        (P::Word::new(NULL), P::Plain::new(NULL))
-    }
-
-    fn poison(next: &P::Word, prev: &P::Plain<u32>) {
-        next.reset(POISON);
-        prev.set(POISON);
-    }
-
     #[inline]
-    fn first(&self, net: NetId, tuple: &Tuple, access: Access) -> u32 {
-        self.bucket_first(self.hash.bucket(net, tuple), access)
+    fn first(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        tuple: &Tuple,
+        access: Access,
+    ) -> u32 {
+        self.bucket_first(slab, self.hash.bucket(net, tuple), access)
     }
 
     #[inline]
@@ -243,7 +257,7 @@ impl<P: Platform<Index = Self>> Index<P> for Chain<P> {
     }
 
     #[inline]
-    fn bucket_first(&self, bucket: u32, access: Access) -> u32 {
+    fn bucket_first(&self, _: &Slab<P, Expectation<P>>, bucket: u32, access: Access) -> u32 {
         Self::follow(&self.heads[bucket as usize], access)
     }
 
@@ -261,6 +275,10 @@ impl<P: Platform<Index = Self>> Index<P> for Chain<P> {
         for head in &self.heads {
             head.reset(NULL);
         }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.heads)
     }
 }
 

@@ -4,8 +4,8 @@
 //! ```text
 //!   engine ──▶ Platform ─┬─ words, plain memory, spin locks     platform.rs
 //!                        ├─ RCU                                 rcu.rs
-//!                        ├─ the bucket index (hlist)            hlist.rs
-//!                        ├─ the timer base                      timer.rs, wheel.rs
+//!                        ├─ the bucket index                    hlist.rs; flat.rs, tags.rs, listing.rs
+//!                        ├─ the timer base                      timer.rs, wheel.rs; arrays.rs
 //!                        └─ the order of free slots             slab.rs
 //! ```
 //!
@@ -13,17 +13,21 @@
 //! *stands on* is chosen here. [`Up`] is the fast one-CPU platform of the simulator; loom's
 //! lives in `nfexp-properties`.
 
+mod arrays;
+pub mod flat;
 pub mod hash;
 pub mod hlist;
 pub mod jiffies;
+mod listing;
 pub mod platform;
 pub mod rcu;
 pub mod slab;
+mod tags;
 pub mod timer;
 mod up;
 mod wheel;
 
 pub use jiffies::{Jiffies, Ticks};
 pub use platform::{Cpu, Plain, Platform, SpinLock, Word};
-pub use up::Up;
+pub use up::{Up, UpLists};
 pub use wheel::Wheel;

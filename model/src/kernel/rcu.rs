@@ -102,7 +102,14 @@ impl UpRcu {
     /// answers how many.
     pub fn run_callbacks<P: Platform>(&self, memory: &Memory<P>) -> u32 {
         let mut ran = 0;
-        self.waiting.borrow_mut().retain(|&(waits_for, callback)| {
+        let mut waiting = self.waiting.borrow_mut();
+        // Mostly no reader is held, and all go in order.
+        while let Some(&(0, callback)) = waiting.front() {
+            memory.run(callback);
+            ran += 1;
+            waiting.pop_front();
+        }
+        waiting.retain(|&(waits_for, callback)| {
             if waits_for == 0 || !P::call_rcu_waits() {
                 memory.run(callback);
                 ran += 1;
@@ -112,6 +119,7 @@ impl UpRcu {
         ran
     }
 
+    #[inline]
     fn readers(&self) -> u64 {
         let open = self.depth.iter().enumerate().filter(|(_, depth)| depth.get() != 0);
         open.fold(0, |bits, (cpu, _)| bits | 1 << cpu)

@@ -122,6 +122,10 @@ pub trait Pool {
     fn give(&self, index: u32);
     /// How many slots are taken.
     fn live(&self) -> u32;
+    /// Slots above this one were never taken.
+    fn touched(&self) -> u32 {
+        u32::MAX
+    }
 }
 
 /// The pool of the one-CPU platform: last freed, first used, because that one is in the cache.
@@ -154,6 +158,10 @@ impl Pool for LifoPool {
     #[inline]
     fn give(&self, index: u32) {
         self.freed.borrow_mut().push(index);
+    }
+
+    fn touched(&self) -> u32 {
+        self.fresh.get() - 1
     }
 
     fn live(&self) -> u32 {
@@ -244,6 +252,12 @@ impl<P: Platform, T: Record> Slab<P, T> {
     #[must_use]
     pub fn live(&self) -> u32 {
         self.pool.live()
+    }
+
+    /// Slots above this one were never used.
+    #[must_use]
+    pub fn touched(&self) -> u32 {
+        self.pool.touched().min(self.capacity())
     }
 
     /// How many objects there may be at once.

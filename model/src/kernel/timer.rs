@@ -18,9 +18,11 @@
 //! expire in one jiffy keep the kernel's order.
 
 use core::cell::Cell;
+use core::hint::black_box;
 
+use super::arrays::ArrayWheel;
 use super::jiffies::Jiffies;
-use super::platform::Platform;
+use super::platform::{Plain, Platform, Word};
 use super::wheel::{Links, Wheel};
 use crate::memory::Memory;
 use crate::revision::WheelKind;
@@ -108,9 +110,144 @@ pub trait TimerBase<P: Platform>: Sized {
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
     /// The first moment at which `expire` has something to answer.
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies>;
+
+    /// Whether the timer's sight is proof that its owner's master lives: while it is pending,
+    /// whoever ends the master would have taken it off. Only where nobody else runs.
+    #[inline]
+    fn vouches_for_master(&self, _: &Memory<P>, _: TimerKey) -> bool {
+        false
+    }
+
+    /// How many bytes it takes, beside what it keeps in each owner.
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
-/// The one-CPU base: the kernel's wheel, with its links inside the owners.
+/// The base of the one-CPU platform: the kernel's wheel, of arrays.
+#[derive(Debug)]
+pub struct ArrayTimers {
+    wheel: ArrayWheel,
+    /// `timer.expires`: only listings and events read it again.
+    expires: [Box<[Cell<Jiffies>]>; 2],
+}
+
+impl ArrayTimers {
+    #[inline]
+    fn expires(&self, key: TimerKey) -> &Cell<Jiffies> {
+        &self.expires[usize::from(key.is_conn())][key.index() as usize]
+    }
+}
+
+impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
+    /// The stamp of the entry that stands for it; 0 while it is not pending.
+    type Node = Cell<u32>;
+
+    fn new(wheel: WheelKind, start: Jiffies, hz: u32, expectations: u32, conns: u32) -> Self {
+        let expires = |count| (0..=count).map(|_| Cell::new(UpTimers::NEVER)).collect();
+        let wheel = ArrayWheel::new(wheel, start, hz);
+        Self { wheel, expires: [expires(expectations), expires(conns)] }
+    }
+
+    fn blank() -> Cell<u32> {
+        Cell::new(0)
+    }
+
+    fn poison(_: &Cell<u32>) {}
+
+    #[inline]
+    fn setup(&self, _: &Memory<P>, key: TimerKey) {
+        let expires = self.expires(key);
+        if expires.get() == UpTimers::NEVER {
+            // Garbage in the kernel; here, a timer that is due at once.
+            expires.set(Jiffies(0));
+        }
+    }
+
+    fn has_function(&self, _: &Memory<P>, key: TimerKey) -> bool {
+        self.expires(key).get() != UpTimers::NEVER
+    }
+
+    #[inline]
+    fn set_expires(&self, _: &Memory<P>, key: TimerKey, expires: Jiffies) {
+        self.expires(key).set(expires);
+    }
+
+    #[inline]
+    fn expires(&self, _: &Memory<P>, key: TimerKey) -> Jiffies {
+        self.expires(key).get()
+    }
+
+    #[inline]
+    fn is_pending(&self, memory: &Memory<P>, key: TimerKey) -> bool {
+        memory.timer(key).get() != 0
+    }
+
+    #[inline]
+    fn add(&self, memory: &Memory<P>, key: TimerKey, now: Jiffies) {
+        assert!(memory.timer(key).get() == 0, "add_timer() of a pending timer");
+        let expires = self.expires(key);
+        let owners = Stamps { memory, timers: self };
+        expires.set(self.wheel.add(&owners, key.bits(), expires.get(), now));
+    }
+
+    #[inline]
+    fn detach(&self, memory: &Memory<P>, key: TimerKey) -> bool {
+        self.wheel.del(&Stamps { memory, timers: self }, key.bits())
+    }
+
+    #[inline]
+    fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
+        self.wheel.expire(&Stamps { memory, timers: self }, now).map(TimerKey::from_bits)
+    }
+
+    fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies> {
+        self.wheel.next_expiry(&Stamps { memory, timers: self })
+    }
+
+    #[inline]
+    fn vouches_for_master(&self, memory: &Memory<P>, key: TimerKey) -> bool {
+        memory.timer(key).get() != 0
+    }
+
+    fn bytes(&self) -> usize {
+        self.wheel.bytes() + size_of_val(&*self.expires[0]) + size_of_val(&*self.expires[1])
+    }
+}
+
+/// Where the arrays find the stamp of a timer: in its owner.
+struct Stamps<'a, P: Platform> {
+    memory: &'a Memory<P>,
+    timers: &'a ArrayTimers,
+}
+
+impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> {
+    #[inline]
+    fn stamp(&self, key: u32) -> &Cell<u32> {
+        self.memory.timer(TimerKey::from_bits(key))
+    }
+
+    #[inline]
+    fn expires(&self, key: u32) -> Jiffies {
+        self.timers.expires(TimerKey::from_bits(key)).get()
+    }
+
+    #[inline]
+    fn touch(&self, key: u32, deep: bool) {
+        let key = TimerKey::from_bits(key);
+        if key.is_conn() {
+            return;
+        }
+        let exp = self.memory.expectations.at(key.index());
+        if deep {
+            black_box(self.memory.conns.at(exp.about().master.index()).uses.load_locked());
+        } else {
+            black_box((exp.uses.load_locked(), exp.older.get()));
+        }
+    }
+}
+
+/// A one-CPU base with the kernel's own lists, linked inside the owners.
 #[derive(Debug)]
 pub struct UpTimers {
     wheel: Wheel,

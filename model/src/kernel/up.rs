@@ -6,17 +6,35 @@
 
 use core::cell::{Cell, RefCell, RefMut};
 
+use super::flat::Flat;
 use super::hlist::Chain;
 use super::platform::{Ordering, Plain, Platform, SpinLock, Word};
 use super::rcu::UpRcu;
 use super::slab::LifoPool;
-use super::timer::UpTimers;
+use super::timer::{ArrayTimers, UpTimers};
 
 /// The one-CPU platform.
 #[derive(Clone, Copy, Debug)]
 pub struct Up;
 
 impl Platform for Up {
+    type Word = Cell<u32>;
+    type Plain<T: Copy + 'static> = Cell<T>;
+    type SpinLock<T: 'static> = RefCell<T>;
+    type Rcu = UpRcu;
+    type Timers = ArrayTimers;
+    type Index = Flat<Self>;
+    type Pool = LifoPool;
+
+    const SLAB_POISON: bool = false;
+}
+
+/// One CPU on the kernel's own structures: chained buckets and wheels of lists. Slower than
+/// [`Up`], and what [`Up`] is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct UpLists;
+
+impl Platform for UpLists {
     type Word = Cell<u32>;
     type Plain<T: Copy + 'static> = Cell<T>;
     type SpinLock<T: 'static> = RefCell<T>;

@@ -31,9 +31,9 @@ const HEAD: u32 = 1 << 31;
 /// The list of timers that are due and not yet detached.
 const DUE: usize = 0;
 /// Slots of level 0 of the cascading wheel.
-const TVR: u64 = 256;
+pub(super) const TVR: u64 = 256;
 /// Slots of every other level.
-const TVN: u64 = 64;
+pub(super) const TVN: u64 = 64;
 
 /// A timer's place in a list; unlinked while both are zero.
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Wheel {
     /// A wheel whose clock stands at `start`.
     #[must_use]
     pub fn new(kind: WheelKind, start: Jiffies, hz: u32) -> Self {
-        let levels = if hz > 100 { 9 } else { 8 };
+        let levels = levels(hz);
         let slots = match kind {
             WheelKind::Cascading => TVR + 4 * TVN,
             WheelKind::Levelled => TVN * u64::from(levels),
@@ -378,9 +378,14 @@ enum Side {
     Back,
 }
 
+/// How many levels the levelled wheel has.
+pub(super) const fn levels(hz: u32) -> u32 {
+    if hz > 100 { 9 } else { 8 }
+}
+
 /// The slot of level `level` for a point in time.
 #[inline]
-fn cascading_slot(level: u32, at: u64) -> usize {
+pub(super) fn cascading_slot(level: u32, at: u64) -> usize {
     match level {
         0 => (at % TVR) as usize,
         _ => (TVR + u64::from(level - 1) * TVN + (at >> (8 + 6 * (level - 1))) % TVN) as usize,
@@ -391,7 +396,7 @@ fn cascading_slot(level: u32, at: u64) -> usize {
 ///
 /// # Source
 /// `calc_wheel_index()`, since v4.8: rounded up, so that no timer fires early.
-fn levelled_slot(expires: u64, clk: u64, levels: u32) -> usize {
+pub(super) fn levelled_slot(expires: u64, clk: u64, levels: u32) -> usize {
     let delta = expires.wrapping_sub(clk);
     // Level n takes what lies at least 63 of its lower neighbour's slots ahead.
     let start = |level: u32| 63_u64 << (3 * (level - 1));
@@ -410,7 +415,7 @@ fn levelled_slot(expires: u64, clk: u64, levels: u32) -> usize {
 ///
 /// # Source
 /// `apply_slack()`, v3.9, for a timer that asked for no slack of its own.
-fn with_slack(expires: Jiffies, now: Jiffies) -> Jiffies {
+pub(super) fn with_slack(expires: Jiffies, now: Jiffies) -> Jiffies {
     let delta = expires.ticks_from(now);
     if delta < 256 {
         return expires;

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The wheels of `wheel.rs` again, with arrays where lists were.
+//!
+//! ```text
+//!   slot ─▶ [ (timer, stamp, expires) … ]    appended by add, streamed by cascade and expiry
+//!   timer ─▶ stamp                           zeroed by del: the entry is stale, and stays
+//! ```
+//!
+//! *Stamp*: the number of the `add` that made an entry; what is in the timer must agree, or the
+//! entry is stale. Whoever comes by drops stale entries; when they outnumber what is pending,
+//! all are swept out at once.
+//!
+//! The rule that matters: an array keeps the order in which its list would be, so timers fire in
+//! exactly the order of the revision's wheel; `del` leaves no trace that anybody could see.
+//!
+//! Why: deleting from a list writes to two neighbours that are not in the cache, and cascading
+//! walks one by one. See `nfexp bench expire` and `churn`.
+
+use core::cell::{Cell, RefCell};
+
+use super::jiffies::{Jiffies, Ticks};
+use super::wheel::{TVN, TVR, cascading_slot, levelled_slot, levels, with_slack};
+use crate::revision::WheelKind;
+
+/// How far ahead of the one that fires the next owners are touched.
+const AHEAD: usize = 12;
+/// So few stale entries are not worth a sweep.
+const FEW: u32 = 1024;
+/// A slot that held more gives its memory back.
+const SMALL: usize = 256;
+
+/// A timer in a slot.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: u32,
+    stamp: u32,
+    /// The low half of its expiry: enough for every level but the last.
+    expires: u32,
+}
+
+/// Finds the parts of a timer by its key.
+pub(super) trait Owners {
+    /// Its stamp; 0 while it is not pending.
+    fn stamp(&self, key: u32) -> &Cell<u32>;
+    /// When it expires.
+    fn expires(&self, key: u32) -> Jiffies;
+    /// Asks for the memory of one that will fire soon: its owner's own first, then what that
+    /// leads to.
+    fn touch(&self, key: u32, deep: bool);
+}
+
+/// A timer wheel of arrays. Time only moves forward, by [`expire`](Self::expire).
+#[derive(Debug)]
+pub(super) struct ArrayWheel {
+    kind: WheelKind,
+    /// Levels of the levelled wheel.
+    levels: u32,
+    /// The next jiffy to look at.
+    clk: Cell<u64>,
+    slots: Box<[RefCell<Vec<Entry>>]>,
+    /// One bit per slot that is not empty.
+    filled: Box<[Cell<u64>]>,
+    /// What is due and not yet detached, and how much of it is done.
+    due: RefCell<Vec<Entry>>,
+    done: Cell<usize>,
+    pending: Cell<u32>,
+    stale: Cell<u32>,
+    stamp: Cell<u32>,
+    /// The earliest expiry of the cascading wheel, while it is known.
+    earliest: Cell<Option<Jiffies>>,
+}
+
+impl ArrayWheel {
+    /// A wheel whose clock stands at `start`.
+    pub(super) fn new(kind: WheelKind, start: Jiffies, hz: u32) -> Self {
+        let levels = levels(hz);
+        let slots = match kind {
+            WheelKind::Cascading => TVR + 4 * TVN,
+            WheelKind::Levelled => TVN * u64::from(levels),
+        } as usize;
+        Self {
+            kind,
+            levels,
+            clk: Cell::new(start.0),
+            slots: (0..slots).map(|_| RefCell::default()).collect(),
+            filled: (0..slots / 64).map(|_| Cell::new(0)).collect(),
+            due: RefCell::default(),
+            done: Cell::new(0),
+            pending: Cell::new(0),
+            stale: Cell::new(0),
+            stamp: Cell::new(0),
+            earliest: Cell::new(None),
+        }
+    }
+
+    /// Makes the timer `key` pending; answers when it expires, slack included.
+    #[inline]
+    pub(super) fn add(
+        &self,
+        owners: &impl Owners,
+        key: u32,
+        expires: Jiffies,
+        now: Jiffies,
+    ) -> Jiffies {
+        if self.stamp.get() == u32::MAX {
+            // Numbers begin anew, so no entry may be left that could be taken for a new one.
+            self.sweep(owners);
+            self.stamp.set(0);
+            self.renumber(owners);
+        }
+        let stamp = self.stamp.get() + 1;
+        self.stamp.set(stamp);
+        owners.stamp(key).set(stamp);
+        self.pending.set(self.pending.get() + 1);
+        let (slot, expires) = match self.kind {
+            WheelKind::Cascading => {
+                let expires = with_slack(expires, now);
+                if self.earliest.get().is_some_and(|earliest| earliest.time_after(expires)) {
+                    self.earliest.set(Some(expires));
+                }
+                (self.cascading_slot_of(expires), expires)
+            }
+            WheelKind::Levelled => (levelled_slot(expires.0, self.clk.get(), self.levels), expires),
+        };
+        self.push(slot, Entry { key, stamp, expires: expires.0 as u32 });
+        expires
+    }
+
+    /// Takes the timer off the wheel; false if it is not on it.
+    #[inline]
+    pub(super) fn del(&self, owners: &impl Owners, key: u32) -> bool {
+        if owners.stamp(key).replace(0) == 0 {
+            return false;
+        }
+        let (pending, stale) = (self.pending.get() - 1, self.stale.get() + 1);
+        self.pending.set(pending);
+        self.stale.set(stale);
+        if self.earliest.get() == Some(owners.expires(key)) {
+            self.earliest.set(None);
+        }
+        if stale > pending.saturating_add(FEW) {
+            self.sweep(owners);
+        }
+        true
+    }
+
+    /// Takes the next timer that is due at `now` off the wheel.
+    #[inline]
+    pub(super) fn expire(&self, owners: &impl Owners, now: Jiffies) -> Option<u32> {
+        loop {
+            if let Some(key) = self.next_due(owners) {
+                owners.stamp(key).set(0);
+                self.done.set(self.done.get() + 1);
+                self.pending.set(self.pending.get() - 1);
+                self.earliest.set(None);
+                return Some(key);
+            }
+            if Jiffies(self.clk.get()).time_after(now) {
+                return None;
+            }
+            if self.pending.get() == 0 {
+                self.clk.set(now.after(Ticks(1)).0);
+                return None;
+            }
+            match self.kind {
+                WheelKind::Cascading => self.turn_cascading(owners, now),
+                WheelKind::Levelled => self.turn_levelled(owners, now),
+            }
+        }
+    }
+
+    /// The first moment at which [`expire`](Self::expire) has something to answer.
+    pub(super) fn next_expiry(&self, owners: &impl Owners) -> Option<Jiffies> {
+        if self.pending.get() == 0 {
+            return None;
+        }
+        let clk = Jiffies(self.clk.get());
+        if self.next_due(owners).is_some() {
+            return Some(Jiffies(clk.0.wrapping_sub(1)));
+        }
+        match self.kind {
+            WheelKind::Cascading => {
+                let known = self.earliest.get().or_else(|| self.find_earliest(owners));
+                self.earliest.set(known);
+                known.map(|at| if clk.time_after(at) { clk } else { at })
+            }
+            WheelKind::Levelled => self.next_levelled(owners, clk),
+        }
+    }
+
+    /// The first of the due ones that is not stale.
+    #[inline]
+    fn next_due(&self, owners: &impl Owners) -> Option<u32> {
+        let mut due = self.due.borrow_mut();
+        while let Some(entry) = due.get(self.done.get()) {
+            if let Some(later) = due.get(self.done.get() + AHEAD) {
+                owners.touch(later.key, false);
+            }
+            if let Some(later) = due.get(self.done.get() + AHEAD / 2) {
+                owners.touch(later.key, true);
+            }
+            if owners.stamp(entry.key).get() == entry.stamp {
+                return Some(entry.key);
+            }
+            self.stale.set(self.stale.get() - 1);
+            self.done.set(self.done.get() + 1);
+        }
+        due.clear();
+        if due.capacity() > SMALL {
+            *due = Vec::new();
+        }
+        self.done.set(0);
+        None
+    }
+
+    // ---- cascading ----------------------------------------------------------------------
+
+    #[inline]
+    fn cascading_slot_of(&self, expires: Jiffies) -> usize {
+        let clk = self.clk.get();
+        let delta = expires.0.wrapping_sub(clk);
+        let (level, at) = match delta {
+            _ if (delta as i64) < 0 => (0, clk),
+            0..0x100 => (0, expires.0),
+            0x100..0x4000 => (1, expires.0),
+            0x4000..0x10_0000 => (2, expires.0),
+            0x10_0000..0x400_0000 => (3, expires.0),
+            _ => (4, if delta > 0xffff_ffff { clk.wrapping_add(0xffff_ffff) } else { expires.0 }),
+        };
+        cascading_slot(level, at)
+    }
+
+    /// One jiffy, or as many silent ones as can be crossed at once.
+    fn turn_cascading(&self, owners: &impl Owners, now: Jiffies) {
+        let clk = self.clk.get();
+        if clk.is_multiple_of(TVR) {
+            for level in 1..5 {
+                self.cascade(owners, level, cascading_slot(level, clk));
+                if !(clk >> (8 + 6 * (level - 1))).is_multiple_of(TVN) {
+                    break;
+                }
+            }
+        }
+        let slot = (clk % TVR) as usize;
+        if self.holds(slot) {
+            self.move_to_due(slot);
+            self.clk.set(clk.wrapping_add(1));
+            return;
+        }
+        let room = now.0.wrapping_sub(clk).wrapping_add(1);
+        self.clk.set(clk.wrapping_add(self.silent_jiffies(slot).min(room)));
+    }
+
+    /// How many jiffies from level-0 slot `slot` on hold nothing and cascade nothing.
+    fn silent_jiffies(&self, slot: usize) -> u64 {
+        if let Some(filled) = self.filled_between(slot + 1, TVR as usize) {
+            return (filled - slot) as u64;
+        }
+        let to_turn = TVR - slot as u64;
+        if (0..=TVR as usize / 64).any(|map| self.filled[map].get() != 0) {
+            return to_turn;
+        }
+        // Levels 0 and 1 are empty: nothing happens before level 1 has turned.
+        let clk = self.clk.get().wrapping_add(to_turn);
+        to_turn + clk.wrapping_neg() % (TVR * TVN)
+    }
+
+    fn filled_between(&self, from: usize, to: usize) -> Option<usize> {
+        let mut slot = from;
+        while slot < to {
+            let rest = self.filled[slot / 64].get() >> (slot % 64);
+            if rest != 0 {
+                let found = slot + rest.trailing_zeros() as usize;
+                return (found < to).then_some(found);
+            }
+            slot = (slot / 64 + 1) * 64;
+        }
+        None
+    }
+
+    /// Spreads a slot over the levels below it.
+    fn cascade(&self, owners: &impl Owners, level: u32, slot: usize) {
+        if !self.holds(slot) {
+            return;
+        }
+        for entry in self.take(slot) {
+            let expires = match level {
+                4 if owners.stamp(entry.key).get() != entry.stamp => {
+                    self.stale.set(self.stale.get() - 1);
+                    continue;
+                }
+                4 => owners.expires(entry.key),
+                _ => self.expiry(entry),
+            };
+            self.push(self.cascading_slot_of(expires), entry);
+        }
+    }
+
+    /// The whole expiry of an entry below the last level: it lies near the clock.
+    #[inline]
+    fn expiry(&self, entry: Entry) -> Jiffies {
+        let clk = self.clk.get();
+        let ahead = entry.expires.wrapping_sub(clk as u32) as i32;
+        Jiffies(clk.wrapping_add(ahead as u64))
+    }
+
+    /// The earliest expiry. On levels 1 to 3 only the slot the clock is in and the first behind
+    /// it that holds anything can have it.
+    fn find_earliest(&self, owners: &impl Owners) -> Option<Jiffies> {
+        let clk = Jiffies(self.clk.get());
+        let mut best: Option<Jiffies> = None;
+        for level in 0..5 {
+            let (first, count) = match level {
+                0 => (0, TVR as usize),
+                _ => ((TVR + (level - 1) * TVN) as usize, TVN as usize),
+            };
+            let here = cascading_slot(level as u32, clk.0) - first;
+            for step in 0..count {
+                let slot = first + (here + step) % count;
+                let found = self.earliest_in(owners, slot, level == 4);
+                best = [best, found].into_iter().flatten().min_by_key(|at| at.ticks_from(clk));
+                if found.is_some() && step > 0 && level < 4 {
+                    break;
+                }
+            }
+        }
+        best
+    }
+
+    fn earliest_in(&self, owners: &impl Owners, slot: usize, far: bool) -> Option<Jiffies> {
+        if !self.holds(slot) {
+            return None;
+        }
+        self.drop_stale(owners, slot);
+        let entries = self.slots[slot].borrow();
+        let expires = entries
+            .iter()
+            .map(|entry| if far { owners.expires(entry.key) } else { self.expiry(*entry) });
+        expires.min_by_key(|at| at.ticks_from(Jiffies(self.clk.get())))
+    }
+
+    // ---- levelled -----------------------------------------------------------------------
+
+    /// Collects what is due at the next jiffy that has anything, at most `now`.
+    fn turn_levelled(&self, owners: &impl Owners, now: Jiffies) {
+        let clk = Jiffies(self.clk.get());
+        let next = self.next_levelled(owners, clk).filter(|next| !next.time_after(now));
+        let Some(next) = next else {
+            self.clk.set(now.after(Ticks(1)).0);
+            return;
+        };
+        // The slots of the higher levels go first.
+        let turned = (0..self.levels)
+            .take_while(|&level| level == 0 || next.0.is_multiple_of(1 << (3 * level)));
+        let turned = turned.last().expect("level 0 turns every jiffy");
+        for level in (0..=turned).rev() {
+            let slot = (u64::from(level) * TVN + (next.0 >> (3 * level)) % TVN) as usize;
+            if self.holds(slot) {
+                self.move_to_due(slot);
+            }
+        }
+        self.clk.set(next.after(Ticks(1)).0);
+    }
+
+    fn next_levelled(&self, owners: &impl Owners, clk: Jiffies) -> Option<Jiffies> {
+        let mut best: Option<Jiffies> = None;
+        for slot in (0..self.slots.len()).filter(|&slot| self.holds(slot)) {
+            // The first turn of this level at or after the clock, then on to the slot.
+            let (level, width) = (slot as u64 / TVN, 1_u64 << (3 * (slot as u64 / TVN)));
+            let turn = clk.0.wrapping_add(width - 1) >> (3 * level);
+            let ahead = (slot as u64 % TVN).wrapping_sub(turn) % TVN;
+            let at = Jiffies(turn.wrapping_add(ahead) << (3 * level));
+            if best.is_none_or(|best| best.time_after(at)) && self.has_pending(owners, slot) {
+                best = Some(at);
+            }
+        }
+        best
+    }
+
+    /// Whether a slot holds more than stale entries.
+    fn has_pending(&self, owners: &impl Owners, slot: usize) -> bool {
+        let mut entries = self.slots[slot].borrow_mut();
+        while let Some(last) = entries.last() {
+            if owners.stamp(last.key).get() == last.stamp {
+                return true;
+            }
+            entries.pop();
+            self.stale.set(self.stale.get() - 1);
+        }
+        self.unmark(slot);
+        false
+    }
+
+    // ---- slots --------------------------------------------------------------------------
+
+    #[inline]
+    fn push(&self, slot: usize, entry: Entry) {
+        let map = &self.filled[slot / 64];
+        map.set(map.get() | 1 << (slot % 64));
+        self.slots[slot].borrow_mut().push(entry);
+    }
+
+    #[inline]
+    fn holds(&self, slot: usize) -> bool {
+        self.filled[slot / 64].get() >> (slot % 64) & 1 == 1
+    }
+
+    fn unmark(&self, slot: usize) {
+        let map = &self.filled[slot / 64];
+        map.set(map.get() & !(1 << (slot % 64)));
+    }
+
+    fn take(&self, slot: usize) -> Vec<Entry> {
+        self.unmark(slot);
+        core::mem::take(&mut *self.slots[slot].borrow_mut())
+    }
+
+    /// Appends a whole slot to what is due: as it is, or the levelled wheel's newest first.
+    fn move_to_due(&self, slot: usize) {
+        self.unmark(slot);
+        let mut entries = self.slots[slot].borrow_mut();
+        let mut due = self.due.borrow_mut();
+        match self.kind {
+            WheelKind::Cascading => due.extend_from_slice(&entries),
+            WheelKind::Levelled => due.extend(entries.iter().rev()),
+        }
+        entries.clear();
+        if entries.capacity() > SMALL {
+            *entries = Vec::new();
+        }
+    }
+
+    fn drop_stale(&self, owners: &impl Owners, slot: usize) {
+        let mut entries = self.slots[slot].borrow_mut();
+        let before = entries.len();
+        entries.retain(|entry| owners.stamp(entry.key).get() == entry.stamp);
+        self.stale.set(self.stale.get() - (before - entries.len()) as u32);
+        if entries.is_empty() {
+            self.unmark(slot);
+        }
+    }
+
+    /// Drops every stale entry.
+    #[cold]
+    fn sweep(&self, owners: &impl Owners) {
+        for slot in (0..self.slots.len()).filter(|&slot| self.holds(slot)) {
+            self.drop_stale(owners, slot);
+            let mut entries = self.slots[slot].borrow_mut();
+            if entries.capacity() > SMALL && entries.capacity() > 4 * entries.len() {
+                entries.shrink_to_fit();
+            }
+        }
+        let mut due = self.due.borrow_mut();
+        due.drain(..self.done.replace(0));
+        due.retain(|entry| owners.stamp(entry.key).get() == entry.stamp);
+        self.stale.set(0);
+    }
+
+    /// Gives every pending timer a stamp from the start of the numbers.
+    #[cold]
+    fn renumber(&self, owners: &impl Owners) {
+        let mut due = self.due.borrow_mut();
+        let slots = self.slots.iter().map(RefCell::borrow_mut);
+        for mut entries in slots {
+            for entry in entries.iter_mut() {
+                self.stamp.set(self.stamp.get() + 1);
+                entry.stamp = self.stamp.get();
+                owners.stamp(entry.key).set(entry.stamp);
+            }
+        }
+        for entry in due.iter_mut() {
+            self.stamp.set(self.stamp.get() + 1);
+            entry.stamp = self.stamp.get();
+            owners.stamp(entry.key).set(entry.stamp);
+        }
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let slots = self.slots.iter().map(|slot| slot.borrow().capacity());
+        (slots.sum::<usize>() + self.due.borrow().capacity()) * size_of::<Entry>()
+    }
+}
