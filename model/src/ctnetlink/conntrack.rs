@@ -130,8 +130,10 @@ impl<P: Platform> Engine<P> {
     /// Deletes all connections of a namespace.
     #[doc(alias = "ctnetlink_flush_conntrack")]
     pub fn flush_conntrack(&self, at: At, net: NetId, origin: Origin) {
-        for id in self.conns_of(net) {
-            let (tuple, zone) = self.place_of(id);
+        // One may take others along: where they stand is asked first.
+        let places: Vec<(Tuple, Zone)> =
+            self.conns_of(net).into_iter().map(|id| self.place_of(id)).collect();
+        for (tuple, zone) in places {
             if let Some((ct, _)) = self.find_conn(net, zone, &tuple) {
                 self.delete_requested(at, &ct, origin);
                 self.put_conn(at, ct);

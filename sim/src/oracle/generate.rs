@@ -22,7 +22,7 @@ use nfexp_traces::transcript::{
 use super::dice::Dice;
 use super::known::Known;
 use super::profile::{Deed, Profile};
-use super::{masters, requests, traffic};
+use super::{masters, requests, traffic, wild};
 
 /// The last epoch: no conntrack that a packet makes ends before.
 pub const LAST_EPOCH_MS: u64 = 26_000;
@@ -140,6 +140,13 @@ impl Generator {
             Deed::Reset => Operation::Pkt(traffic::reset(self)),
             Deed::Tftp => Operation::Pkt(traffic::read_request(self)),
             Deed::Nft => Operation::Pkt(traffic::nft(self)),
+            Deed::WildCtNew => Operation::CtNew(wild::master(self)),
+            Deed::WildRequest => Operation::ExpNew(Box::new(wild::request(self))),
+            Deed::WildDelete => Operation::ExpDel(wild::key(self)),
+            Deed::WildGet => Operation::ExpGet(wild::key(self)),
+            Deed::WildHelp => Operation::CtHelp(wild::helped(self)),
+            Deed::WildDumpMaster => Operation::ExpDumpMaster(wild::listed(self)),
+            Deed::WildPacket => Operation::Pkt(wild::packet(self)),
         }
     }
 

@@ -260,7 +260,9 @@ impl Kernel {
         let deleted = self.request(EXPECTATION | DELETE, 0, family, |writer| {
             ctnetlink::put_expectation_key(writer, key, id);
         });
-        Ok(Answer { id_of, ..returned(deleted) })
+        // Without a tuple it is a flush.
+        let order = key.tuple.is_none().then_some(Order::Bucket);
+        Ok(Answer { id_of, order, ..returned(deleted) })
     }
 
     fn lookup(&mut self, key: &ExpAt, id: Option<u32>) -> (Result<(), Errno>, Vec<(u32, u32)>) {

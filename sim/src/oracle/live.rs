@@ -13,6 +13,7 @@
 //! before the wait. A run whose epoch was too slow says nothing, and is repeated.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use nfexp_model::revision::Revision;
@@ -236,6 +237,12 @@ fn play(
 }
 
 fn ask(player: &mut Player, header: &Header, line: &Line) -> Option<Difference> {
-    let answer = player.answer(&line.operation);
+    // A model that panics has parted from the kernel, too.
+    let asked = catch_unwind(AssertUnwindSafe(|| player.answer(&line.operation)));
+    let Ok(answer) = asked else {
+        let kernel = "an answer".to_owned();
+        let model = "nothing: it panics".to_owned();
+        return Some(Difference { field: "panic", place: None, kernel, model });
+    };
     compare(header.tol, &line.operation, &line.answer, &answer, &|handle| player.bucket_of(handle))
 }

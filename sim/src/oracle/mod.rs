@@ -38,6 +38,7 @@ pub mod known;
 #[cfg(target_os = "linux")]
 pub mod live;
 mod masters;
+mod mixtures;
 #[cfg(target_os = "linux")]
 pub mod namespace;
 pub mod netlink;
@@ -55,6 +56,7 @@ pub mod soak;
 #[cfg(target_os = "linux")]
 pub mod socket;
 mod traffic;
+mod wild;
 pub mod wire;
 
 /// The masters and expectations of a filled table.

@@ -15,8 +15,6 @@ const GRE: u8 = 47;
 const ICMPV6: u8 = 58;
 const SCTP: u8 = 132;
 const UDPLITE: u8 = 136;
-const TCP_SYN: u8 = 0x02;
-const TCP_RST: u8 = 0x04;
 
 /// The bytes of a packet; `None` if it lacks addresses or mixes families.
 #[must_use]
@@ -61,14 +59,16 @@ fn transport(packet: &Packet, protocol: u8) -> Option<Vec<u8>> {
     match protocol {
         TCP => {
             ports(tuple.sport, tuple.dport)?;
-            let flags = if packet.tcp.as_deref() == Some("R") { TCP_RST } else { TCP_SYN };
+            let letters = packet.tcp.as_deref().unwrap_or("S");
+            let flags = letters.chars().fold(0, |flags, letter| flags | flag(letter));
             bytes.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0x20, 0, 0, 0, 0, 0]);
         }
         UDP | UDPLITE => {
             ports(tuple.sport, tuple.dport)?;
             let data = unhex(packet.hex.as_deref().unwrap_or("78"))?;
             bytes.extend_from_slice(&u16::try_from(8 + data.len()).ok()?.to_be_bytes());
-            bytes.extend_from_slice(&[0, 0]);
+            // No checksum is fine for UDP, and never for UDP-Lite.
+            bytes.extend_from_slice(&[0, u8::from(protocol == UDPLITE)]);
             bytes.extend_from_slice(&data);
         }
         SCTP => {
@@ -93,6 +93,19 @@ fn transport(packet: &Packet, protocol: u8) -> Option<Vec<u8>> {
         _ => bytes.extend_from_slice(&[0; 8]),
     }
     Some(bytes)
+}
+
+/// A TCP flag by its letter.
+fn flag(letter: char) -> u8 {
+    match letter {
+        'F' => 0x01,
+        'S' => 0x02,
+        'R' => 0x04,
+        'P' => 0x08,
+        'A' => 0x10,
+        'U' => 0x20,
+        _ => 0,
+    }
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
