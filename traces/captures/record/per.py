@@ -89,8 +89,12 @@ def endpoint(p):
     return p.put(0, 7).octets(b"\0E")
 
 
-def seconds(value):
-    return Per().number(value - 1)
+def time_to_live(p, ttl):
+    """The second extension of a registration, alone or, as endpoints send it, before the sixth (a boolean)."""
+    value, alone = ttl
+    if alone:
+        return p.put(0, 1).put(1, 6).flags("01").open(Per().number(value - 1))
+    return p.put(0, 1).put(5, 6).flags("010001").open(Per().number(value - 1)).open(Per().flags("1"))
 
 
 # RAS.
@@ -124,7 +128,7 @@ def rrq(seq, addr, port, ras_port, ttl=None):
     h225_addresses(p, addr, ras_port)
     vendor(terminal(p))
     if ttl:
-        p.put(0, 1).put(1, 6).flags("01").open(seconds(ttl))
+        time_to_live(p, ttl)
     return p.bytes()
 
 
@@ -134,7 +138,7 @@ def rcf(seq, addr, port, ttl=None):
     number()
     endpoint(h225_addresses(identifier(p), addr, port))
     if ttl:
-        p.put(0, 1).put(1, 6).flags("01").open(seconds(ttl))
+        time_to_live(p, ttl)
     return p.bytes()
 
 

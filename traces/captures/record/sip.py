@@ -108,7 +108,7 @@ def call(lab, root, transport="udp"):
         in_dialogue("BYE", 2), ("await", "200")], peer="server", media=7000, transport=transport)
 
 
-@scenario("sip", "sipp", helpers=SIP)
+@scenario("sip", "sipp", helpers=SIP, also={"any-media": "param=nf_conntrack_sip/sip_direct_media:0"})
 def sip_call_udp_v4(lab, root):
     """a call over UDP and IPv4: INVITE, voice both ways, BYE"""
     return call(lab, root)
@@ -171,7 +171,7 @@ def sip_video(lab, root):
     sipp(lab, root, "client", "caller", [*steps, in_dialogue("BYE", 4), ("await", "200")], peer="server", media=7000)
 
 
-@scenario("sip", "sipp", helpers=SIP)
+@scenario("sip", "sipp", helpers=SIP, also={"any-media": "param=nf_conntrack_sip/sip_direct_media:0"})
 def sip_early(lab, root):
     """media before the answer: 183 with SDP, PRACK and UPDATE with SDP"""
     sipp(lab, root, "server", "called", [
@@ -227,7 +227,7 @@ def sip_register_v6(lab, root):
     return register(lab, root)
 
 
-@scenario("sip", "sipp own-client", helpers=SIP)
+@scenario("sip", "sipp", helpers=SIP, also={"any-caller": "param=nf_conntrack_sip/sip_direct_signalling:0"})
 def sip_registered_call(lab, root):
     """registered, and the registrar then sends a message to the announced port: it is related, and its flow is helped"""
     registrar = [("await", "REGISTER"),
@@ -247,7 +247,7 @@ def sip_registered_call(lab, root):
     lab.procs.remove(called)
 
 
-@scenario("sip", "own-client", helpers=SIP)
+@scenario("sip", "own-client", helpers=SIP, also={"any-media": "param=nf_conntrack_sip/sip_direct_media:0"})
 def sip_refused(lab, root):
     """messages that the helper drops, as single datagrams of a script: a media port below 1024, one beyond 65535, no CSeq, a
     request line without version; and ones that it lets pass: another method, a body of another type, compact header names"""
