@@ -2,7 +2,7 @@
 //! Fragments put together, as it happens before connection tracking sees anything.
 //!
 //! A datagram comes out with its last missing fragment. Fragments that overlap end their
-//! datagram; an exact repetition is ignored.
+//! datagram; a repetition is ignored. (The goldens of `captures/lies` hold the finer rules.)
 //!
 //! The rule that matters: memory is bounded as the kernel bounds it, by what a fragment costs
 //! and not by what it carries, and a step costs little however many wait.
@@ -34,16 +34,31 @@ struct Key {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// By offset; they do not overlap.
-    parts: BTreeMap<usize, Vec<u8>>,
-    /// How many bytes they carry.
+    /// Runs of fragments that followed each other, by offset; they do not overlap.
+    runs: BTreeMap<usize, Vec<u8>>,
+    /// How many fragments and bytes they hold.
+    fragments: usize,
     carried: usize,
-    /// Where the last one ends, once it is there.
-    end: Option<usize>,
+    /// Where the datagram ends, as far as is known, and whether its last fragment said so.
+    end: usize,
+    last_in: bool,
     /// When waiting ends.
     deadline_ns: i64,
     /// The transport protocol, which for IPv6 only the first fragment is sure to name.
     proto: Proto,
+}
+
+/// What becomes of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// It waits; or it was there already.
+    Held,
+    /// It is dropped, and the others wait on.
+    Dropped,
+    /// It spoils its datagram.
+    Spoils,
+    /// It spoils its datagram and goes its way as it is.
+    Passes,
 }
 
 /// Datagrams of which parts are missing.
@@ -66,6 +81,9 @@ impl Defrag {
         fragment: Fragment,
     ) -> Option<Datagram<'a>> {
         self.forget(time_ns);
+        if lacks_headers(part, fragment) {
+            return Some(self.as_it_is(part, fragment));
+        }
         let Datagram { l3, src, dst, proto, body, .. } = *part;
         let key_proto = if l3 == L3::Ipv4 { proto } else { Proto(0) };
         let key = Key { l3, src, dst, id: fragment.id, proto: key_proto };
@@ -80,21 +98,34 @@ impl Defrag {
         let new = Queue { deadline_ns, proto, ..Queue::default() };
         let queue = self.queues.entry(key).or_insert(new);
         let before = queue.bytes();
-        let fits = queue.insert(fragment, proto, body);
+        let fit = queue.insert(l3, fragment, proto, body);
         self.bytes = self.bytes + queue.bytes() - before;
-        if fits && !queue.is_whole() {
-            return None;
+        match fit {
+            Fit::Held if queue.is_whole() => {}
+            Fit::Held | Fit::Dropped => return None,
+            Fit::Spoils | Fit::Passes => {}
         }
         let queue = self.queues.remove(&key)?;
         self.bytes -= queue.bytes();
-        if !fits {
-            return None;
+        match fit {
+            Fit::Spoils => return None,
+            Fit::Passes => return Some(self.as_it_is(part, fragment)),
+            Fit::Held | Fit::Dropped => {}
         }
         self.whole.clear();
-        queue.parts.values().for_each(|part| self.whole.extend_from_slice(part));
-        let proto = queue.proto;
-        let (fragment, options, trackable) = (None, &[][..], true);
-        Some(Datagram { l3, src, dst, proto, fragment, options, trackable, body: &self.whole })
+        queue.runs.values().for_each(|run| self.whole.extend_from_slice(run));
+        let (proto, body, fragment, options) = (queue.proto, &self.whole, None, &[][..]);
+        let datagram = Datagram { l3, src, dst, proto, fragment, options, trackable: true, body };
+        Some(if l3 == L3::Ipv6 { datagram.behind_all_extensions() } else { datagram })
+    }
+
+    /// A fragment goes on alone: only the first one has ports.
+    fn as_it_is<'a>(&'a mut self, part: &Datagram<'_>, fragment: Fragment) -> Datagram<'a> {
+        self.whole.clear();
+        self.whole.extend_from_slice(part.body);
+        let (trackable, options) = (fragment.offset == 0, &[][..]);
+        let alone = Datagram { fragment: None, options, trackable, body: &self.whole, ..*part };
+        alone.behind_all_extensions()
     }
 
     /// Drops what waited too long.
@@ -114,52 +145,105 @@ impl Defrag {
     }
 }
 
+/// Whether a first fragment of IPv6 ends within its headers; such a one is not held.
+///
+/// # Source
+/// `ipv6frag_thdr_truncated()`, 6.18.
+fn lacks_headers(part: &Datagram<'_>, fragment: Fragment) -> bool {
+    if part.l3 != L3::Ipv6 || fragment.offset != 0 {
+        return false;
+    }
+    let inner = Datagram { fragment: None, ..*part }.behind_extensions();
+    let needs = match inner.proto {
+        // Nothing, or a fragment again.
+        Proto(59) => return false,
+        _ if inner.fragment.is_some() => return false,
+        Proto::TCP => 20,
+        Proto::UDP | Proto::ICMPV6 => 8,
+        _ => 1,
+    };
+    !inner.trackable || inner.body.len() < needs
+}
+
 impl Queue {
     /// What it takes of the memory for all.
     fn bytes(&self) -> usize {
-        self.carried + self.parts.len() * FRAGMENT_BYTES
+        self.carried + self.fragments * FRAGMENT_BYTES
     }
 
-    /// Whether every byte up to the last is there: parts do not overlap, so counting is enough.
+    /// Whether every byte up to the last is there: runs do not overlap, so counting is enough.
     fn is_whole(&self) -> bool {
-        self.end == Some(self.carried)
+        self.last_in && self.end == self.carried && self.runs.contains_key(&0)
     }
 
-    /// Adds a part; false if the datagram is spoilt.
-    fn insert(&mut self, fragment: Fragment, proto: Proto, body: &[u8]) -> bool {
-        let (start, end) = (fragment.offset, fragment.offset + body.len());
-        if end > LONGEST || (fragment.more && !body.len().is_multiple_of(8)) || body.is_empty() {
-            return false;
+    /// Adds a fragment, in the order of the kernel's checks.
+    ///
+    /// # Source
+    /// `ip_frag_queue()`, `nf_ct_frag6_queue()`, 6.18.
+    fn insert(&mut self, l3: L3, fragment: Fragment, proto: Proto, body: &[u8]) -> Fit {
+        let is_ipv4 = l3 == L3::Ipv4;
+        // KERNEL: ip_frag_queue() ends the datagram where nf_ct_frag6_queue() drops a fragment.
+        let wrong = if is_ipv4 { Fit::Spoils } else { Fit::Dropped };
+        let (start, mut end) = (fragment.offset, fragment.offset + body.len());
+        if end > LONGEST {
+            return wrong;
         }
-        let last_end = self.parts.last_key_value().map_or(0, |(at, part)| at + part.len());
-        let bounded = match (fragment.more, self.end) {
-            (false, Some(known)) => known == end,
-            (false, None) => end >= last_end,
-            (true, Some(known)) => end <= known,
-            (true, None) => true,
+        if fragment.more {
+            if !end.is_multiple_of(8) {
+                if !is_ipv4 {
+                    return Fit::Passes;
+                }
+                end -= end % 8;
+            }
+            if end > self.end {
+                if self.last_in {
+                    return wrong;
+                }
+                self.end = end;
+            }
+        } else {
+            if end < self.end || (self.last_in && end != self.end) {
+                return wrong;
+            }
+            (self.last_in, self.end) = (true, end);
+        }
+        if end <= start {
+            return wrong;
+        }
+        self.add(start, &body[..end - start], proto)
+    }
+
+    /// Finds the fragment's place among the runs.
+    ///
+    /// # Source
+    /// `inet_frag_queue_insert()`, 6.18: what lies within one run is a repetition, whatever it
+    /// holds; what overlaps otherwise spoils the datagram.
+    fn add(&mut self, start: usize, body: &[u8], proto: Proto) -> Fit {
+        let end = start + body.len();
+        let last_end = self.runs.last_key_value().map_or(0, |(at, run)| at + run.len());
+        let run = match end > last_end {
+            true if start < last_end => return Fit::Spoils,
+            true => self.runs.last_entry().filter(|_| start == last_end),
+            false => {
+                let before = self.runs.range(..end).next_back();
+                let before = before.filter(|(at, run)| *at + run.len() > start);
+                if let Some((at, run)) = before {
+                    let within = start >= *at && end <= at + run.len();
+                    return if within { Fit::Held } else { Fit::Spoils };
+                }
+                None
+            }
         };
-        if !bounded {
-            return false;
-        }
-        if self.parts.get(&start).is_some_and(|part| part.len() == body.len()) {
-            return true;
-        }
-        let before = self.parts.range(..=start).next_back();
-        let after = self.parts.range(start..).next();
-        if before.is_some_and(|(at, part)| at + part.len() > start)
-            || after.is_some_and(|(at, _)| *at < end)
-        {
-            return false;
+        match run {
+            Some(mut run) => run.get_mut().extend_from_slice(body),
+            None => drop(self.runs.insert(start, body.to_vec())),
         }
         if start == 0 {
             self.proto = proto;
         }
-        if !fragment.more {
-            self.end = Some(end);
-        }
+        self.fragments += 1;
         self.carried += body.len();
-        self.parts.insert(start, body.to_vec());
-        true
+        Fit::Held
     }
 }
 
@@ -198,7 +282,9 @@ mod tests {
     #[test]
     fn an_overlap_spoils_the_datagram_and_a_repetition_does_not() {
         let (a, b) = ([1; 16].as_slice(), [2; 8].as_slice());
-        assert_eq!(play(&[(0, true, a), (8, true, b), (16, false, b)]), [None, None, None]);
+        assert_eq!(play(&[(0, true, a), (8, true, a), (24, false, b)]), [None, None, None]);
+        let out = play(&[(0, true, a), (8, true, b), (16, false, b)]);
+        assert_eq!(out[2], Some([a, b].concat()), "what lies within is a repetition");
         let out = play(&[(0, true, a), (0, true, a), (16, false, b)]);
         assert_eq!(out[2], Some([a, b].concat()));
     }

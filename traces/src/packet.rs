@@ -152,46 +152,69 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
 fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let head = bytes.get(..40).ok_or(Skip::NotIp)?;
     let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
-    let mut body = bytes.get(40..40 + length).ok_or(Skip::Cut)?;
     let addr = |at: usize| {
         let mut addr = [0; 16];
         addr.copy_from_slice(&head[at..at + 16]);
         Addr(addr)
     };
-    let mut next = head[6];
-    let mut fragment = None;
-    let mut trackable = true;
-    // Extension headers: hop-by-hop, routing, fragment, authentication, destination, none.
-    while let 0 | 43 | 44 | 51 | 59 | 60 = next {
-        let extension = match (next, body) {
-            (0 | 43 | 51 | 60, [following, length, ..]) => {
-                let length = usize::from(*length);
-                Some((*following, if next == 51 { (length + 2) * 4 } else { (length + 1) * 8 }))
-            }
-            (44, [following, _, high, low, a, b, c, d, ..]) => {
-                let place = u16::from_be_bytes([*high, *low]);
-                let id = u32::from_be_bytes([*a, *b, *c, *d]);
-                let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
-                if more || offset != 0 {
-                    fragment = Some(Fragment { id, offset, more });
-                }
-                Some((*following, 8))
-            }
-            _ => None,
-        };
-        let Some((following, length)) = extension else {
-            trackable = false;
-            break;
-        };
-        next = following;
-        body = body.get(length..).unwrap_or_default();
-        if fragment.is_some_and(|fragment| fragment.offset != 0) {
-            break;
-        }
-    }
+    let body = bytes.get(40..40 + length).ok_or(Skip::Cut)?;
     let (src, dst) = (addr(8), addr(24));
-    let (l3, proto, options) = (L3::Ipv6, Proto(next), &[][..]);
-    Ok(Datagram { l3, src, dst, proto, fragment, options, trackable, body })
+    let (l3, proto, options) = (L3::Ipv6, Proto(head[6]), &[][..]);
+    let datagram = Datagram { l3, src, dst, proto, fragment: None, options, trackable: true, body };
+    Ok(datagram.behind_extensions())
+}
+
+impl Datagram<'_> {
+    /// What is not taken for a fragment, behind all its extension headers: a fragment's header
+    /// is one of them, as long as it names the beginning.
+    #[must_use]
+    pub(crate) fn behind_all_extensions(self) -> Self {
+        let mut inner = Self { fragment: None, ..self }.behind_extensions();
+        while let Some(fragment) = inner.fragment.take() {
+            if fragment.offset != 0 {
+                inner.trackable = false;
+                break;
+            }
+            inner = inner.behind_extensions();
+        }
+        inner
+    }
+
+    /// The same behind IPv6 extension headers, or behind the header that makes it a fragment:
+    /// what follows that is read when the datagram is whole.
+    #[must_use]
+    pub(crate) fn behind_extensions(mut self) -> Self {
+        // Hop-by-hop, routing, fragment, authentication, destination, none.
+        while let 0 | 43 | 44 | 51 | 59 | 60 = self.proto.0 {
+            let extension = match (self.proto.0, self.body) {
+                (0 | 43 | 51 | 60, [following, length, ..]) => {
+                    let length = usize::from(*length);
+                    let is_auth = self.proto.0 == 51;
+                    Some((*following, if is_auth { (length + 2) * 4 } else { (length + 1) * 8 }))
+                }
+                (44, [following, _, high, low, a, b, c, d, ..]) => {
+                    let place = u16::from_be_bytes([*high, *low]);
+                    let id = u32::from_be_bytes([*a, *b, *c, *d]);
+                    let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
+                    if more || offset != 0 {
+                        self.fragment = Some(Fragment { id, offset, more });
+                    }
+                    Some((*following, 8))
+                }
+                _ => None,
+            };
+            let Some((following, length)) = extension else {
+                self.trackable = false;
+                break;
+            };
+            self.proto = Proto(following);
+            self.body = self.body.get(length..).unwrap_or_default();
+            if self.fragment.is_some() {
+                break;
+            }
+        }
+        self
+    }
 }
 
 /// Reads the transport header of a whole datagram.
@@ -222,15 +245,19 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
         }
         Proto::UDP | Proto::UDPLITE => {
             let length = usize::from(at(4)?);
-            // KERNEL: udp_error(), all revisions: a length beyond the datagram is invalid; for
-            // UDP-Lite the field is the checksum's coverage.
-            let payload = match (proto, length) {
-                (Proto::UDP, length) if length < 8 || length > body.len() => {
-                    return Err(Skip::Malformed);
-                }
-                (Proto::UDP, length) => &body[8..length],
-                _ => body.get(8..).ok_or(Skip::Malformed)?,
+            // KERNEL: udp_error(), all revisions: a length beyond the datagram is invalid.
+            // udplite_error(): for UDP-Lite the field is the checksum's coverage, of which 0 is
+            // all, and there must be a checksum.
+            let lies = match proto {
+                Proto::UDP => length < 8 || length > body.len(),
+                _ => (1..8).contains(&length) || length > body.len() || at(6)? == 0,
             };
+            if lies {
+                return Err(Skip::Malformed);
+            }
+            // KERNEL: tftp_help() and the other helpers of UDP, all revisions: what they read ends
+            // with the IP datagram, not where this header says.
+            let payload = body.get(8..).ok_or(Skip::Malformed)?;
             Ok(Packet { tuple: of(at(0)?, at(2)?), l4: L4::Udp, payload })
         }
         Proto::SCTP => {
@@ -285,13 +312,21 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
             let mut ends = [[0; 16]; 2];
             ends[0][..4].copy_from_slice(quoted.get(12..16)?);
             ends[1][..4].copy_from_slice(quoted.get(16..20)?);
-            (*quoted.get(9)?, Addr(ends[0]), Addr(ends[1]), quoted.get(header_len.max(20)..)?)
+            (*quoted.get(9)?, Addr(ends[0]), Addr(ends[1]), quoted.get(header_len..)?)
         }
         _ => {
             let mut ends = [[0; 16]; 2];
             ends[0].copy_from_slice(quoted.get(8..24)?);
             ends[1].copy_from_slice(quoted.get(24..40)?);
-            (*quoted.get(6)?, Addr(ends[0]), Addr(ends[1]), quoted.get(40..)?)
+            let (src, dst) = (Addr(ends[0]), Addr(ends[1]));
+            let (proto, body, options) = (Proto(*quoted.get(6)?), quoted.get(40..)?, &[][..]);
+            let (fragment, trackable) = (None, true);
+            let inner = Datagram { l3, src, dst, proto, fragment, options, trackable, body };
+            let inner = inner.behind_all_extensions();
+            if !inner.trackable {
+                return None;
+            }
+            (inner.proto.0, src, dst, inner.body)
         }
     };
     let at = |at: usize| Some(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?]));

@@ -28,6 +28,7 @@ class Scenario:
     helpers: tuple = (FTP, TFTP)
     slow: bool = False             # waits for minutes
     made_from: str = ""            # not recorded: converted from this capture
+    made: bool = False             # not recorded: `run` answers the packets, `link` is their link type
 
     @property
     def about(self):

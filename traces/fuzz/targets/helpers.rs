@@ -14,7 +14,7 @@ use nfexp_model::helper::IN_TREE;
 use nfexp_model::revision::Revision;
 use nfexp_model::tuple::Proto;
 use nfexp_sim::forward::Router;
-use nfexp_sim::replay::{Pace, Replay};
+use nfexp_sim::replay::{Pace, Replay, Selection};
 use nfexp_sim::settings::{Port, Settings};
 use nfexp_traces::capture::Frame;
 
@@ -46,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
     settings.ports.push(Port { helper: "H.245".to_owned(), proto: Proto::TCP, port: OTHER_PORT });
     let port = if helper.port == 0 { OTHER_PORT } else { helper.port };
     let router = Router::new(settings).expect("memory");
-    let replay = Replay::new(router, Pace::Captured { tail_secs: 0 }, false);
+    let replay = Replay::new(router, Pace::CAPTURED, Selection::default(), false);
     let sides = [Side { seq: 100, port: 40_000, host: 1 }, Side { seq: 900, port, host: 2 }];
     let mut session = Session { six: how & 1 == 1, proto, sides, replay, number: 0, time_ns: 0 };
     session.open();
