@@ -79,7 +79,6 @@ fn how_it_ends_is_the_exit_code() {
         (vec!["replay", &cut], 65, "cut.pcap: offset "),
         (vec!["show", &cut], 65, "cut.pcap: offset "),
         (vec!["import", &cut], 65, "cut.pcap: offset "),
-        (vec!["replay", "--format", "kernel-jsonl", &cut], 65, "cut.pcap: offset "),
         (vec!["replay", &column], 65, "line 2, column 22: expected `>` between source and dest"),
         (vec!["replay", &nobody], 65, "line 3: no connection m is held"),
         (vec!["show", &nobody], 0, ""),

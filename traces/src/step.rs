@@ -227,6 +227,26 @@ pub enum Target {
     Masked(Tuple, Mask),
 }
 
+impl Target {
+    /// As a helper would say it, if it could; with a mask otherwise.
+    #[must_use]
+    pub fn of(tuple: Tuple, mask: Mask) -> Self {
+        let full = Mask::exact(tuple.l3, true, true);
+        let expected = Expected {
+            l3: tuple.l3,
+            saddr: (mask.src == full.src).then_some(tuple.src),
+            daddr: tuple.dst,
+            proto: tuple.proto,
+            sport: (mask.sport == full.sport).then_some(tuple.sport),
+            dport: tuple.dport,
+        };
+        match expected.tuple_and_mask() == (tuple, mask) {
+            true => Self::Plain(expected),
+            false => Self::Masked(tuple, mask),
+        }
+    }
+}
+
 /// Where something is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {

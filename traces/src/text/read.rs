@@ -258,7 +258,7 @@ impl Line<'_> {
             master.map(str::to_owned).ok_or_else(|| "`master=` and a name".to_owned())
         })?;
         let (tuple, mask) = self.target()?;
-        let target = Target::Masked(tuple, mask);
+        let target = Target::of(tuple, mask);
         let (class, flags, assign, expectfn) = (0, Flags::NONE, None, None);
         let (nat, timeout) = (None, None);
         let mut said =
