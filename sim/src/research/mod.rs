@@ -19,6 +19,7 @@ pub mod law;
 pub mod ledger;
 pub mod measure;
 pub mod optimum;
+pub mod picture;
 pub mod policy;
 pub mod random;
 pub mod scenario;

@@ -247,6 +247,25 @@ impl Document {
         Ok(())
     }
 
+    /// Gives a class limits of its own: how many a master may have, for how many seconds.
+    ///
+    /// # Errors
+    /// If there is no such class.
+    pub fn set_policy(&mut self, class: &str, to: (u32, u32), why: &str) -> Result<(), String> {
+        let classes = self.0.get_mut("class").and_then(Value::as_array_mut);
+        let named = |item: &&mut Value| item.get("name").and_then(Value::as_str) == Some(class);
+        let found = classes.and_then(|classes| classes.iter_mut().find(named));
+        let table = found.and_then(Value::as_table_mut);
+        let table = table.ok_or_else(|| format!("the scenario has no class {class}"))?;
+        let mut policy = Table::new();
+        policy.insert("max_expected".into(), Value::Integer(i64::from(to.0)));
+        policy.insert("timeout".into(), Value::String(format!("{}s", to.1)));
+        policy.insert("source".into(), Value::String(why.to_owned()));
+        table.insert("policy".into(), Value::Table(policy));
+        self.scenario().map_err(|why| why.1)?;
+        Ok(())
+    }
+
     /// The scenario it describes.
     fn scenario(&self) -> Result<Scenario, (Option<toml::de::Error>, String)> {
         let mut unsourced = Vec::new();

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The verbs of eviction research.
 
+pub mod attack;
+pub mod report;
+pub mod sensitivity;
+pub mod size;
 pub mod sweep;
 
 use clap::Subcommand;
@@ -12,6 +16,14 @@ use super::Failure;
 pub enum Verb {
     /// Compare evictions: policies by sizes by workloads, with intervals and the optimum.
     Sweep(Box<sweep::Sweep>),
+    /// Find the least rate of unanswered announcements that costs others theirs.
+    Attack(Box<attack::Attack>),
+    /// Advise sizes, timeouts and limits for a target, and verify them.
+    Size(Box<size::Size>),
+    /// Rank knobs by how much they matter.
+    Sensitivity(Box<sensitivity::Sensitivity>),
+    /// Write a study's answer as one page with pictures.
+    Report(Box<report::Report>),
 }
 
 impl Verb {
@@ -22,6 +34,10 @@ impl Verb {
     pub fn run(&self) -> Result<(), Failure> {
         match self {
             Self::Sweep(verb) => verb.run(),
+            Self::Attack(verb) => verb.run(),
+            Self::Size(verb) => verb.run(),
+            Self::Sensitivity(verb) => verb.run(),
+            Self::Report(verb) => verb.run(),
         }
     }
 }

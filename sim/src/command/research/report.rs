@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp report`: a study's answer as one page with pictures.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::sweep::{Asked, progress};
+use crate::command::Failure;
+use crate::research::measure::Recording;
+use crate::research::picture::page;
+use crate::research::sweep::{shard, summary};
+
+/// The arguments of `nfexp report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    #[command(flatten)]
+    asked: Asked,
+    /// The page.
+    #[arg(long, short, default_value = "report.html")]
+    out: PathBuf,
+    /// A folder for the charts as SVG files.
+    #[arg(long)]
+    charts: Option<PathBuf>,
+    /// How many threads; 0 is one a core. The page is the same for any.
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
+}
+
+impl Report {
+    /// Runs the study and writes the page.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn run(&self) -> Result<(), Failure> {
+        let plan = self.asked.plan("mixed-isp-nat")?;
+        eprintln!("seed {}, plan {}, {} blocks", plan.study.seed, plan.hash, plan.blocks.len());
+        let bar = progress(plan.blocks.len() as u64);
+        let tick = |done: u64, _: u64| bar.set_position(done);
+        let rows = shard::run_in_memory(&plan, self.jobs, &tick);
+        bar.finish_and_clear();
+        let lines = summary::lines(&plan, &rows.map_err(Failure::System)?);
+        let recording = Recording { lifelines: 60, walks: false };
+        // Of the varied points the middle one shows most: the first is often at rest.
+        let replications = plan.study.replications as usize;
+        let middle = plan.blocks.len() / replications / 2 * replications;
+        let details = plan.detail(&plan.blocks[middle], recording).map_err(Failure::System)?;
+        let varied = &plan.points[plan.blocks[middle].point].varied;
+        let pictures = page::pictures(&plan, &lines, &details, varied);
+        let html = page::page(&plan, &lines, &pictures, &self.command());
+        write(&self.out, &html)?;
+        if let Some(folder) = &self.charts {
+            fs::create_dir_all(folder)?;
+            for picture in &pictures {
+                write(&folder.join(format!("{}.svg", picture.name)), &picture.svg)?;
+            }
+        }
+        eprintln!("{} with {} pictures", self.out.display(), pictures.len());
+        Ok(())
+    }
+
+    /// What was typed, without what does not change the page.
+    fn command(&self) -> String {
+        let mut words = vec!["nfexp".to_owned()];
+        let mut skip = false;
+        for word in std::env::args().skip(1) {
+            let value_follows = ["--jobs", "--out", "-o", "--charts"].contains(&word.as_str());
+            if skip || value_follows || word.starts_with("--jobs=") {
+                skip = value_follows;
+                continue;
+            }
+            words.push(word);
+        }
+        words.join(" ")
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let beside = path.with_extension("new");
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&beside, text)?;
+    fs::rename(&beside, path)?;
+    Ok(())
+}

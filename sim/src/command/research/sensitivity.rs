@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp sensitivity`: which knob matters.
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+
+use super::sweep::Asked;
+use crate::command::Failure;
+use crate::research::random::Stream;
+use crate::research::statistics::{morris, sobol};
+use crate::research::sweep::plan::Plan;
+use crate::research::sweep::shard;
+use crate::research::sweep::study::{Number, Set, Study};
+
+/// The arguments of `nfexp sensitivity`.
+#[derive(Debug, Args)]
+pub struct Sensitivity {
+    #[command(flatten)]
+    asked: Asked,
+    /// Screening, or indices of variance.
+    #[arg(long, value_enum, default_value_t = Method::Morris)]
+    method: Method,
+    /// A knob and its range: `class.sip.answered.share=0.3..0.9`, `expect_max=64..1024`,
+    /// `timeout=0.1..1` (a factor).
+    #[arg(long)]
+    knob: Vec<String>,
+    /// Paths (Morris) or rows (Sobol).
+    #[arg(long, default_value_t = 8)]
+    rows: u32,
+    /// How many threads; 0 is one a core.
+    #[arg(long, default_value_t = 0)]
+    jobs: usize,
+}
+
+/// How sensitivity is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Method {
+    /// Elementary effects.
+    Morris,
+    /// First-order and total indices.
+    Sobol,
+}
+
+#[derive(Clone, Debug)]
+struct Knob {
+    path: String,
+    from: f64,
+    to: f64,
+    unit: String,
+}
+
+impl Knob {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let expected = || {
+            Failure::Usage(format!("expected PATH=LOW..HIGH, as in expect_max=64..1024: {text}"))
+        };
+        let (path, range) = text.split_once('=').ok_or_else(expected)?;
+        let (from, to) = range.split_once("..").ok_or_else(expected)?;
+        let unit = to.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        let number = |text: &str| text.strip_suffix(unit).unwrap_or(text).parse::<f64>().ok();
+        let (from, to) = (number(from), number(to));
+        let (Some(from), Some(to)) = (from, to) else { return Err(expected()) };
+        Ok(Self { path: path.to_owned(), from, to, unit: unit.to_owned() })
+    }
+}
+
+impl Sensitivity {
+    /// Screens.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn run(&self) -> Result<(), Failure> {
+        let (mut study, _) = self.asked.study("prototype")?;
+        let usual = [
+            "expect_max=64..1024",
+            "timeout=0.1..1",
+            "class.attack.arrivals.per_second=0..4",
+            "class.sip.answered.share=0.3..0.9",
+            "class.sip.delay.median=2s..20s",
+        ];
+        let asked = match self.knob.is_empty() {
+            true => usual.map(str::to_owned).to_vec(),
+            false => self.knob.clone(),
+        };
+        let knobs: Vec<Knob> =
+            asked.iter().map(|text| Knob::parse(text)).collect::<Result<_, _>>()?;
+        if self.knob.is_empty() {
+            let value = Number::Text("3000s".into());
+            study.set.push(Set { path: "run.lasts".into(), value });
+        }
+        eprintln!("seed {}, {} rows", study.seed, self.rows);
+        let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
+        let mut response = |inputs: &[f64]| self.recall(&study, &knobs, inputs);
+        let mut out = io::stdout().lock();
+        let rows = self.rows.max(2);
+        match self.method {
+            Method::Morris => {
+                writeln!(out, "knob,effect,effect_half,spread")?;
+                let effects = morris(knobs.len(), rows, &mut stream, &mut response);
+                for (knob, (effect, spread)) in knobs.iter().zip(effects.map_err(Failure::System)?)
+                {
+                    let (mean, half) = (effect.mean, effect.half);
+                    writeln!(out, "{},{mean:.4},{half:.4},{spread:.4}", knob.path)?;
+                }
+            }
+            Method::Sobol => {
+                writeln!(out, "knob,first,first_half,total,total_half")?;
+                let indices = sobol(knobs.len(), rows, &mut stream, &mut response);
+                for (knob, [first, total]) in knobs.iter().zip(indices.map_err(Failure::System)?) {
+                    writeln!(
+                        out,
+                        "{},{:.4},{:.4},{:.4},{:.4}",
+                        knob.path, first.mean, first.half, total.mean, total.half
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn recall(&self, study: &Study, knobs: &[Knob], inputs: &[f64]) -> Result<f64, String> {
+        let mut study = study.clone();
+        study.policies.truncate(1);
+        for (knob, input) in knobs.iter().zip(inputs) {
+            let value = knob.from + (knob.to - knob.from) * input;
+            match knob.path.as_str() {
+                "expect_max" => study.expect_max = vec![(value as u32).max(1)],
+                "timeout" => {
+                    let base = &study.policies[0];
+                    let named = crate::research::policy::names::NAMED;
+                    let base = named
+                        .iter()
+                        .find(|named| named.name == base)
+                        .map_or_else(|| base.clone(), |named| named.composition.to_owned());
+                    study.policies[0] = format!("{base}+timeout=x{value:.6}");
+                }
+                path => {
+                    let value = Number::Text(format!("{value:.6}{}", knob.unit));
+                    study.set.push(Set { path: path.to_owned(), value });
+                }
+            }
+        }
+        let plan = Plan::of(study, None)?;
+        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {})?;
+        Ok(rows.iter().map(|row| row.cell.recall).sum::<f64>() / rows.len() as f64)
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp size`: how large, how long, how many; and whether that is enough.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::sweep::Asked;
+use crate::command::Failure;
+use crate::research::cast::Cast;
+use crate::research::cell::Block;
+use crate::research::measure::Recording;
+use crate::research::policy::Spec;
+use crate::research::scenario::Document;
+use crate::research::statistics::{Estimate, Verdict};
+use crate::research::workload::{Happening, NEVER, What, Workload};
+use nfexp_model::revision::Revision;
+
+/// The arguments of `nfexp size`.
+#[derive(Debug, Args)]
+pub struct Size {
+    #[command(flatten)]
+    asked: Asked,
+    /// Which share of the announced connections must find their expectation.
+    #[arg(long, default_value_t = 0.999)]
+    target: f64,
+}
+
+/// What is advised for a kind.
+#[derive(Clone, Debug)]
+struct Advice {
+    name: String,
+    proto: u8,
+    port: u16,
+    timeout_secs: u32,
+    max_expected: u32,
+}
+
+impl Size {
+    /// Finds and verifies.
+    ///
+    /// # Errors
+    /// [`Failure`]: a wrong question, or a target that no size reaches.
+    pub fn run(&self) -> Result<(), Failure> {
+        if !(0.0..1.0).contains(&self.target) {
+            return Err(Failure::Usage("expected a target from 0 to 1".into()));
+        }
+        let (study, beside) = self.asked.study("mixed-isp-nat")?;
+        let mut document = study.document(beside.as_deref()).map_err(Failure::Usage)?;
+        let revision = study.revisions.first().and_then(|name| Revision::named(name));
+        let revision = revision.ok_or_else(|| Failure::Usage("expected a revision".into()))?;
+        let trial = Trial { revision, hz: study.hz, replications: study.replications.max(3) };
+        eprintln!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY);
+        // A third of what may be lost for each of timeout, class limits and the table.
+        let allowed = (1.0 - self.target) / 3.0;
+        let advice = advise(&mut document, study.seed, study.hz, allowed, &trial)?;
+        let mut expect_max = 16u32;
+        while trial.recall(&document, study.seed, expect_max)?.mean < self.target + allowed / 2.0 {
+            expect_max *= 2;
+            if expect_max > 1 << 20 {
+                return Err(Failure::Inconclusive(format!(
+                    "no table reaches {}: what is lost is not lost for want of room",
+                    self.target
+                )));
+            }
+        }
+        let (mut low, mut high) = (expect_max / 2, expect_max);
+        while high - low > (high / 16).max(4) {
+            let middle = (low + high) / 2;
+            let recall = trial.recall(&document, study.seed, middle)?;
+            if recall.mean < self.target + allowed / 2.0 { low = middle } else { high = middle }
+        }
+        // As nf_conntrack_expect_init() makes it: four for each bucket.
+        let expect_max = high.next_multiple_of(4);
+        let verified = trial.recall(&document, study.seed ^ VERIFY, expect_max)?;
+        self.tell(&advice, expect_max, verified)?;
+        match verified.against(self.target) {
+            Verdict::Above => Ok(()),
+            Verdict::Below => Err(Failure::Differs(format!(
+                "other chances give {verified}, below the target {}",
+                self.target
+            ))),
+            Verdict::Inconclusive => Err(Failure::Inconclusive(format!(
+                "the interval {verified} holds the target {}: more replications, or a longer run",
+                self.target
+            ))),
+        }
+    }
+
+    fn tell(&self, advice: &[Advice], expect_max: u32, verified: Estimate) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "# verified by simulation with other chances: recall {verified}")?;
+        writeln!(out, "# target {}", self.target)?;
+        writeln!(out, "sysctl -w net.netfilter.nf_conntrack_expect_max={expect_max}")?;
+        writeln!(out, "table inet nfexp {{")?;
+        for Advice { name, proto, port, timeout_secs, max_expected } in advice {
+            let protocol = if *proto == 17 { "udp" } else { "tcp" };
+            writeln!(out, "  ct expectation {name} {{")?;
+            writeln!(out, "    protocol {protocol}; dport {port};")?;
+            writeln!(out, "    timeout {timeout_secs}s; size {max_expected}; l3proto ip;")?;
+            writeln!(out, "  }}")?;
+        }
+        writeln!(out, "}}")?;
+        writeln!(
+            out,
+            "# nft 1.0.6 hands the kernel milliseconds where it counts seconds: look at"
+        )?;
+        writeln!(
+            out,
+            "# `conntrack -L expect` afterwards. The kernel's own helpers take their limits"
+        )?;
+        writeln!(
+            out,
+            "# from module parameters where they have any (max_dcc_channels, sip_timeout)."
+        )?;
+        Ok(())
+    }
+}
+
+/// What the seed is crossed with, so that what was found is not verified by its own chances.
+const VERIFY: u64 = 0x5eed_0bad;
+
+struct Trial {
+    revision: Revision,
+    hz: u32,
+    replications: u32,
+}
+
+impl Trial {
+    fn cells(
+        &self,
+        document: &Document,
+        seed: u64,
+        expect_max: u32,
+    ) -> Result<Vec<crate::research::cell::Detail>, Failure> {
+        use rayon::prelude::*;
+        let policies = [Spec::kernel()];
+        let run = |replication: u32| {
+            let block = Block {
+                scenario: document,
+                revision: self.revision,
+                hz: self.hz,
+                seed,
+                replication,
+                policies: &policies,
+                sizes: &[expect_max],
+                recording: Recording::default(),
+            };
+            block.run()
+        };
+        let runs: Result<Vec<_>, String> =
+            (0..self.replications).into_par_iter().map(run).collect();
+        Ok(runs.map_err(Failure::System)?.into_iter().flatten().collect())
+    }
+
+    fn recall(&self, document: &Document, seed: u64, expect_max: u32) -> Result<Estimate, Failure> {
+        let cells = self.cells(document, seed, expect_max)?;
+        let recalls: Vec<f64> = cells.iter().map(|detail| detail.cell.recall).collect();
+        Ok(Estimate::of(&recalls))
+    }
+}
+
+/// Timeouts from how long connections take, limits from how many come together.
+fn advise(
+    document: &mut Document,
+    seed: u64,
+    hz: u32,
+    allowed: f64,
+    trial: &Trial,
+) -> Result<Vec<Advice>, Failure> {
+    let scenario = document.read();
+    let cast = Cast::of(&scenario).map_err(Failure::Usage)?;
+    let mut waits = vec![Vec::new(); cast.kinds.len()];
+    for Happening { at, what } in Workload::new(&scenario, &cast, seed, 0, hz) {
+        if let What::Announce { kind, arrives, .. } = what
+            && arrives != NEVER
+        {
+            waits[usize::from(kind)].push(arrives - at);
+        }
+    }
+    let mut advice = Vec::new();
+    for (kind, waits) in cast.kinds.iter().zip(&mut waits) {
+        if kind.hostile || kind.permanent || waits.is_empty() {
+            continue;
+        }
+        waits.sort_unstable();
+        let place = ((waits.len() - 1) as f64 * (1.0 - allowed / 2.0)) as usize;
+        // Half as long again: a sample knows little of what is rarer than itself.
+        let timeout = (waits[place] as f64 * 1.5 / 1e6) as u32 + 1;
+        let timeout_secs = timeout.clamp(3, kind.timeout_secs);
+        let helper = &cast.helpers[usize::from(kind.helper)];
+        advice.push(Advice {
+            name: kind.name.clone(),
+            proto: kind.proto.0,
+            port: helper.port,
+            timeout_secs,
+            max_expected: kind.max_expected.max(1),
+        });
+    }
+    // Class limits double until what they cost is allowed.
+    for _ in 0..8 {
+        for one in &advice {
+            let policy = (one.max_expected, one.timeout_secs);
+            document.set_policy(&one.name, policy, "advised").map_err(Failure::Usage)?;
+        }
+        let details = trial.cells(document, seed, 1 << 16)?;
+        let mut changed = false;
+        for one in &mut advice {
+            let place = cast.kinds.iter().position(|kind| kind.name == one.name);
+            let Some(place) = place else { continue };
+            let accounts = details.iter().map(|detail| detail.outcome.accounts[place]);
+            let all = accounts.fold(Default::default(), |sum: Account, one| sum.plus(&one));
+            let lost = all.lost[Ending::EvictedByClass as usize]
+                + all.lost[Ending::RefusedByClass as usize];
+            if lost as f64 > allowed * all.useful as f64 && one.max_expected < 128 {
+                one.max_expected *= 2;
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    Ok(advice)
+}
+
+use crate::research::ledger::{Account, Ending};
