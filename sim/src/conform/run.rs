@@ -2,9 +2,9 @@
 //! A recording, played until the model says something else than the kernel did; and made small.
 //!
 //! Shrinking leaves operations out. What a kernel would have answered without them nobody
-//! knows, so a shorter recording counts only if the model still agrees with everything that is
-//! kept of the kernel's answers, but for the numbers of the handles, and parts in the same field
-//! of the same operation at the end.
+//! knows. Where a *witness*, a model that agrees with the whole recording, can say it, its
+//! answers take the place of the recorded ones; else a shorter recording counts only if the
+//! model still agrees with all that is kept, and both sides say at the end what they said.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,6 +86,10 @@ fn crash(place: usize, why: &str) -> Divergence {
 
 /// Leaves out of a recording whatever its divergence does not need; the last line is the one
 /// that diverges. Lines and handles are numbered anew.
+///
+/// `witness` is a revision that answers everything that was recorded as the kernel did; without
+/// one, what a kernel would have said to fewer operations nobody knows, and only lines are left
+/// out that change nothing of either answer.
 #[must_use]
 pub fn shrink(
     header: &Header,
@@ -93,9 +97,12 @@ pub fn shrink(
     revision: Revision,
     divergence: &Divergence,
 ) -> Vec<Line> {
-    let field = divergence.difference.field;
-    let mut kept: Vec<&Line> = lines[..=divergence.place].iter().collect();
-    let mut best = replayed(header, &kept, revision, field);
+    let lines = &lines[..=divergence.place];
+    let right = Revision::LINUX_6_18;
+    let witness = (revision != right && check(header, lines, right).is_none()).then_some(right);
+    let attempt = Attempt { header, revision, witness, wanted: &divergence.difference };
+    let mut kept: Vec<&Line> = lines.iter().collect();
+    let mut best = attempt.replay(&kept);
     let mut chunk = kept.len() / 2;
     while chunk >= 1 {
         let mut from = 0;
@@ -104,39 +111,76 @@ pub fn shrink(
             let to = (from + chunk).min(kept.len() - 1);
             let mut fewer = kept.clone();
             fewer.drain(from..to);
-            match replayed(header, &fewer, revision, field) {
+            match attempt.replay(&fewer) {
                 Some(shorter) => (kept, best) = (fewer, Some(shorter)),
                 None => from = to,
             }
         }
         chunk /= 2;
     }
-    best.unwrap_or_else(|| lines[..=divergence.place].to_vec())
+    best.unwrap_or_else(|| lines.to_vec())
 }
 
-/// The lines, numbered anew, if the model agrees with all but the last, in which it differs in
-/// `field`.
-fn replayed(
-    header: &Header,
-    lines: &[&Line],
+/// How fewer lines are tried.
+struct Attempt<'a> {
+    header: &'a Header,
     revision: Revision,
-    field: &str,
-) -> Option<Vec<Line>> {
-    let mut player = Player::<Up>::of_revision(header, revision).ok()?;
-    let mut handles = Handles::default();
-    let mut done = Vec::with_capacity(lines.len());
-    for (i, line) in lines.iter().enumerate() {
-        let line = handles.renumber(i as u64, line);
-        let last = i + 1 == lines.len();
-        match difference(&mut player, header.tol, &line.operation, &line.answer) {
-            Ok((_, None)) if !last => {}
-            Ok((_, Some(difference))) if last && difference.field == field => {}
-            Err(_) if last && field == "run" => {}
-            _ => return None,
+    witness: Option<Revision>,
+    wanted: &'a Difference,
+}
+
+impl Attempt<'_> {
+    /// The lines, numbered anew, if the model agrees with all but the last, in which it differs
+    /// as it did.
+    fn replay(&self, lines: &[&Line]) -> Option<Vec<Line>> {
+        let mut player = Player::<Up>::of_revision(self.header, self.revision).ok()?;
+        let mut witness = match self.witness {
+            Some(right) => Some(Player::<Up>::of_revision(self.header, right).ok()?),
+            None => None,
+        };
+        let mut handles = Handles::default();
+        let mut done = Vec::with_capacity(lines.len());
+        for (i, line) in lines.iter().enumerate() {
+            let operation = handles.rename(&line.operation);
+            let answer = match &mut witness {
+                Some(witness) => {
+                    let answer = witness.answer(&operation);
+                    handles.pair(line, &answer);
+                    Answer { order: line.answer.order, ..answer }
+                }
+                None => handles.renumber(line),
+            };
+            let line = Line { i: i as u64, t: line.t, operation, answer };
+            let last = i + 1 == lines.len();
+            let found = difference(&mut player, self.header.tol, &line.operation, &line.answer);
+            match found {
+                Ok((_, None)) if !last => {}
+                Ok((_, Some(found))) if last && self.is_wanted(&found) => {}
+                Err(_) if last && self.wanted.field == "run" => {}
+                _ => return None,
+            }
+            done.push(line);
         }
-        done.push(line);
+        Some(done)
     }
-    Some(done)
+
+    fn is_wanted(&self, found: &Difference) -> bool {
+        let same_words = || {
+            without_handles(&found.kernel) == without_handles(&self.wanted.kernel)
+                && without_handles(&found.model) == without_handles(&self.wanted.model)
+        };
+        found.field == self.wanted.field && (self.witness.is_some() || same_words())
+    }
+}
+
+/// What is said, but for the numbers of the handles.
+fn without_handles(said: &str) -> String {
+    let mut parts = said.split("\"e\":");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text += part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    }
+    text
 }
 
 /// What the handles of a recording are called when some of them are left out.
@@ -152,16 +196,29 @@ impl Handles {
         self.new.get(&handle).copied().unwrap_or(0)
     }
 
-    fn renumber(&mut self, i: u64, line: &Line) -> Line {
-        let mut line = line.clone();
-        line.i = i;
+    fn rename(&self, operation: &Operation) -> Operation {
+        let mut operation = operation.clone();
         if let Operation::ExpGet(ExpAt { id: Some(id), .. })
-        | Operation::ExpDel(ExpAt { id: Some(id), .. }) = &mut line.operation
+        | Operation::ExpDel(ExpAt { id: Some(id), .. }) = &mut operation
             && let Whose::Handle(handle) = &mut id.of
         {
             *handle = self.of(*handle);
         }
-        for event in line.answer.ev.iter_mut().flatten() {
+        operation
+    }
+
+    /// Learns which handle is which from what the witness answers to a recorded line.
+    fn pair(&mut self, line: &Line, answer: &Answer) {
+        let recorded = line.answer.events().iter().filter_map(begun);
+        for (old, new) in recorded.zip(answer.events().iter().filter_map(begun)) {
+            self.new.insert(old, new);
+        }
+    }
+
+    /// A recorded answer with the handles' new numbers.
+    fn renumber(&mut self, line: &Line) -> Answer {
+        let mut answer = line.answer.clone();
+        for event in answer.ev.iter_mut().flatten() {
             match event {
                 Event::ExpNew { e, .. } => {
                     self.made += 1;
@@ -172,17 +229,24 @@ impl Handles {
                 _ => {}
             }
         }
-        if let (Operation::Fill(_), Some(made)) = (&line.operation, line.answer.made) {
+        if let (Operation::Fill(_), Some(made)) = (&line.operation, answer.made) {
             self.made += made;
         }
-        if let Some(handle) = &mut line.answer.id_of {
+        if let Some(handle) = &mut answer.id_of {
             *handle = self.of(*handle);
         }
-        for row in line.answer.dump.iter_mut().flatten() {
+        for row in answer.dump.iter_mut().flatten() {
             if let Row::Expectation { e, .. } = row {
                 *e = self.of(*e);
             }
         }
-        line
+        answer
+    }
+}
+
+fn begun(event: &Event) -> Option<u64> {
+    match event {
+        Event::ExpNew { e, .. } => Some(*e),
+        _ => None,
     }
 }
