@@ -160,8 +160,11 @@ fn put_protocol(writer: &mut Writer, tuple: &Parts) {
 pub fn inverse(tuple: &Parts) -> Parts {
     let answer = |kind| match kind {
         8 => 0,
+        0 => 8,
         128 => 129,
-        13 => 14,
+        129 => 128,
+        13 | 15 | 17 => kind + 1,
+        14 | 16 | 18 => kind - 1,
         other => other,
     };
     let swapped = Parts { src: tuple.dst, dst: tuple.src, ..*tuple };

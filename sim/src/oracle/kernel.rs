@@ -26,6 +26,7 @@ use nix::sys::socket::SockProtocol;
 use super::ctnetlink::{self, CONNTRACK, DELETE, EXPECTATION, GET, NEW};
 use super::filling;
 use super::handles::Handles;
+use super::masters;
 use super::namespace::{Lacking, Namespace};
 use super::netlink::{ACK, CREATE, DUMP, EXCL, Message, Writer};
 use super::procfs;
@@ -83,10 +84,22 @@ impl Kernel {
             started: clock(),
             now_ms: 0,
         };
+        kernel.need_helpers()?;
         kernel.restart().map_err(|trouble| {
             Lacking(format!("the kernel does not answer ctnetlink: {trouble:?}"))
         })?;
         Ok(kernel)
+    }
+
+    /// Attaches each helper once: the module of one that is not built in is loaded by that.
+    fn need_helpers(&mut self) -> Result<(), Lacking> {
+        for new in masters::one_of_each() {
+            let name = new.helper.as_deref().unwrap_or_default();
+            self.ct_new(&new).map_err(|errno| {
+                Lacking::step(&format!("cannot attach the helper {name}"), errno)
+            })?;
+        }
+        Ok(())
     }
 
     /// Empties both tables and begins again at time 0, with handle 1 and all counters at 0.

@@ -18,6 +18,7 @@ use std::thread;
 
 use nfexp_model::revision::Revision;
 use nfexp_traces::transcript::{Difference, Header, Line, NftExpectation, Operation, compare};
+use nix::time::{ClockId, clock_getres};
 
 use super::cells::Cells;
 use super::generate::Generator;
@@ -80,6 +81,11 @@ impl Sequence {
         let mut header =
             Header::usual(&self.profile.to_string(), &self.seed.to_string(), self.operations);
         header.kernel = read("kernel/osrelease")?;
+        // The coarse clock moves once in a tick.
+        let tick = clock_getres(ClockId::CLOCK_REALTIME_COARSE)
+            .map_err(|errno| Lacking::step("cannot tell the length of a tick", errno))?;
+        let per_sec = 1_000_000_000 / tick.tv_nsec().max(1);
+        header.hz = u32::try_from(per_sec).unwrap_or(header.hz);
         header.expect_max =
             expect_max.parse().map_err(|error| Lacking::step("nf_conntrack_expect_max", error))?;
         header.nft = OBJECTS.to_vec();

@@ -39,6 +39,24 @@ pub(super) fn addresses(l3: Family) -> [IpAddr; 4] {
     }
 }
 
+/// A master for each helper.
+pub(super) fn one_of_each() -> Vec<CtNew> {
+    let master = |(number, (name, protocols, _)): (u16, &(&str, &[u8], bool))| {
+        let [src, dst, ..] = addresses(Family::Ip);
+        let orig = Parts {
+            src: Some(src),
+            dst: Some(dst),
+            proto: protocols.first().copied(),
+            sport: Some(1000 + number),
+            dport: Some(PORTS[0]),
+            ..Parts::default()
+        };
+        let (orig, helper) = (Some(orig), Some((*name).to_owned()));
+        CtNew { orig, helper, timeout: Some(3600), ..CtNew::default() }
+    };
+    (0..).zip(HELPERS).map(master).collect()
+}
+
 /// A master that does not exist yet.
 pub(super) fn new_master(generator: &mut Generator) -> CtNew {
     let zone = generator.zone();
