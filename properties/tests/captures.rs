@@ -53,8 +53,14 @@ fn play(row: &Row) -> Result<Vec<Value>, String> {
     loop {
         match capture.next_packet() {
             Ok(Some(frame)) => recording.packet(&frame),
-            // What is there of a cut packet has been played.
-            Ok(None) | Err(CaptureError::Truncated { .. }) => break,
+            Ok(None) => break,
+            Err(CaptureError::Truncated { .. }) => {
+                // What is there of a cut packet is played, too.
+                if let Some(frame) = capture.cut_packet() {
+                    recording.packet(&frame);
+                }
+                break;
+            }
             Err(error) => return Err(error.to_string()),
         }
     }

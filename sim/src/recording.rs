@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use nfexp_model::error::NoMemory;
 use nfexp_model::netns::NetId;
+use nfexp_model::revision::Revision;
 use nfexp_traces::capture::Frame;
 use serde_json::{Map, Value, json};
 
@@ -103,6 +104,43 @@ fn line(recorder: &mut Recorder, router: &Router, happening: &Happening<'_>) -> 
     let seconds = (happening.since_ns as f64 / 1e9 * unit).round() / unit;
     let head = (key, happening.packet, seconds);
     recorder.packet(router, head, happening)
+}
+
+/// The options with which a recording was made, as its head tells them.
+#[must_use]
+pub fn options_of(lines: &[Value]) -> String {
+    let Some(head) = lines.first().map(|line| &line["head"]) else { return String::new() };
+    let mut options = Vec::new();
+    let usual: Vec<String> = Settings::of(Revision::LINUX_6_18, None, None)
+        .ports
+        .iter()
+        .map(|port| format!("{}:{}/{}", port.helper, port.proto, port.port))
+        .collect();
+    for (helper, places) in head["helpers"].as_object().into_iter().flatten() {
+        for place in places.as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let port = format!("{helper}:{place}");
+            if !usual.contains(&port) {
+                options.push(format!("port={port}"));
+            }
+        }
+    }
+    for key in ["local", "only", "until", "pace", "tail"] {
+        match &head[key] {
+            Value::String(value) => options.push(format!("{key}={value}")),
+            Value::Number(value) => options.push(format!("{key}={value}")),
+            _ => {}
+        }
+    }
+    if head["lean"] == true {
+        options.push("lean=1".to_owned());
+    }
+    for key in ["sysctl", "param"] {
+        for (name, value) in head[key].as_object().into_iter().flatten() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            options.push(format!("{key}={name}:{value}"));
+        }
+    }
+    options.join(";")
 }
 
 /// How far two recordings agree.

@@ -186,6 +186,12 @@ impl Replay {
         &self.totals
     }
 
+    /// How far the capture's clock has come, in nanoseconds since the first packet.
+    #[must_use]
+    pub const fn since_ns(&self) -> i64 {
+        self.latest_ns
+    }
+
     /// Plays one frame.
     pub fn packet(
         &mut self,

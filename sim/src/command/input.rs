@@ -36,9 +36,10 @@ pub(super) fn frames(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result<(), Fa
     read(path, each)?.map_err(|error| bad_data(path, &error))
 }
 
-/// The same where a file that ends inside a packet is no failure, only worth a word.
-pub(super) fn frames_of_cut(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
-    match read(path, each)? {
+/// The same where a file that ends inside a packet is no failure, only worth a word: what there is
+/// of the packet comes last.
+pub(super) fn frames_of_cut(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+    match read_with(path, &mut each, true)? {
         Err(error @ CaptureError::Truncated { .. }) => {
             eprintln!("nfexp: {}: {error}", path.display());
             Ok(())
@@ -51,6 +52,14 @@ pub(super) fn frames_of_cut(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result
 fn read(
     path: &Path,
     mut each: impl FnMut(&Frame<'_>),
+) -> Result<Result<(), CaptureError>, Failure> {
+    read_with(path, &mut each, false)
+}
+
+fn read_with(
+    path: &Path,
+    each: &mut impl FnMut(&Frame<'_>),
+    cut: bool,
 ) -> Result<Result<(), CaptureError>, Failure> {
     let mut capture = open(path)?;
     let bar = progress(path);
@@ -67,6 +76,11 @@ fn read(
         }
     };
     bar.finish_and_clear();
+    if let (true, Err(CaptureError::Truncated { .. })) = (cut, &ended)
+        && let Some(frame) = capture.cut_packet()
+    {
+        each(&frame);
+    }
     Ok(ended)
 }
 

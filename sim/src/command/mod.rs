@@ -11,7 +11,9 @@
 mod against;
 pub mod bench;
 pub mod conform;
+pub mod conform_capture;
 pub mod diff_revisions;
+pub mod fit;
 pub mod import;
 pub mod input;
 pub mod kernel;
@@ -35,8 +37,12 @@ pub enum Verb {
     Show(show::Show),
     /// Compare the model with recorded operations on a kernel, or answer operations.
     Conform(conform::Conform),
+    /// Compare what the model makes of a capture with what a running kernel made of it.
+    ConformCapture(conform_capture::ConformCapture),
     /// Tell where two revisions part on a trace, and which knob does it.
     DiffRevisions(diff_revisions::DiffRevisions),
+    /// Measure how long after their announcement connections come.
+    Fit(fit::Fit),
     /// Turn a capture into a text trace of what its helpers did, with the answers.
     Import(import::Import),
     /// Ask the running kernel what the model is asked.
@@ -59,6 +65,8 @@ impl Verb {
             Self::Show(verb) => verb.run(),
             Self::Conform(verb) => verb.run(),
             Self::DiffRevisions(verb) => verb.run(),
+            Self::ConformCapture(verb) => verb.run(),
+            Self::Fit(verb) => verb.run(),
             Self::Import(verb) => verb.run(),
             Self::Oracle(verb) => verb.run(),
             Self::Bench(verb) => verb.run(),

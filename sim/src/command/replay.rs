@@ -15,7 +15,7 @@ use super::{Failure, trace};
 use crate::forward::Router;
 use crate::recording::Recording;
 use crate::replay::{self, Happening};
-use crate::report::{Ledger, Moment, rows, text};
+use crate::report::{Ledger, Moment, rows, story, text};
 
 /// The arguments of `nfexp replay`.
 #[derive(Debug, Args)]
@@ -36,8 +36,10 @@ pub struct Replay {
 /// How a replay is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A table for people.
+    /// A table for people, and what it comes to.
     Text,
+    /// What happened at each packet, one line each.
+    Story,
     /// JSON lines, one per expectation.
     Json,
     /// The same as comma-separated values.
@@ -74,22 +76,29 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
                 failures.extend(record(path, kernel, &mut out).err());
                 continue;
             }
-            (_, true) => trace::ledger(path, kernel),
+            (Format::Story, false) => {
+                failures.extend(tell(path, kernel, &mut out).err());
+                continue;
+            }
+            (_, true) => trace::ledger(path, kernel).map(|(ledger, ended)| {
+                let end = last(&ledger);
+                (ledger, end, ended)
+            }),
             (_, false) => ledger(path, kernel),
         };
         // One bad file does not hide the others.
         match played {
             Err(failure) => failures.push(failure),
-            Ok((ledger, ended)) => {
+            Ok((ledger, end, ended)) => {
                 failures.extend(ended.err());
                 let name = path.display().to_string();
                 match format {
-                    Format::Text => {
+                    Format::Text | Format::Story => {
                         if files.len() > 1 {
                             writeln!(out, "{name}")?;
                         }
                         let unit = if is_trace(path) { "step" } else { "packet" };
-                        out.write_all(text::table(&ledger, unit).as_bytes())?;
+                        out.write_all(text::table(&ledger, unit, end).as_bytes())?;
                     }
                     Format::Json => out.write_all(rows::json(&name, &ledger).as_bytes())?,
                     Format::Csv | Format::KernelJsonl => ledgers.push((name, ledger)),
@@ -104,15 +113,23 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
     Failure::first_of(failures)
 }
 
+/// The last moment of a ledger.
+fn last(ledger: &Ledger) -> Moment {
+    let moments = ledger.lives().iter().map(|life| life.ended.map_or(life.born, |end| end.0));
+    moments.max_by_key(|moment| moment.ms).unwrap_or_default()
+}
+
+/// A ledger, the moment its capture ended, and what is wrong with that end.
+pub(super) type Played = (Ledger, Moment, Result<(), Failure>);
+
 /// Plays one capture into a ledger; what is wrong with its end does not hide its beginning.
-fn ledger(path: &Path, kernel: &Kernel) -> Result<(Ledger, Result<(), Failure>), Failure> {
+pub(super) fn ledger(path: &Path, kernel: &Kernel) -> Result<Played, Failure> {
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
     let selection = settings.selection.clone();
     let mut replay = replay::Replay::new(router(settings)?, pace, selection, false);
     let mut ledger = Ledger::default();
     let mut enter = |router: &mut Router, happening: &Happening<'_>| {
-        let ms = u64::try_from(happening.since_ns / 1_000_000).unwrap_or(0);
-        let moment = Moment { at: happening.packet, ms };
+        let moment = Moment { at: happening.packet, ms: milliseconds(happening.since_ns) };
         for event in happening.events {
             ledger.enter(router.engine(), moment, event);
         }
@@ -121,8 +138,37 @@ fn ledger(path: &Path, kernel: &Kernel) -> Result<(Ledger, Result<(), Failure>),
     replay.finish(enter);
     match ended {
         Err(failure) if replay.totals().packets == 0 => Err(failure),
-        ended => Ok((ledger, ended)),
+        ended => {
+            let end = Moment { at: 0, ms: milliseconds(replay.since_ns()) };
+            Ok((ledger, end, ended))
+        }
     }
+}
+
+fn milliseconds(nanoseconds: i64) -> u64 {
+    u64::try_from(nanoseconds / 1_000_000).unwrap_or(0)
+}
+
+/// Tells what happened, packet by packet.
+fn tell(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Failure> {
+    let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
+    let selection = settings.selection.clone();
+    let mut replay = replay::Replay::new(router(settings)?, pace, selection, false);
+    let mut written = Ok(());
+    let ended = frames(path, |frame| {
+        replay.packet(frame, &mut |router: &mut Router, happening: &Happening<'_>| {
+            if let (Some(line), Ok(())) = (story::line(router, happening, Some(frame)), &written) {
+                written = writeln!(out, "{line}");
+            }
+        });
+    });
+    replay.finish(|router: &mut Router, happening: &Happening<'_>| {
+        if let (Some(line), Ok(())) = (story::line(router, happening, None), &written) {
+            written = writeln!(out, "{line}");
+        }
+    });
+    written?;
+    ended
 }
 
 /// Writes the lines that a recording of the running kernel has.
@@ -138,7 +184,7 @@ fn record(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Fail
     ended
 }
 
-fn digest(path: &Path) -> Option<String> {
+pub(super) fn digest(path: &Path) -> Option<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut File::open(path).ok()?, &mut hasher).ok()?;
     Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

@@ -160,18 +160,19 @@ fn are_options_valid(mut options: &[u8]) -> bool {
 }
 
 fn route_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Route {
-    let to_all = [1, 2].contains(&dst.segments()[7])
-        && dst.segments()[1..7].iter().all(|&part| part == 0)
-        && matches!(dst.segments()[0], 0xff01 | 0xff02);
+    let link_local = |ip: Ipv6Addr| ip.is_unicast_link_local();
     if src.is_multicast() || src.is_loopback() || dst.is_loopback() {
         return Route::Nowhere;
     }
-    if to_all {
-        return Route::Deliver;
+    if dst.is_multicast() {
+        // All nodes and all routers, which every router has joined.
+        let joined = matches!(
+            dst.segments(),
+            [0xff01 | 0xff02, 0, 0, 0, 0, 0, 0, 1 | 2] | [0xff05, 0, 0, 0, 0, 0, 0, 2]
+        );
+        return if joined { Route::Deliver } else { Route::Nowhere };
     }
-    let stays = |ip: Ipv6Addr| ip.is_multicast() || ip.is_unspecified();
-    let link_local = |ip: Ipv6Addr| ip.is_unicast_link_local();
-    let goes = ![src, dst].into_iter().any(|ip| stays(ip) || link_local(ip));
+    let goes = !src.is_unspecified() && !link_local(src) && !link_local(dst);
     if goes { Route::Forward } else { Route::Nowhere }
 }
 

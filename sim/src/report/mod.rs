@@ -5,8 +5,10 @@
 //! from events alone. [`text`] and [`rows`] show it, [`kernel_jsonl`] writes the lines that a
 //! recording of the running kernel has.
 
+pub mod delays;
 pub mod kernel_jsonl;
 pub mod rows;
+pub mod story;
 pub mod text;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use nfexp_model::Engine;
 use nfexp_model::event::{Cause, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
 use nfexp_model::expectation::ExpectId;
 use nfexp_model::kernel::Up;
+use nfexp_model::tuple::Tuple;
 
 /// A moment of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,6 +49,8 @@ pub struct Life {
     pub class: String,
     /// When it was inserted.
     pub born: Moment,
+    /// When its connection came: the first, if it may come again.
+    pub arrived: Option<Moment>,
     /// When and why it was unlinked.
     pub ended: Option<(Moment, Cause)>,
 }
@@ -68,9 +73,23 @@ impl Ledger {
             Event::Expect(event) => self.enter_expect(engine, moment, event),
             Event::Conn(event) if event.kind == ConnEventKind::New => {
                 self.conns += 1;
-                self.related += u64::from(event.master.is_some());
+                if event.master.is_some() {
+                    self.related += 1;
+                    self.enter_arrival(moment, &event.original);
+                }
             }
             Event::Conn(_) => {}
+        }
+    }
+
+    /// An announced connection came; what announced it may be there to stay.
+    fn enter_arrival(&mut self, moment: Moment, original: &Tuple) {
+        for at in self.open.values() {
+            let life = &mut self.lives[*at];
+            let (tuple, mask) = (&life.born_as.tuple, &life.born_as.mask);
+            if life.arrived.is_none() && original.matches(tuple, mask) {
+                life.arrived = Some(moment);
+            }
         }
     }
 
@@ -92,12 +111,17 @@ impl Ledger {
                     helper: helper.map_or_else(String::new, |helper| helper.name.to_owned()),
                     class,
                     born: moment,
+                    arrived: None,
                     ended: None,
                 });
             }
             ExpectEventKind::Destroy(cause) => {
                 if let Some(at) = self.open.remove(&event.id) {
-                    self.lives[at].ended = Some((moment, cause));
+                    let life = &mut self.lives[at];
+                    life.ended = Some((moment, cause));
+                    if cause == Cause::Match {
+                        life.arrived = Some(moment);
+                    }
                 }
             }
         }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The table for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use super::delays::{holes, percentile};
 use super::{Ledger, Life, Moment, target};
 
 /// The table of all expectations and a summary below it.
 #[must_use]
-pub fn table(ledger: &Ledger, unit: &str) -> String {
+pub fn table(ledger: &Ledger, unit: &str, end: Moment) -> String {
     let mut table = Table::new();
     let rule = LineStyle::none().fill('─').junction('─');
     table.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
@@ -34,7 +36,7 @@ pub fn table(ledger: &Ledger, unit: &str) -> String {
         }
         let _ = writeln!(out, "born, ended: {unit} and seconds since the first");
     }
-    out.push_str(&summary(ledger));
+    out.push_str(&summary(ledger, end));
     out
 }
 
@@ -63,7 +65,7 @@ fn when(moment: Moment) -> String {
     }
 }
 
-fn summary(ledger: &Ledger) -> String {
+fn summary(ledger: &Ledger, end: Moment) -> String {
     let ends = ledger.ends();
     let named: Vec<String> = ends
         .iter()
@@ -72,11 +74,37 @@ fn summary(ledger: &Ledger) -> String {
         .collect();
     let (conns, related) = ledger.conns();
     let ended = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
-    format!(
+    let mut out = format!(
         "{} expectations: {ended}; {} still linked; at most {} at a time\n\
          {conns} connections, {related} of them announced\n",
         ledger.lives().len(),
         ledger.open(),
         ledger.peak(),
+    );
+    out.push_str(&in_vain(ledger, end));
+    out
+}
+
+/// Announcements whose connection did not come, and how long holes stayed open.
+fn in_vain(ledger: &Ledger, end: Moment) -> String {
+    let mut by_helper: BTreeMap<&str, u64> = BTreeMap::new();
+    for life in ledger.lives().iter().filter(|life| life.arrived.is_none()) {
+        *by_helper.entry(life.helper.as_str()).or_default() += 1;
+    }
+    if ledger.lives().is_empty() {
+        return String::new();
+    }
+    let total: u64 = by_helper.values().sum();
+    let named: Vec<String> =
+        by_helper.iter().map(|(helper, count)| format!("{count} {helper}")).collect();
+    let named = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
+    let holes = holes(ledger, end);
+    let secs = |percent| percentile(&holes, percent).unwrap_or(0) as f64 / 1000.0;
+    format!(
+        "announced in vain: {total} ({named}); holes open for {:.3} s in the median, {:.3} s in \
+         nine of ten, {:.3} s at most\n",
+        secs(50),
+        secs(90),
+        secs(100),
     )
 }

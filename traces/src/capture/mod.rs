@@ -166,6 +166,15 @@ impl Capture {
         }
     }
 
+    /// What there is of the packet inside which a classic file ends, after
+    /// [`CaptureError::Truncated`].
+    pub fn cut_packet(&mut self) -> Option<Frame<'_>> {
+        let Format::Pcap(reader) = &mut self.format else { return None };
+        let Record { time_ns, link, original_len } = reader.cut.take()?;
+        let number = self.packets + 1;
+        Some(Frame { number, time_ns, link, bytes: self.source.frame(), original_len })
+    }
+
     /// How far the stream was read, in bytes after decompression.
     #[must_use]
     pub fn offset(&self) -> u64 {

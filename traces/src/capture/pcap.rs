@@ -20,6 +20,8 @@ pub(super) struct Reader {
     resolution: u64,
     record_head: u32,
     link: i32,
+    /// The record inside which the file ends; what is there of its frame lies in the source.
+    pub(super) cut: Option<Record>,
 }
 
 impl Reader {
@@ -38,21 +40,30 @@ impl Reader {
         let header = source.more(20, 0)?;
         // The upper bits tell of checksums at the end of frames.
         let link = (endian.long(header, 16) & 0x03ff_ffff) as i32;
-        Ok(Self { endian, resolution, record_head, link })
+        Ok(Self { endian, resolution, record_head, link, cut: None })
     }
 
     pub(super) fn next(
-        &self,
+        &mut self,
         source: &mut Source,
         packets: u64,
     ) -> Result<Option<Record>, CaptureError> {
         let Some(head) = source.next_record(self.record_head, packets)? else { return Ok(None) };
         let long = |at| self.endian.long(head, at);
         let (secs, fraction, captured, original_len) = (long(0), long(4), long(8), long(12));
-        source.more(captured, packets)?;
-        source.set_frame(0..captured as usize);
         let ticks = u64::from(secs) * self.resolution + u64::from(fraction);
         let time_ns = nanoseconds(ticks, self.resolution, 0);
-        Ok(Some(Record { time_ns, link: self.link, original_len }))
+        let record = Record { time_ns, link: self.link, original_len };
+        match source.more(captured, packets) {
+            Ok(_) => source.set_frame(0..captured as usize),
+            Err(error) => {
+                if matches!(error, CaptureError::Truncated { .. }) {
+                    source.set_frame(0..source.there());
+                    self.cut = Some(record);
+                }
+                return Err(error);
+            }
+        }
+        Ok(Some(record))
     }
 }

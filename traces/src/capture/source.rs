@@ -28,6 +28,8 @@ pub(super) struct Source {
     space: Vec<u8>,
     /// Where in `space` the frame lies.
     frame: Range<usize>,
+    /// How many bytes of the last, incomplete record there were.
+    there: usize,
 }
 
 impl Source {
@@ -43,7 +45,7 @@ impl Source {
         } else {
             Box::new(BufReader::with_capacity(BLOCK_BYTES, whole))
         };
-        Ok(Self { stream, gzipped, offset: 0, record: 0, space: Vec::new(), frame: 0..0 })
+        Ok(Self { stream, gzipped, offset: 0, record: 0, space: Vec::new(), frame: 0..0, there: 0 })
     }
 
     /// The first bytes of the next record; `None` at the end of the stream.
@@ -67,8 +69,16 @@ impl Source {
         }
         match self.read(length as usize)? {
             there if there == length as usize => Ok(&self.space[..there]),
-            _ => Err(self.truncated(packets)),
+            there => {
+                self.there = there;
+                Err(self.truncated(packets))
+            }
         }
+    }
+
+    /// How many bytes there were of those that were asked for last and were not all there.
+    pub(super) const fn there(&self) -> usize {
+        self.there
     }
 
     /// Passes over bytes of the same record, however many.

@@ -32,7 +32,7 @@ impl Message<'_, '_> {
                 continue;
             };
             at = span.at + name.len();
-            let port = match self.scan.number(at).0 as u32 {
+            let port = match self.scan.number(at).0 {
                 // Not used.
                 0 => continue,
                 port @ 1024..=65535 => port as u16,

@@ -164,7 +164,7 @@ impl State {
         if text.len() < SHORTEST {
             return Verdict::Accept;
         }
-        let code = message.scan.number("SIP/2.0 ".len()).0 as u32;
+        let (code, _) = message.scan.number("SIP/2.0 ".len());
         if code == 0 {
             return Verdict::Drop;
         }
@@ -196,8 +196,8 @@ impl Message<'_, '_> {
     /// The number of the transaction, and where it ends.
     fn cseq(&self) -> Option<(u32, usize)> {
         let span = self.scan.header(&Header::CSEQ, 0).ok()??;
-        let cseq = self.scan.number(span.at).0 as u32;
-        Some((cseq, span.at + span.len))
+        let (cseq, end) = self.scan.number(span.at);
+        (end > span.at).then_some((cseq, span.at + span.len))
     }
 
     /// Ends all media of the call, newest first.
@@ -217,6 +217,9 @@ impl Message<'_, '_> {
 fn message_length(scan: Scan<'_>) -> Option<usize> {
     let span = scan.header(&Header::CONTENT_LENGTH, 0).ok()??;
     let (body, end) = scan.number(span.at);
+    if end == span.at {
+        return None;
+    }
     let empty_line = scan.text[end..].windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = end + empty_line + 4;
     let length = usize::try_from(body).ok()?.checked_add(head)?;

@@ -27,7 +27,9 @@ impl Message<'_, '_> {
         }
         let behind = span.at + span.len;
         let proto = self.transport(behind)?;
-        self.expires_parameter(behind, &mut expires);
+        if self.expires_parameter(behind, &mut expires).is_none() {
+            return Some(Verdict::Drop);
+        }
         if expires == 0 {
             return Some(Verdict::Accept);
         }
@@ -72,7 +74,9 @@ impl Message<'_, '_> {
                 let behind = span.at + span.len;
                 let Some(proto) = self.transport(behind) else { continue };
                 let mut expires = expires;
-                self.expires_parameter(behind, &mut expires);
+                if self.expires_parameter(behind, &mut expires).is_none() {
+                    return Verdict::Drop;
+                }
                 if expires == 0 {
                     break;
                 }
@@ -98,19 +102,20 @@ impl Message<'_, '_> {
 
     fn expires_header(&self) -> u32 {
         match self.scan.header(&Header::EXPIRES, 0) {
-            Ok(Some(span)) => self.scan.number(span.at).0 as u32,
+            Ok(Some(span)) => self.scan.number(span.at).0,
             _ => 0,
         }
     }
 
-    /// `;expires=60` behind an address overrules the header.
+    /// `;expires=60` behind an address overrules the header; `None` if it is no number.
     #[doc(alias = "ct_sip_parse_numerical_param")]
-    fn expires_parameter(&self, behind: usize, expires: &mut u32) {
+    fn expires_parameter(&self, behind: usize, expires: &mut u32) -> Option<()> {
         if let Some(at) = self.scan.parameter(b"expires=", behind) {
-            // KERNEL: ct_sip_parse_numerical_param(), 6.18: no digits are a zero, and reach the
-            // caller; 0x and a leading 0 change the base.
-            *expires = self.scan.number_of_any_base(at).0 as u32;
+            let (value, end) = self.scan.number(at);
+            *expires = value;
+            return (end > at).then_some(());
         }
+        Some(())
     }
 
     /// `;transport=tcp` must be the transport that is spoken; `None` if it is not.

@@ -20,6 +20,8 @@ use nfexp_model::tuple::{Addr, L3};
 
 /// The port where none is written.
 const SIP_PORT: u16 = 5060;
+/// The most digits of a number.
+const MOST_DIGITS: usize = 11;
 
 /// A message, and of which family its addresses are.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +223,7 @@ impl Scan<'_> {
             _ => start,
         };
         let (_, end) = self.address(at, self.text.len(), true)?;
-        let end = if self.byte(end) == Some(b':') { end + 1 + self.digits(end + 1) } else { end };
+        let (_, end) = self.port(end)?;
         Some((at, end - at))
     }
 
@@ -253,14 +255,7 @@ impl Scan<'_> {
         };
         let unparsable = Unparsable(span.at);
         let (addr, end) = self.address(span.at, self.text.len(), true).ok_or(unparsable)?;
-        let (port, end) = match self.byte(end) {
-            Some(b':') => {
-                let (port, behind) = self.number(end + 1);
-                let port = u16::try_from(port as u32).ok().filter(|&port| port >= 1024);
-                (port.ok_or(unparsable)?, behind)
-            }
-            _ => (SIP_PORT, end),
-        };
+        let (port, end) = self.port(end).ok_or(unparsable)?;
         walk.at = end;
         Ok(Some((span, addr, port)))
     }
@@ -311,25 +306,33 @@ impl Scan<'_> {
         self.search(from, limit, name).map(|at| at + name.len())
     }
 
-    /// A decimal number and where it ends; without a digit it is 0.
-    pub(super) fn number(&self, at: usize) -> (u64, usize) {
-        let len = self.digits(at);
-        let digits = self.text.get(at..at + len).unwrap_or_default();
-        (fold(digits, 10), at + len)
+    /// The port behind an address, and where it ends; the usual one where there is none. Something
+    /// must follow.
+    #[doc(alias = "sip_parse_port")]
+    fn port(&self, at: usize) -> Option<(u16, usize)> {
+        if self.byte(at)? != b':' {
+            return Some((SIP_PORT, at));
+        }
+        let len = self.digits(at + 1);
+        let end = at + 1 + len;
+        self.byte(end).filter(|_| (1..=5).contains(&len))?;
+        let port = u16::try_from(self.number(at + 1).0).ok().filter(|&port| port >= 1024)?;
+        Some((port, end))
     }
 
-    /// A number as C writes them: 0x and 0 in front mean other bases.
-    pub(super) fn number_of_any_base(&self, at: usize) -> (u64, usize) {
-        let text = self.text.get(at..).unwrap_or_default();
-        let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-        let (skip, base) = match text {
-            [b'0', b'x' | b'X', rest @ ..] if hex(rest.first()) => (2, 16),
-            [b'0', ..] => (0, 8),
-            _ => (0, 10),
-        };
-        let is_digit = |byte: &&u8| char::from(**byte).is_digit(base);
-        let len = text[skip..].iter().take_while(is_digit).count();
-        (fold(&text[skip..skip + len], base), at + skip + len)
+    /// A decimal number and where it ends. One beyond 32 bits, or of more than eleven digits, is 0
+    /// and ends where it begins, like one without digits.
+    #[doc(alias = "sip_strtouint")]
+    pub(super) fn number(&self, at: usize) -> (u32, usize) {
+        let len = self.digits(at);
+        let digits = self.text.get(at..at + len).unwrap_or_default();
+        let value = digits.iter().take(MOST_DIGITS).fold(0_u64, |value, digit| {
+            value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
+        });
+        match u32::try_from(value) {
+            Ok(value) if len <= MOST_DIGITS => (value, at + len),
+            _ => (0, at),
+        }
     }
 
     /// The first SDP line of this kind behind the first line end at or after `from`, if none of
@@ -393,13 +396,6 @@ impl Scan<'_> {
         let span = self.sdp(Line::Connection, Some(Line::Media), from)?;
         self.address(span.at, span.at + span.len, false).map(|(addr, _)| addr)
     }
-}
-
-fn fold(digits: &[u8], base: u32) -> u64 {
-    digits.iter().fold(0_u64, |value, &digit| {
-        let digit = char::from(digit).to_digit(base).unwrap_or(0);
-        value.wrapping_mul(u64::from(base)).wrapping_add(u64::from(digit))
-    })
 }
 
 /// The kernel's `isalpha()`, which knows Latin-1.

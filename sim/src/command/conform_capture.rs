@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp conform-capture`: does a capture come to what the kernel made of it?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use nfexp_traces::capture::Frame;
+use serde_json::Value;
+
+use super::Failure;
+use super::input::frames_of_cut;
+use super::kernel::{Clock, Kernel};
+use crate::recording::{Agreement, Difference, Recording, agreement, options_of};
+use crate::report::story::described;
+
+/// The arguments of `nfexp conform-capture`.
+#[derive(Debug, Args)]
+pub struct ConformCapture {
+    /// A capture.
+    capture: PathBuf,
+    /// The recording of what the kernel made of it (`*.golden.jsonl`); its head says with which
+    /// options, where none are given.
+    golden: PathBuf,
+    #[command(flatten)]
+    kernel: Kernel,
+}
+
+impl ConformCapture {
+    /// Compares.
+    ///
+    /// # Errors
+    /// [`Failure::Differs`] at a divergence of either grade.
+    pub fn run(&self) -> Result<(), Failure> {
+        let golden = lines(&self.golden)?;
+        let (mut settings, mut pace) =
+            self.kernel.settings(Clock::Frozen).map_err(Failure::Usage)?;
+        if self.kernel.options.is_empty() {
+            let options = options_of(&golden);
+            let bad = |why| Failure::Data(self.golden.clone(), why);
+            settings.apply(&options, &mut pace).map_err(bad)?;
+        }
+        let recording = Recording::new(settings, pace);
+        let mut recording = recording.map_err(|error| Failure::System(error.to_string()))?;
+        frames_of_cut(&self.capture, |frame| recording.packet(frame))?;
+        let model = recording.finish("", None);
+        let Agreement { first_difference, in_any_event, fates } = agreement(&golden, &model);
+        let grade = |agrees| if agrees { "agree" } else { "differ" };
+        println!("expectations and announced connections {}", grade(first_difference.is_none()));
+        println!("all events {}", grade(in_any_event.is_none()));
+        println!("the fates of packets {}", grade(fates.is_empty()));
+        let letter = |lines: &[Value], at: u64| {
+            let letters = lines.first().and_then(|line| line["head"]["ctinfo"].as_str());
+            letters.and_then(|letters| letters.chars().nth(at as usize - 1)).unwrap_or('.')
+        };
+        if let Some(Difference { kernel, model }) = first_difference.or(in_any_event) {
+            let place = kernel.as_ref().or(model.as_ref()).map(|(place, _)| place.clone());
+            let place = place.unwrap_or_default();
+            let number = place.rsplit(' ').next().and_then(|number| number.parse().ok());
+            let packet = number.map(|number| self.packet(number)).unwrap_or_default();
+            let told = |side: Option<(String, Value)>| {
+                side.map_or_else(
+                    || "nothing".to_owned(),
+                    |(place, event)| format!("{place}: {event}"),
+                )
+            };
+            return Err(Failure::Differs(format!(
+                "{place} ({packet})\n  kernel  {}\n  model   {}",
+                told(kernel),
+                told(model)
+            )));
+        }
+        match fates.first() {
+            None => Ok(()),
+            Some(&at) => Err(Failure::Differs(format!(
+                "packet {at} ({})\n  kernel  {}\n  model   {}\nand {} more",
+                self.packet(at),
+                letter(&golden, at),
+                letter(&model, at),
+                fates.len() - 1
+            ))),
+        }
+    }
+
+    /// A packet in one line.
+    fn packet(&self, number: u64) -> String {
+        let mut line = String::new();
+        let mut seek = |frame: &Frame<'_>| {
+            if frame.number == number {
+                line = described(frame);
+            }
+        };
+        // It was read before.
+        let _ = frames_of_cut(&self.capture, &mut seek);
+        line
+    }
+}
+
+/// The lines of a recording.
+fn lines(path: &Path) -> Result<Vec<Value>, Failure> {
+    let data = |why: String| Failure::Data(path.to_owned(), why);
+    let text = fs::read_to_string(path).map_err(|error| data(format!("cannot read: {error}")))?;
+    let mut lines = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let expected = |error| data(format!("line {}: expected JSON: {error}", at + 1));
+        lines.push(serde_json::from_str(line).map_err(expected)?);
+    }
+    if lines.first().is_none_or(|line: &Value| !line["head"].is_object()) {
+        return Err(data("line 1: expected the head of a recording".to_owned()));
+    }
+    Ok(lines)
+}

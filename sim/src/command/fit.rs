@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nfexp fit`: how long after its announcement a connection comes.
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use comfy_table::{CellAlignment, Table, TableStyle};
+
+use super::Failure;
+use super::kernel::Kernel;
+use super::replay::ledger;
+use crate::report::delays::{Delays, delays};
+
+/// The arguments of `nfexp fit`.
+#[derive(Debug, Args)]
+pub struct Fit {
+    /// Captures (pcap, pcapng or snoop, gzipped or not).
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    kernel: Kernel,
+}
+
+/// How delays are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table for people.
+    Text,
+    /// JSON lines, one per helper and class.
+    Json,
+    /// The same as comma-separated values.
+    Csv,
+}
+
+impl Fit {
+    /// Measures.
+    ///
+    /// # Errors
+    /// [`Failure`]: bad data.
+    pub fn run(&self) -> Result<(), Failure> {
+        let (mut ledgers, mut failures) = (Vec::new(), Vec::new());
+        for path in &self.files {
+            match ledger(path, &self.kernel) {
+                Err(failure) => failures.push(failure),
+                Ok((ledger, end, ended)) => {
+                    failures.extend(ended.err());
+                    ledgers.push((ledger, end));
+                }
+            }
+        }
+        let rows = delays(&ledgers);
+        let mut out = BufWriter::new(io::stdout().lock());
+        match self.format {
+            Format::Text => out.write_all(table(&rows).as_bytes())?,
+            Format::Json => {
+                for row in &rows {
+                    let line = serde_json::to_string(row).expect("plain data");
+                    writeln!(out, "{line}")?;
+                }
+            }
+            Format::Csv => {
+                let mut writer = csv::Writer::from_writer(Vec::new());
+                rows.iter().for_each(|row| writer.serialize(row).expect("memory takes all"));
+                out.write_all(&writer.into_inner().expect("memory takes all"))?;
+            }
+        }
+        out.flush()?;
+        Failure::first_of(failures)
+    }
+}
+
+fn table(rows: &[Delays]) -> String {
+    if rows.is_empty() {
+        return "Nothing was announced.\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(TableStyle::new());
+    let heads =
+        ["helper", "announced", "came", "censored", "median", "p90", "p99", "watched, median"];
+    table.set_header(heads);
+    for at in 1..heads.len() {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let time = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+    for row in rows {
+        let name = match row.class.as_str() {
+            "" => row.helper.clone(),
+            class => format!("{}/{class}", row.helper),
+        };
+        let counts = [row.announced, row.arrived, row.censored].map(|count| count.to_string());
+        let times = [row.median_ms, row.p90_ms, row.p99_ms, row.watched_median_ms].map(time);
+        table.add_row([name].into_iter().chain(counts).chain(times));
+    }
+    let lines: Vec<String> =
+        table.to_string().lines().map(|line| line.trim().to_owned() + "\n").collect();
+    lines.concat()
+}
