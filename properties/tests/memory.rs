@@ -173,4 +173,8 @@ fn no_capture_takes_more_than_64_mib() {
     let (packets, ..) = read(packed);
     assert!(packets > 16_000_000, "{packets}");
     stays_bounded("packed data");
+
+    // The measure would have noticed.
+    let too_much = vec![1_u8; (MOST_KIB as usize + 1024) << 10];
+    assert!(peak_kib().expect("it told before") - before > MOST_KIB && too_much[7] == 1);
 }

@@ -225,3 +225,18 @@ fn times_have_their_sections_order_and_their_interfaces_resolution() {
     let parts = [section(Little), interface(Little, 0, &furthest), packet(Little, 0, b"abcd")];
     assert_eq!(first_time(join(&parts)), i64::MAX, "there time stands still");
 }
+
+/// The command says where, and leaves with 65: bad input data.
+#[test]
+fn the_command_names_the_file_and_the_offset() {
+    let path = std::env::temp_dir().join(format!("nfexp-hostile-{}.pcap", std::process::id()));
+    let bad = join(&[header(Little, MICRO, 9, 1), record(Little, u32::MAX, 60, b"abc")]);
+    std::fs::write(&path, bad).expect("a place for temporary files");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nfexp"));
+    let output = command.arg("replay").arg(&path).output().expect("the command starts");
+    std::fs::remove_file(&path).expect("it was there");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(65), "{told}");
+    let expected = format!("{}: offset 24: expected a record of at most 16 MiB", path.display());
+    assert!(told.contains(&expected), "{told}");
+}
