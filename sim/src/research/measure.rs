@@ -12,7 +12,7 @@ use super::world::{Live, Setup};
 /// What is recorded beside the counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recording {
-    /// How many lifelines, from the middle of the run.
+    /// How many lifelines, of those born from the middle of the run on.
     pub lifelines: u32,
     /// Whether walks under the lock are counted; slow.
     pub walks: bool,
@@ -151,8 +151,12 @@ impl Measure {
     }
 
     #[inline]
-    pub(super) fn inserted(&mut self, useful: bool) {
+    pub(super) fn inserted(&mut self, at: Micros, useful: bool) -> bool {
         self.stale_now += u32::from(!useful);
+        // The first ones born in the second half, whenever they end.
+        let told = self.wanted > 0 && at >= self.horizon / 2;
+        self.wanted -= u32::from(told);
+        told
     }
 
     #[inline]
@@ -172,7 +176,7 @@ impl Measure {
             let bin = self.bin(at);
             self.bins[bin].evicted += 1;
         }
-        if (self.lifelines.len() as u32) < self.wanted && live.born >= self.horizon / 2 {
+        if live.told {
             self.lifelines.push(Lifeline {
                 kind: live.kind,
                 born: live.born,

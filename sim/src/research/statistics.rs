@@ -109,8 +109,8 @@ pub fn t_quantile(degrees: usize) -> f64 {
 }
 
 /// How many of the first values are warm-up: the first cut that makes the standard error of the
-/// rest nearly least (within a third), over batches of five. The very least would be a lottery
-/// where values go together over several batches: late cuts leave few of them.
+/// rest nearly least (within a factor of two), over batches of five. The very least would be a
+/// lottery where values go together over several batches: late cuts leave few of them.
 ///
 /// # Source
 /// White, An effective truncation heuristic for bias reduction (MSER), and Spratt's MSER-5.
@@ -129,7 +129,7 @@ pub fn mser5(values: &[f64]) -> usize {
         })
         .collect();
     let least = scores.iter().copied().fold(f64::INFINITY, f64::min);
-    5 * scores.iter().position(|score| *score <= least * 4.0 / 3.0).unwrap_or(0)
+    5 * scores.iter().position(|score| *score <= 2.0 * least).unwrap_or(0)
 }
 
 /// How even shares are: 1 if all are equal, 1/n if one has all (Jain).

@@ -87,6 +87,7 @@ pub(super) struct Live {
     pub(super) born: Micros,
     pub(super) arrives: Micros,
     pub(super) hit: bool,
+    pub(super) told: bool,
 }
 
 /// An engine, and all that is counted.
@@ -325,10 +326,10 @@ impl World {
         match related {
             Ok(()) => {
                 self.measure.clock(at, self.linked);
+                let told = self.measure.inserted(at, arrives != NEVER);
                 self.live[id.index() as usize] =
-                    Live { kind, master, born: at, arrives, hit: false };
+                    Live { kind, master, born: at, arrives, hit: false, told };
                 self.linked += 1;
-                self.measure.inserted(arrives != NEVER);
                 if let Some(walks) = &mut self.walks {
                     let net = NetId(self.whos[master as usize].net);
                     walks.insert(net, &expected.tuple_and_mask().0, master, id.index());

@@ -181,7 +181,7 @@ const STYLE: &str = "\
 @media (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9aa4b0;--rule:#30363d;--ground:#14171a;--tint:#1c2126}}\
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground);max-width:62rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.soft,figcaption{color:var(--soft)}\
-figure{margin:1.2rem 0}figure svg{width:100%;height:auto;display:block}figcaption{font-size:.9rem}\
+figure{margin:1.2rem 0}figure svg{width:100%;min-width:34rem;height:auto;display:block}figure{overflow-x:auto}figcaption{font-size:.9rem}\
 .verdict{border-left:4px solid #2a78d6;background:var(--tint);padding:.8rem 1rem;font-size:1.05rem}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;width:100%}\
 th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--rule);white-space:nowrap}\
@@ -245,9 +245,13 @@ pub fn page(plan: &Plan, lines: &[Line], pictures: &[Picture], command: &str) ->
     )
 }
 
-/// What can be said of the last point: who is best, and whether that is certain.
+/// What can be said of the point at which the policies differ most: who is best, and whether
+/// that is certain.
 fn verdict(lines: &[Line]) -> String {
-    let Some(last) = lines.last() else { return "Nothing was run.".into() };
+    let apart = |line: &Line| line.against_first.mean;
+    let Some(last) = lines.iter().max_by(|a, b| apart(a).total_cmp(&apart(b))) else {
+        return "Nothing was run.".into();
+    };
     let here: Vec<&Line> = lines
         .iter()
         .filter(|line| {

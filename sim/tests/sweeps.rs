@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Sweeps and pages: the bytes depend on the study alone.
+//!
+//! * Any number of jobs and shards, in any order, merges to the same bytes.
+//! * Half a file, as a crash might leave it, is not taken for a block; the run mends it.
+//! * A page has no script and no address, holds its intervals, and is the same twice.
+//! * In a real Chromium it shows its verdict and pictures at two widths (skipped without one).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nfexp_sim::research::measure::Recording;
+use nfexp_sim::research::picture::page;
+use nfexp_sim::research::sweep::plan::Plan;
+use nfexp_sim::research::sweep::shard::{self, Shard};
+use nfexp_sim::research::sweep::study::{SHIPPED, Study};
+use nfexp_sim::research::sweep::summary;
+
+const STUDY: &str = r#"
+name = "small"
+scenario = "prototype"
+policies = ["kernel", "random-global", "hazard"]
+expect_max = [64, 128]
+replications = 2
+set = [{ path = "run.lasts", value = "1200s" }]
+vary = [{ path = "class.attack.arrivals.per_second", values = [0, 2] }]
+"#;
+
+fn plan() -> Plan {
+    Plan::of(Study::parse(STUDY).expect("it reads"), None).expect("it can be planned")
+}
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
+#[test]
+fn any_jobs_shards_and_order_merge_to_the_same_bytes() {
+    let plan = plan();
+    let quiet = |_: u64, _: u64| {};
+    let whole = shard::bytes(&shard::run_in_memory(&plan, 1, &quiet).expect("it runs"));
+    for (of, jobs) in [(1, 2), (2, 1), (3, 2), (7, 1)] {
+        let folders: Vec<PathBuf> =
+            (0..of).map(|index| folder(&format!("shards-{of}-{index}"))).collect();
+        // The last shard first.
+        for index in (1..=of).rev() {
+            let shard = Shard { index, of };
+            shard::run(&plan, shard, jobs, &folders[index - 1], &quiet).expect("it runs");
+        }
+        let merged = shard::merge(&plan, &folders).expect("all are there");
+        assert!(shard::bytes(&merged) == whole, "{of} shards, {jobs} jobs");
+    }
+    assert_eq!(
+        shard::bytes(&shard::parse(std::str::from_utf8(&whole).expect("text")).expect("reads")),
+        whole
+    );
+}
+
+#[test]
+fn half_a_file_is_no_block() {
+    let plan = plan();
+    let quiet = |_: u64, _: u64| {};
+    let place = folder("half");
+    let ran = shard::run(&plan, Shard::ALL, 0, &place, &quiet).expect("it runs");
+    assert_eq!(ran, plan.blocks.len());
+    let all = shard::merge(&plan, std::slice::from_ref(&place)).expect("all are there");
+    let victim = place.join(format!("{}.csv", plan.blocks[1].name));
+    let text = fs::read(&victim).expect("it is there");
+    fs::write(&victim, &text[..text.len() / 2]).expect("it can be written");
+    fs::remove_file(place.join(format!("{}.csv", plan.blocks[0].name))).expect("it is there");
+    let status = shard::status(&plan, std::slice::from_ref(&place));
+    assert_eq!((status.missing.len(), status.corrupt.len()), (2, 1));
+    assert!(shard::merge(&plan, std::slice::from_ref(&place)).is_err());
+    assert_eq!(shard::run(&plan, Shard::ALL, 0, &place, &quiet), Ok(2));
+    let again = shard::merge(&plan, std::slice::from_ref(&place)).expect("all are there");
+    assert!(again == all);
+}
+
+fn small_page() -> (String, usize) {
+    let plan = plan();
+    let rows = shard::run_in_memory(&plan, 0, &|_, _| {}).expect("it runs");
+    let lines = summary::lines(&plan, &rows);
+    let recording = Recording { lifelines: 40, walks: true };
+    let details = plan.detail(&plan.blocks[2], recording).expect("it runs");
+    let pictures = page::pictures(&plan, &lines, &details, "a point");
+    (page::page(&plan, &lines, &pictures, "nfexp report small.toml"), pictures.len())
+}
+
+#[test]
+fn a_page_needs_nothing_and_is_the_same_twice() {
+    let (html, pictures) = small_page();
+    assert!(pictures >= 6);
+    for forbidden in ["<script", "http://", "https://", "src=", "@import", "url("] {
+        let allowed = html.replace("http://www.w3.org/2000/svg", "");
+        assert!(!allowed.contains(forbidden), "{forbidden}");
+    }
+    assert!(
+        html.contains(" ± ") && html.contains("the prototype&#39;s")
+            || html.contains("the prototype's")
+    );
+    assert!(html == small_page().0);
+}
+
+#[test]
+fn chromium_shows_verdict_and_pictures_at_two_widths() {
+    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+        Command::new(name).arg("--version").output().is_ok_and(|told| told.status.success())
+    });
+    let Some(chromium) = chromium else {
+        eprintln!("skipped: no chromium on this machine");
+        return;
+    };
+    let place = folder("chromium");
+    fs::create_dir_all(&place).expect("it can be made");
+    let page = place.join("page.html");
+    fs::write(&page, small_page().0).expect("it can be written");
+    for width in [1100, 420] {
+        let shot = place.join(format!("shot-{width}.png"));
+        let told = Command::new(chromium)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+            .arg(format!("--user-data-dir={}", place.join("profile").display()))
+            .arg(format!("--window-size={width},1600"))
+            .arg(format!("--screenshot={}", shot.display()))
+            .arg(format!("file://{}", page.display()))
+            .output()
+            .expect("it starts");
+        let Ok(png) = fs::read(&shot) else {
+            eprintln!("skipped: {chromium} takes no pictures here: {}", told.status);
+            return;
+        };
+        assert!(png.starts_with(b"\x89PNG"), "{width}");
+        let size = u32::from_be_bytes(png[16..20].try_into().expect("four bytes"));
+        assert_eq!(size, width);
+        // An empty page compresses to next to nothing; this one has curves and words.
+        assert!(png.len() > 20_000, "{width}: {} bytes", png.len());
+    }
+}
+
+#[test]
+fn every_shipped_scenario_reads_and_names_its_sources() {
+    for (name, _) in SHIPPED {
+        let study = Study { policies: vec!["kernel".into()], ..Study::of(name) };
+        let plan = Plan::of(study, None).unwrap_or_else(|why| panic!("{why}"));
+        let provenance = plan.points[0].document.provenance();
+        assert!(provenance.len() >= 4, "{name}");
+        assert!(provenance.iter().all(|one| one.source.len() > 3), "{name}");
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("studies");
+    for file in fs::read_dir(folder).expect("it is there") {
+        let path = file.expect("it can be read").path();
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let study = Study::parse(&text).unwrap_or_else(|why| panic!("{path:?}: {why}"));
+        Plan::of(study, None).unwrap_or_else(|why| panic!("{path:?}: {why}"));
+    }
+}
