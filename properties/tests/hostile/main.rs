@@ -5,7 +5,7 @@
 //!    that names the place and what was expected; or it is read in a stated way. No step of a
 //!    reader stays where it is.
 //! 2. Every truncation and every flipped byte of good captures, of packets shown to every
-//!    helper, of text traces and of transcripts gives an answer: no panic, no hang.
+//!    helper, of text traces, of transcripts and of tools' logs gives an answer: no panic, no hang.
 //!
 //! Memory has a test of its own (`memory.rs`), because it measures the whole process. What the
 //! running kernel makes of headers that lie stands in `traces/captures/lies`.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Text traces and transcripts, cut and flipped.
+//! Text traces, transcripts and what the kernel's tools print, cut and flipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use nfexp_traces::text;
+use nfexp_traces::tools::{Shown, lines};
 use nfexp_traces::transcript::read::Reader;
 
 /// What a byte is flipped to: other letters, no letters, no UTF-8.
@@ -92,4 +93,36 @@ fn mangled_transcripts_are_answered() {
         mangled(line.as_bytes(), |bytes| read(&[head.as_bytes(), b"\n", bytes].concat()));
     }
     assert!(answered.iter().all(|&count| count > 100), "{answered:?}");
+}
+
+#[test]
+fn mangled_logs_of_tools_are_answered() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/tools");
+    let (mut read, mut refused) = (0, 0);
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a log");
+        for line in text.lines() {
+            mangled(line.as_bytes(), |bytes| {
+                for shown in lines(bytes) {
+                    // What is read is written the same; what is not has a place in its line.
+                    match shown {
+                        Ok(shown) => {
+                            let again = Shown::parse(&shown.to_string()).expect("our own");
+                            assert_eq!(again, shown);
+                            read += 1;
+                        }
+                        Err(error) => {
+                            assert!(error.to_string().starts_with("line "), "{error}");
+                            refused += 1;
+                        }
+                    }
+                }
+            });
+        }
+    }
+    assert!(read > 1_000 && refused > 1_000, "{read} read, {refused} refused");
 }
