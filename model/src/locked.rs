@@ -150,12 +150,12 @@ impl<P: Platform> Locked<'_, P> {
         }
         match self.engine.config.revision.master_ref {
             MasterRef::Borrowed => Some(MasterHold::Borrowed(master)),
-            MasterRef::Counted if status.has(Status::DYING) && !P::slips(Slip::MatchesDying) => {
-                None
-            }
             MasterRef::Counted if P::slips(Slip::MasterFromZero) => {
                 P::atomic_add(&conn.uses, 1);
                 Some(MasterHold::Counted(ConnRef(master)))
+            }
+            MasterRef::Counted if status.has(Status::DYING) && !P::slips(Slip::MatchesDying) => {
+                None
             }
             MasterRef::Counted => {
                 P::atomic_inc_not_zero(&conn.uses).then_some(MasterHold::Counted(ConnRef(master)))

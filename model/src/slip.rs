@@ -77,7 +77,7 @@ slips! {
     MatchPutsTwice,
     /// A match that loses keeps its reference to the master.
     MasterNotGivenBack,
-    /// A match takes a reference to a master that has none left.
+    /// A match takes a reference to any master, dying or without one left.
     MasterFromZero,
     /// A lookup does not look at the zone.
     ZoneIgnored,

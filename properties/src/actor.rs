@@ -88,11 +88,10 @@ impl<P: Machine> Actor<P> {
         let lockless_get = self.scene.engine.config().revision.new_event == NewEvent::AfterUnlock;
         let timers = self.scene.engine.config().revision.expiry == Expiry::Timer;
         match (self.op(), self.at.1) {
-            (Some(Op::Lookup(_) | Op::LookupElsewhere(_) | Op::List | Op::ListInParts), _)
-            | (Some(Op::Put(_)), _)
-            | (Some(Op::Expire(_)), 0) => timers,
-            (Some(Op::Delete(_)), 0) => lockless_get,
-            (Some(Op::Get(_)), _) => lockless_get,
+            (Some(Op::Lookup(_) | Op::LookupElsewhere(_) | Op::Put(_)), _)
+            | (Some(Op::List | Op::ListInParts), _) => true,
+            (Some(Op::Expire(_)), 0) => timers,
+            (Some(Op::Delete(_)), 0) | (Some(Op::Get(_)), _) => lockless_get,
             _ => false,
         }
     }
@@ -111,6 +110,8 @@ impl<P: Machine> Actor<P> {
             Done => (self.at.0 + 1, 0),
         };
         if self.is_done() {
+            let kept = std::mem::take(&mut self.hand.kept);
+            kept.into_values().for_each(|exp| self.scene.engine.put(exp));
             let held = [self.hand.master.take(), self.hand.own.take()];
             held.into_iter().flatten().for_each(|ct| self.scene.engine.put_conn(at, ct));
             return false;
@@ -170,7 +171,7 @@ impl<P: Machine> Actor<P> {
     }
 
     fn keep_or_put(&mut self, port: u8, exp: ExpectRef) {
-        if self.wants(port) {
+        if self.wants(port) && !self.hand.kept.contains_key(&port) {
             self.hand.kept.insert(port, exp);
         } else {
             self.scene.engine.put(exp);
@@ -264,11 +265,19 @@ impl<P: Machine> Actor<P> {
             self.keep_or_put(port, exp);
             return Done;
         }
+        // A packet is inside a read-side section all along.
+        let packet = self.scene.scenario.variant.function;
+        let engine = Arc::clone(&self.scene.engine);
+        let _section = packet.then(|| engine.rcu().read_lock(at.cpu));
         let exp = {
             let shared = self.scene.master.borrow();
             let master = self.hand.own.as_ref().or(shared.as_ref()).expect("somebody holds it");
             self.scene.alloc(at, master, port)
         };
+        if packet && engine.expectation(exp.id()).about().creator.is_some() {
+            let text = self.scene.text.get();
+            assert!(text == 0, "NothingUnregistered: a helper runs whose text is gone");
+        }
         match self.scene.relate(at, &exp) {
             Ok(()) => self.scene.note(op, "inserted"),
             Err(error) => self.scene.note(op, error.word()),
@@ -489,6 +498,15 @@ impl<P: Machine> Actor<P> {
                 !late,
                 "NothingUnregistered: port {port} is still expected by a helper that went"
             );
+        }
+        drop(locked);
+        if self.scene.scenario.variant.function {
+            let text = Arc::clone(&self.scene.text);
+            if P::slips(Slip::UnregisterWithoutWait) {
+                text.set(1);
+            } else {
+                P::after_grace_period(engine.rcu(), Box::new(move || text.set(1)));
+            }
         }
         Done
     }

@@ -46,10 +46,14 @@ pub const fn number(invariant: Invariant) -> u8 {
     }
 }
 
+/// How the message of a comparison that failed begins.
+pub const COMPARED: &str = "assertion `left == right` failed: ";
+
 /// Which invariant a message is about, by its number; what the platform finds itself counts as
 /// the invariant it breaks.
 #[must_use]
 pub fn broken_by(message: &str) -> Option<u8> {
+    let message = message.strip_prefix(COMPARED).unwrap_or(message);
     let named = INVARIANTS.iter().find(|(_, name, _)| message.starts_with(name));
     let of_audit = || match message {
         _ if message.starts_with("ExpectingIsLinked") => Some(2),

@@ -13,15 +13,21 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod actor;
+pub mod bugs;
 pub mod explore;
 pub mod grace;
 pub mod invariants;
 pub mod matrix;
 pub mod op;
+pub mod race;
 pub mod record;
 pub mod reference;
 pub mod scenario;
 pub mod scene;
+pub mod schedule;
+pub mod sequences;
 pub mod smp;
 pub mod table;
+pub mod threads;
+pub mod turns;
 pub mod world;

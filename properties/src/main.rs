@@ -20,12 +20,15 @@ struct Cli {
 enum Verb {
     #[command(flatten)]
     Sim(nfexp_sim::command::Verb),
+    /// Explore a race, and show the interleaving that violates something.
+    Race(nfexp_properties::race::Race),
 }
 
 impl Verb {
     fn run(&self) -> Result<(), Failure> {
         match self {
             Self::Sim(verb) => verb.run(),
+            Self::Race(race) => race.run(),
         }
     }
 }

@@ -10,9 +10,10 @@
 
 use nfexp_model::revision::{Expiry, Revision};
 
-use crate::explore::{Limits, explore};
+use crate::explore::{Limits, Report, explore};
 use crate::op::Op;
 use crate::scenario::{Scenario, Variant};
+use crate::schedule::enumerate;
 
 /// The kernels of the matrix: where it started, and where its bugs have been mended.
 pub const KERNELS: [Revision; 2] = [Revision::LINUX_3_9, Revision::LINUX_7_2];
@@ -190,7 +191,10 @@ pub fn pair_cell(scenario: &Scenario) -> Result<Cell, String> {
                 reports[1].outcome_set()
             ));
         }
-        [None, None] => format!("PROVED {counted}{dagger}"),
+        [None, None] => {
+            let one_cpu = linearised(scenario, &reports[0])?;
+            format!("PROVED {counted}{dagger}{one_cpu}")
+        }
         [Some(message), _] | [None, Some(message)] => {
             let bug = known(scenario, message)
                 .ok_or_else(|| format!("{scenario} on {kernel}: {message}"))?;
@@ -202,6 +206,29 @@ pub fn pair_cell(scenario: &Scenario) -> Result<Cell, String> {
     };
     Ok(Cell { text, executions })
 }
+
+/// Whether every outcome of an exploration is one that CPUs have which take turns, in some order
+/// of their steps: the linearisation. Answers the mark for a row where there are too many orders.
+///
+/// # Errors
+/// An outcome that no order has.
+pub fn linearised(scenario: &Scenario, report: &Report) -> Result<&'static str, String> {
+    let Some((_, orders)) = enumerate(scenario, ORDERS) else { return Ok(" ‡") };
+    let strange = report.outcomes.keys().find(|outcome| !orders.contains(&Ok((*outcome).clone())));
+    match strange {
+        None => Ok(""),
+        Some(outcome) => {
+            let kernel = scenario.revision.name;
+            let orders: Vec<_> = orders.iter().collect();
+            Err(format!(
+                "{scenario} on {kernel}: no order answers {outcome}; they answer {orders:?}"
+            ))
+        }
+    }
+}
+
+/// Orders of steps that are enumerated at most.
+const ORDERS: usize = 20_000;
 
 /// Explores a scenario of more CPUs in one order.
 ///

@@ -41,6 +41,12 @@ macro_rules! ops {
                 match self { $(Self::$name { .. } => concat!($($doc),+)),* }
             }
 
+            /// Every operation's name, with an example of a port, and what it is.
+            #[must_use]
+            pub fn all() -> Vec<(String, &'static str)> {
+                vec![$((ops!(@example $word $(, $port)?), concat!($($doc),+).trim())),*]
+            }
+
             fn of(word: &str, port: Option<u8>) -> Option<Self> {
                 match (word, port) {
                     $(ops!(@pattern $word $(, $port)?) => Some(Self::$name $(($port))?),)*
@@ -58,6 +64,8 @@ macro_rules! ops {
     (@port $port:ident) => { u8 };
     (@pattern $word:literal) => { ($word, None) };
     (@pattern $word:literal, $port:ident) => { ($word, Some($port)) };
+    (@example $word:literal) => { $word.to_owned() };
+    (@example $word:literal, $port:ident) => { format!("{}-1", $word) };
     (@port_of) => { None };
     (@port_of $port:ident) => { Some($port) };
 }

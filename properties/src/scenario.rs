@@ -71,6 +71,18 @@ impl Scenario {
     /// # Errors
     /// What is not understood, and what was expected.
     pub fn named(revision: Revision, name: &str) -> Result<Self, String> {
+        let scenario = Self::named_wide(revision, name)?;
+        if scenario.cpus.len() > 4 {
+            return Err(format!("{} CPUs; loom explores at most four", scenario.cpus.len()));
+        }
+        Ok(scenario)
+    }
+
+    /// The same with as many CPUs as it names, for those that take turns.
+    ///
+    /// # Errors
+    /// What is not understood, and what was expected.
+    pub fn named_wide(revision: Revision, name: &str) -> Result<Self, String> {
         let (ops, words) = name.split_once(':').unwrap_or((name, ""));
         let mut variant = Variant::default();
         for word in words.split(',').filter(|word| !word.is_empty()) {
@@ -83,9 +95,6 @@ impl Scenario {
         let op = |name: &str| Op::named(name).ok_or_else(|| format!("no operation `{name}`"));
         let cpu = |ops: &str| ops.split(',').map(op).collect::<Result<Vec<_>, _>>();
         let cpus = ops.split('+').map(cpu).collect::<Result<Vec<_>, _>>()?;
-        if cpus.len() > 4 {
-            return Err(format!("{} CPUs; loom explores at most four", cpus.len()));
-        }
         Ok(Self { revision, cpus, variant })
     }
 

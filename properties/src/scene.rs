@@ -20,6 +20,7 @@ use nfexp_model::error::RelateError;
 use nfexp_model::event::{ExpectFn, Origin};
 use nfexp_model::expectation::{ExpectRef, Expected, Flags};
 use nfexp_model::helper::{Class, ExpectPolicy, Helper};
+use nfexp_model::kernel::hlist::DstHash;
 use nfexp_model::kernel::{Plain, Platform};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::Expiry;
@@ -95,7 +96,7 @@ pub fn config(scenario: &Scenario) -> Config {
     let connected = scenario.ops().filter(|op| matches!(op, Op::Connect(_))).count();
     Config {
         revision: scenario.revision,
-        hash_size: 1,
+        hash_size: buckets(scenario),
         expectations: u32::from(linked) + announced as u32,
         conns: 1 + connected as u32,
         cpus: scenario.cpus.len().max(1) as u8,
@@ -104,6 +105,24 @@ pub fn config(scenario: &Scenario) -> Config {
         helpers,
         ..Config::SMALL
     }
+}
+
+/// One bucket, so that everything meets; where an object is announced again with the next port,
+/// as few as part the two ports.
+fn buckets(scenario: &Scenario) -> u32 {
+    let Some(port) = scenario.ops().find(|op| matches!(op, Op::Reuse(_))).and_then(|op| op.port())
+    else {
+        return 1;
+    };
+    let apart = |buckets: &u32| {
+        let hash = DstHash {
+            kind: scenario.revision.hash,
+            seed: Config::SMALL.hash_seed,
+            buckets: *buckets,
+        };
+        hash.bucket(NET, &tuple(0, port)) != hash.bucket(NET, &tuple(0, port + 1))
+    };
+    (2..64).find(apart).unwrap_or(64)
 }
 
 impl<P: Machine> Scene<P> {

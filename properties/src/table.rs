@@ -118,6 +118,30 @@ impl Table {
     }
 }
 
+/// Whether a text stands in the file as it was found; or writes it.
+///
+/// # Errors
+/// That it differs, and what to do.
+pub fn settle_text(file: &str, name: &str, found: &str) -> Result<(), String> {
+    let text = fs::read_to_string(path(file)).unwrap_or_default();
+    let (open, close) = (opens(name), closes(name));
+    let split = text.split_once(&open).and_then(|(before, rest)| {
+        let (standing, after) = rest.split_once(&close)?;
+        Some((before, standing, after))
+    });
+    let Some((before, standing, after)) = split else {
+        return Err(format!("properties/{file} has no place for {name}"));
+    };
+    if standing.trim() == found.trim() {
+        return Ok(());
+    }
+    if std::env::var_os("UPDATE_TABLES").is_some() {
+        let written = fs::write(path(file), format!("{before}{open}\n{found}{close}{after}"));
+        return written.map_err(|error| error.to_string());
+    }
+    Err(format!("properties/{file} ({name}) is not current: UPDATE_TABLES=1 and run this again"))
+}
+
 /// How long something takes, for a column of seconds: never compared, never decided by.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);
