@@ -71,6 +71,7 @@
 //! [`kernel`] for what lies beneath, [`audit`] for what must always hold, and `docs/` for lifetimes,
 //! locking, revisions, names, and what is left out.
 #![forbid(unsafe_code)]
+#![warn(clippy::float_arithmetic)]
 
 pub mod audit;
 pub mod conn;

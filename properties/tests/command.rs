@@ -127,6 +127,13 @@ fn the_listing_is_the_kernels_byte_for_byte() {
         let (code, printed, _) = run(&["show", "--at", "12", "--revision", kernel, EVICTION]);
         assert_eq!((code, printed), (0, line));
     }
+    // Between packets time passes, too: after an hour it has expired.
+    let expiry = "traces/captures/timeouts/ftp-expiry.pcap";
+    for (at, secs) in [("12", Some("300 ")), ("10.5s", Some("289 ")), ("10m", None)] {
+        let (code, printed, _) = run(&["show", "--at", at, expiry]);
+        assert_eq!((code, printed.is_empty()), (0, secs.is_none()), "{at}");
+        assert!(printed.starts_with(secs.unwrap_or_default()), "{at}: {printed}");
+    }
     let shown = "traces/corpus/proc/no_helper.trace";
     let (code, printed, _) = run(&["show", "--at", "3", "--revision", "3.9", shown]);
     assert_eq!(code, 0);

@@ -280,6 +280,22 @@ impl Replay {
         Ticks(u64::try_from(ticks).unwrap_or(0))
     }
 
+    /// How long after the first packet a time stamp is; `None` before that one.
+    #[must_use]
+    pub fn since(&self, time_ns: i64) -> Option<i64> {
+        self.start.map(|(start_ns, _)| time_ns.saturating_sub(start_ns))
+    }
+
+    /// Lets time pass until so long after the first packet; not at all if it does not pass.
+    pub fn wait_until(&mut self, since_ns: i64, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
+        let Some((_, start)) = self.start.filter(|_| self.pace.speed() > 0) else { return };
+        self.latest_ns = self.latest_ns.max(since_ns);
+        // What happens now comes after the last packet.
+        self.totals.packets += 1;
+        self.pass_until(start.after(self.ticks(self.latest_ns)), &mut tell);
+        self.totals.packets -= 1;
+    }
+
     /// The time after the last packet.
     pub fn finish(&mut self, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
         if let (Pace::Captured { tail_secs, speed }, Some((_, start))) = (self.pace, self.start) {

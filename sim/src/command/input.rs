@@ -2,6 +2,7 @@
 //! Files that verbs read.
 
 use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,13 +33,29 @@ pub(super) fn is_trace(path: &Path) -> bool {
 }
 
 /// Reads a capture, with progress on a terminal.
-pub(super) fn frames(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+pub(super) fn frames(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+    let each = |frame: &Frame<'_>| {
+        each(frame);
+        ControlFlow::Continue(())
+    };
+    frames_until(path, each)
+}
+
+/// The same for as long as `each` wants more.
+pub(super) fn frames_until(
+    path: &Path,
+    each: impl FnMut(&Frame<'_>) -> ControlFlow<()>,
+) -> Result<(), Failure> {
     read(path, each)?.map_err(|error| bad_data(path, &error))
 }
 
 /// The same where a file that ends inside a packet is no failure, only worth a word: what there is
 /// of the packet comes last.
 pub(super) fn frames_of_cut(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+    let mut each = |frame: &Frame<'_>| {
+        each(frame);
+        ControlFlow::Continue(())
+    };
     match read_with(path, &mut each, true)? {
         Err(error @ CaptureError::Truncated { .. }) => {
             eprintln!("nfexp: {}: {error}", path.display());
@@ -51,14 +68,14 @@ pub(super) fn frames_of_cut(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Re
 /// Reads as far as it goes; the inner error is what is wrong behind the last whole packet.
 fn read(
     path: &Path,
-    mut each: impl FnMut(&Frame<'_>),
+    mut each: impl FnMut(&Frame<'_>) -> ControlFlow<()>,
 ) -> Result<Result<(), CaptureError>, Failure> {
     read_with(path, &mut each, false)
 }
 
 fn read_with(
     path: &Path,
-    each: &mut impl FnMut(&Frame<'_>),
+    each: &mut impl FnMut(&Frame<'_>) -> ControlFlow<()>,
     cut: bool,
 ) -> Result<Result<(), CaptureError>, Failure> {
     let mut capture = open(path)?;
@@ -66,8 +83,11 @@ fn read_with(
     let ended = loop {
         match capture.next_packet() {
             Ok(Some(frame)) => {
-                each(&frame);
-                if frame.number % 4096 == 0 {
+                let number = frame.number;
+                if each(&frame).is_break() {
+                    break Ok(());
+                }
+                if number % 4096 == 0 {
                     bar.set_position(capture.offset());
                 }
             }
@@ -79,7 +99,8 @@ fn read_with(
     if let (true, Err(CaptureError::Truncated { .. })) = (cut, &ended)
         && let Some(frame) = capture.cut_packet()
     {
-        each(&frame);
+        // The last there is, whether more is wanted or not.
+        let _ = each(&frame);
     }
     Ok(ended)
 }

@@ -16,7 +16,7 @@ pub struct Kernel {
     /// Timer ticks per second.
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub hz: u32,
-    /// Buckets; what a module load would choose if not given.
+    /// Buckets, exactly so many; what a module load would choose, whole pages of them, if not given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub hash_size: Option<u32>,
     /// Expectations a namespace may hold (`nf_conntrack_expect_max`).

@@ -2,6 +2,7 @@
 //! `nfexp show`: the /proc file at a moment of a replay.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +10,7 @@ use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::{At, Engine};
 
-use super::input::{bad_data, is_trace, open, router};
+use super::input::{frames_until, is_trace, router};
 use super::kernel::{Clock, Kernel};
 use super::{Failure, trace};
 use crate::forward::Router;
@@ -20,11 +21,39 @@ use crate::replay::{Happening, Replay};
 pub struct Show {
     /// A capture or a trace.
     file: PathBuf,
-    /// After this packet (or step), from 1; after the last if not given.
-    #[arg(long, value_name = "PACKET", value_parser = clap::value_parser!(u64).range(1..))]
-    at: Option<u64>,
+    /// After this packet or step, from 1; or so long after the first packet (`2.5s`, `5m`);
+    /// after the last one if not given.
+    #[arg(long, value_name = "MOMENT", value_parser = Moment::parse)]
+    at: Option<Moment>,
     #[command(flatten)]
     kernel: Kernel,
+}
+
+/// A moment of a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// After so many packets or steps.
+    After(u64),
+    /// So many nanoseconds after the first packet.
+    Since(i64),
+}
+
+impl Moment {
+    fn parse(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "expected the number of a packet, from 1, or a time as in `2.5s`, found `{text}`"
+            )
+        };
+        for (unit, ns) in [("ms", 1e6), ("s", 1e9), ("m", 60e9)] {
+            if let Some(number) = text.strip_suffix(unit) {
+                let number = number.parse::<f64>().ok().filter(|n| (0.0..1e9).contains(n));
+                return Ok(Self::Since((number.ok_or_else(expected)? * ns) as i64));
+            }
+        }
+        let number = text.parse().ok().filter(|number| *number > 0);
+        number.map(Self::After).ok_or_else(expected)
+    }
 }
 
 impl Show {
@@ -37,28 +66,43 @@ impl Show {
     }
 }
 
-fn show(path: &Path, at: Option<u64>, kernel: &Kernel) -> Result<(), Failure> {
+fn show(path: &Path, at: Option<Moment>, kernel: &Kernel) -> Result<(), Failure> {
     if is_trace(path) {
+        let at = match at {
+            None => None,
+            Some(Moment::After(step)) => Some(step),
+            Some(Moment::Since(_)) => {
+                let why = "--at: a trace has steps, and advances by itself; expected a step";
+                return Err(Failure::Usage(why.to_owned()));
+            }
+        };
         io::stdout().write_all(trace::show(path, at, kernel)?.as_bytes())?;
         return Ok(());
     }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
     let selection = settings.selection.clone();
     let mut replay = Replay::new(router(settings)?, pace, selection, false);
-    let mut capture = open(path)?;
     let mut nothing = |_: &mut Router, _: &Happening<'_>| {};
-    while at.is_none_or(|at| replay.totals().packets < at) {
-        match capture.next_packet().map_err(|error| bad_data(path, &error))? {
-            Some(frame) => replay.packet(&frame, &mut nothing),
-            None => break,
+    frames_until(path, |frame| {
+        if let Some(Moment::Since(at)) = at
+            && replay.since(frame.time_ns).is_some_and(|since| since > at)
+        {
+            return ControlFlow::Break(());
         }
-    }
-    if let Some(at) = at.filter(|at| replay.totals().packets < *at) {
-        let packets = replay.totals().packets;
-        return Err(Failure::Usage(format!("--at {at}: the capture has {packets} packets")));
-    }
-    if at.is_none() {
-        replay.finish(nothing);
+        replay.packet(frame, &mut nothing);
+        match at {
+            Some(Moment::After(at)) if at == replay.totals().packets => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    })?;
+    match at {
+        None => replay.finish(nothing),
+        Some(Moment::Since(at)) => replay.wait_until(at, nothing),
+        Some(Moment::After(at)) if at > replay.totals().packets => {
+            let packets = replay.totals().packets;
+            return Err(Failure::Usage(format!("--at {at}: the capture has {packets} packets")));
+        }
+        Some(Moment::After(_)) => {}
     }
     let listing = listing(replay.router.engine(), replay.router.now());
     io::stdout().write_all(listing.as_bytes())?;
