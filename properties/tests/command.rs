@@ -36,10 +36,12 @@ fn file(name: &str, content: &[u8]) -> String {
 const EVICTION: &str = "traces/captures/ftp/ftp-eviction.pcap";
 
 /// Every output that README.md shows below a command is that command's, byte for byte.
+/// `UPDATE_README=1` writes them anew.
 #[test]
 fn the_readme_shows_what_the_command_prints() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("there is a README");
-    let mut shown = 0;
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).expect("there is a README");
+    let (mut shown, mut written) = (0, readme.clone());
     for part in readme.split("```console\n").skip(1) {
         let (commands, rest) = part.split_once("```\n").expect("the block ends");
         let Some(output) = rest.trim_start().strip_prefix("```text\n") else { continue };
@@ -48,10 +50,17 @@ fn the_readme_shows_what_the_command_prints() {
         let Some((_, arguments)) = command.split_once("nfexp -- ") else { continue };
         let arguments: Vec<&str> = arguments.split_whitespace().collect();
         let (_, printed, _) = run(&arguments);
-        assert_eq!(printed, output, "`nfexp {}`", arguments.join(" "));
+        if std::env::var_os("UPDATE_README").is_some() {
+            written = written.replace(output, &printed);
+        } else {
+            assert_eq!(printed, output, "`nfexp {}` (UPDATE_README=1)", arguments.join(" "));
+        }
         shown += 1;
     }
     assert!(shown >= 2, "README.md shows only {shown} outputs");
+    if written != readme {
+        fs::write(path, written).expect("the README can be written");
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@
 //!          └▶ H.245            logical channels ─▶ RTP and RTCP, T.120
 //! ```
 //!
-//! Messages are ASN.1 in packed encoding. [`per`] walks through them with the types of
-//! [`schema`], as the kernel's own decoder does: a general codec would decode what the kernel
+//! Messages are ASN.1 in packed encoding. `per` walks through them with the types of
+//! `schema`, as the kernel's own decoder does: a general codec would decode what the kernel
 //! stumbles over, and refuse what it takes (`docs/decisions.md`).
 //!
 //! The rule that matters: what does not decode is let through unread; what cannot be announced is
