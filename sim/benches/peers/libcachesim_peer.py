@@ -23,13 +23,9 @@ def main():
             trace.write(f"{at},{request.obj_id},1\n")
         trace.flush()
         for name in ("FIFO", "LRU", "S3FIFO", "Sieve"):
-            reader = lcs.TraceReader(
-                trace=trace.name,
-                trace_type=lcs.TraceType.CSV_TRACE,
-                reader_init_params=lcs.ReaderInitParam(
-                    has_header=False, time_field=1, obj_id_field=2, obj_size_field=3, delimiter=","
-                ),
-            )
+            columns = lcs.ReaderInitParam(has_header=False, delimiter=",")
+            columns.time_field, columns.obj_id_field, columns.obj_size_field = 1, 2, 3
+            reader = lcs.TraceReader(trace.name, lcs.TraceType.CSV_TRACE, columns)
             cache = getattr(lcs, name)(cache_size=SIZE)
             before = time.process_time()
             cache.process_trace(reader)
