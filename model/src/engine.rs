@@ -587,6 +587,14 @@ impl<P: Platform> Engine<P> {
         &self.rcu
     }
 
+    /// How many bytes stand for the expectations that are allocated: records, index, timers.
+    #[must_use]
+    pub fn bytes(&self) -> [usize; 3] {
+        let record = size_of::<Expectation<P>>() + size_of::<P::Plain<Nat>>();
+        let index = self.nets.iter().map(|net| net.index.bytes()).sum();
+        [self.memory.expectations.live() as usize * record, index, self.timers.bytes()]
+    }
+
     /// An expectation whose life lasts.
     ///
     /// # Panics

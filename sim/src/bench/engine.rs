@@ -64,6 +64,13 @@ impl EngineContender {
         Self { engine, masters, now: Jiffies::initial(1), deeds: 0 }
     }
 
+    /// Bytes per linked expectation: of its record, the index and the timers.
+    #[must_use]
+    pub fn bytes_each(&self) -> [f64; 3] {
+        let live = self.engine.expect_count(NetId::INIT).max(1);
+        self.engine.bytes().map(|bytes| bytes as f64 / f64::from(live))
+    }
+
     fn at(&self) -> At {
         At { cpu: Cpu(0), now: self.now }
     }

@@ -8,15 +8,18 @@ use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::Failure;
-use crate::bench::{Figures, ROWS, Row, measure};
+use crate::bench::engine::EngineContender;
+use crate::bench::workload::Shape;
+use crate::bench::{Contender, Figures, ROWS, Row, measure};
 
 /// The arguments of `nfexp bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// Rows whose name begins so (`churn`, `hit/1M`); all up to a million entries if not given.
+    /// Rows whose name begins so (`churn`, `hit/1M`); a choice that takes a minute or two if not
+    /// given.
     rows: Vec<String>,
-    /// CPU time per row and contender, about.
-    #[arg(long, default_value_t = 600)]
+    /// CPU time per row, about, in milliseconds.
+    #[arg(long, default_value_t = 400)]
     millis: u64,
 }
 
@@ -27,7 +30,7 @@ impl Bench {
     /// [`Failure`]: no row has such a name.
     pub fn run(&self) -> Result<(), Failure> {
         let asked = |row: &&Row| match self.rows.as_slice() {
-            [] => row.size <= 1 << 20,
+            [] => row.size < MILLION || (looks(row.shape) && row.size == MILLION),
             rows => rows.iter().any(|prefix| row.name().starts_with(prefix)),
         };
         let rows: Vec<&Row> = ROWS.iter().filter(asked).collect();
@@ -57,9 +60,32 @@ impl Bench {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        writeln!(io::stdout(), "{table}")?;
+        write!(io::stdout(), "{table}\n{}", bytes_line())?;
         Ok(())
     }
+}
+
+const MILLION: u32 = 1 << 20;
+
+/// The rows that are shown at a million too.
+const fn looks(shape: Shape) -> bool {
+    matches!(shape, Shape::Miss | Shape::Hit)
+}
+
+/// What memory an expectation takes in a table that churns.
+fn bytes_line() -> String {
+    let row = ROWS.iter().find(|row| row.name() == "churn/100k").expect("it is a row");
+    let mut workload = row.workload();
+    let mut engine = EngineContender::new(workload.table);
+    while let Some(deeds) = workload.prefill() {
+        engine.run(&deeds);
+    }
+    let [record, index, timers] = engine.bytes_each();
+    format!(
+        "{:.0} bytes per expectation (record {record:.0}, index {index:.0}, timers {timers:.0}); \
+         the kernel's layout: 232 and its bucket\n",
+        record + index + timers
+    )
 }
 
 fn cells(row: &Row, figures: &[Figures]) -> [String; 7] {
