@@ -91,6 +91,7 @@ pub mod memory;
 pub mod nat;
 pub mod netns;
 pub mod nft_ct;
+mod pair;
 pub mod proc;
 pub mod retime;
 pub mod revision;

@@ -251,6 +251,13 @@ knobs! {
         /// None.
         Cleared,
     }
+    /// How a media stream and its control channel are announced.
+    pair_insert: PairInsert {
+        /// One after the other; the first is taken back if the second is refused.
+        OneByOne,
+        /// In one section: both, or none.
+        Together,
+    }
     /// In which unit nft's lifetimes are taken.
     nft_timeout: NftTimeout {
         /// Milliseconds as if they were seconds.
@@ -297,6 +304,7 @@ impl Revision {
         master_dump: MasterDump::TakenForAll,
         helper_reset: HelperReset::Allowed,
         nat_init: NatInit::LeftOver,
+        pair_insert: PairInsert::OneByOne,
         nft_timeout: NftTimeout::TakenForSeconds,
         udplite: Udplite::Tracked,
         expectfn_exit: ExpectFnExit::Leaves,
@@ -332,6 +340,7 @@ impl Revision {
         master_dump: MasterDump::Served,
         helper_reset: HelperReset::Allowed,
         nat_init: NatInit::Cleared,
+        pair_insert: PairInsert::OneByOne,
         nft_timeout: NftTimeout::TakenForSeconds,
         udplite: Udplite::Tracked,
         expectfn_exit: ExpectFnExit::Leaves,
@@ -346,6 +355,7 @@ impl Revision {
         class_limit: ClassLimit::AtMost255,
         fresh_memory: FreshMemory::Zeroed,
         helper_reset: HelperReset::Refused,
+        pair_insert: PairInsert::Together,
         nft_timeout: NftTimeout::Milliseconds,
         udplite: Udplite::Untracked,
         expectfn_exit: ExpectFnExit::Sweeps,

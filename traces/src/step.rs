@@ -69,6 +69,11 @@ pub enum Step {
         /// On whose behalf.
         origin: Origin,
     },
+    /// Two allocated expectations are announced as a pair, the second only with the first.
+    Pair {
+        /// Which.
+        exps: [Name; 2],
+    },
     /// Both: what a helper does. The trace holds the creator's reference.
     Expect {
         /// What is announced.

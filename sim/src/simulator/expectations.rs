@@ -56,6 +56,17 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         Ok(())
     }
 
+    pub(super) fn pair(&mut self, [first, second]: &[String; 2]) -> Played {
+        let how = (Origin::KERNEL, MasterCheck::Own);
+        let exps = (self.exp_ref(first)?, self.exp_ref(second)?);
+        let related = self.engine.related_pair(self.at(), exps.0, exps.1, how);
+        self.drain();
+        if let Err(errno) = related {
+            self.answers.push(format!("refused {first} {second} {errno}"));
+        }
+        Ok(())
+    }
+
     pub(super) fn lookup(&mut self, tuple: &Tuple, place: Place, name: Option<&str>, cpu: Cpu) {
         let at = At { cpu, ..self.at() };
         match self.engine.find_get(at, place.net, place.zone, tuple) {

@@ -246,6 +246,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 self.alloc(announcement)?;
             }
             Step::Relate { exp, skip_master, origin } => self.relate(exp, *skip_master, *origin)?,
+            Step::Pair { exps } => self.pair(exps)?,
             Step::Expect { announcement, skip_master, origin } => {
                 if self.alloc(announcement)? {
                     self.relate(&announcement.name, *skip_master, *origin)?;

@@ -124,6 +124,7 @@ impl Line<'_> {
                 self.options(|key, value| request(key, value, &mut skip_master, &mut origin))?;
                 Step::Relate { exp, skip_master, origin }
             }
+            "pair" => Step::Pair { exps: [self.name()?, self.name()?] },
             "expect" => {
                 let (announcement, skip_master, origin) = self.announcement(hz)?;
                 Step::Expect { announcement, skip_master, origin }

@@ -40,6 +40,7 @@ impl fmt::Display for Step {
                 write!(f, "relate {exp}")?;
                 write_request(f, *skip_master, *origin)
             }
+            Self::Pair { exps: [first, second] } => write!(f, "pair {first} {second}"),
             Self::Expect { announcement, skip_master, origin } => {
                 write!(f, "expect {announcement}")?;
                 write_request(f, *skip_master, *origin)

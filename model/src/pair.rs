@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Two expectations that belong together: a media stream and its control channel.
+//!
+//! ```text
+//!   one by one:  related(first) ─ok─▶ related(second) ─refused─▶ unexpect(first): NEW, DESTROY
+//!   together:    check(first), place kept ─▶ check(second) ─▶ both linked, both told
+//!                                              └ refused: nothing was linked, nobody hears
+//! ```
+//!
+//! The rule that matters: together is not all or nothing. Whom the checks removed is gone, and
+//! the two are not checked against each other.
+//!
+//! # Source
+//! `nf_ct_expect_related_pair()`, 7.2; before, what the SIP helper does for itself.
+
+use crate::engine::{At, Engine, MasterCheck};
+use crate::errno::Errno;
+use crate::event::Origin;
+use crate::expectation::ExpectRef;
+use crate::kernel::platform::{Plain, Platform};
+use crate::revision::PairInsert;
+
+impl<P: Platform> Engine<P> {
+    /// Announces two, the second only with the first.
+    ///
+    /// # Errors
+    /// [`Errno::Invalid`] if their masters have different helpers (where they are inserted
+    /// together); else what [`Engine::related`] answers for the one that is refused.
+    #[doc(alias = "nf_ct_expect_related_pair")]
+    pub fn related_pair(
+        &self,
+        at: At,
+        first: &ExpectRef,
+        second: &ExpectRef,
+        (origin, masters): (Origin, MasterCheck),
+    ) -> Result<(), Errno> {
+        match self.config.revision.pair_insert {
+            PairInsert::OneByOne => {
+                self.related(at, first, origin, masters)?;
+                self.related(at, second, origin, masters).map_err(|error| {
+                    self.unexpect(at, first);
+                    error.into()
+                })
+            }
+            PairInsert::Together => self.together(at, [first, second], origin, masters),
+        }
+    }
+
+    fn together(
+        &self,
+        at: At,
+        pair: [&ExpectRef; 2],
+        origin: Origin,
+        masters: MasterCheck,
+    ) -> Result<(), Errno> {
+        let indices = pair.map(|exp| exp.id().index());
+        let about = pair.map(|exp| self.memory.expectations.get(exp.id()).about());
+        let helpers = about.map(|about| self.attached_of(about.master));
+        if helpers[0] != helpers[1] {
+            return Err(Errno::Invalid);
+        }
+        let mut locked = self.lock();
+        locked.check(at, indices[0], masters)?;
+        // The first one's place is kept while the second is looked at; the table's is not.
+        let conn = self.memory.conns.get(about[0].master);
+        let expecting = &conn.expecting[about[0].class.index()];
+        expecting.set(expecting.get().wrapping_add(1));
+        let checked = locked.check(at, indices[1], masters);
+        expecting.set(expecting.get().wrapping_sub(1));
+        checked?;
+        for index in indices {
+            locked.insert(at, index);
+            self.tell_new(index, origin);
+        }
+        Ok(())
+    }
+}
