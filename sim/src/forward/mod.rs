@@ -56,6 +56,8 @@ pub enum Fate {
     Dropped,
     /// Sent by the host itself.
     Sent,
+    /// The host was not let to send it.
+    Refused,
     /// For the host itself, or dropped in front of it.
     Delivered,
 }
@@ -74,6 +76,7 @@ impl Fate {
             Self::Untracked => 'U',
             Self::Dropped => '-',
             Self::Sent => 'o',
+            Self::Refused => 'x',
             Self::Delivered => 'l',
         }
     }
@@ -247,6 +250,7 @@ impl Router {
         self.engine.run_rcu_callbacks();
         let lost = if self.host.is_some() { Fate::Delivered } else { Fate::Dropped };
         match (self.route, fate) {
+            (Route::Send { .. }, Fate::Dropped) => Fate::Refused,
             (Route::Send { .. }, _) => Fate::Sent,
             (Route::Forward, Fate::Dropped) => lost,
             (Route::Forward, fate) => fate,
@@ -477,25 +481,33 @@ impl Router {
         packet: &Packet<'_>,
         fate: Fate,
     ) -> Fate {
-        let at = self.at();
         let status = self.engine.conn(ct.id()).status();
         if fate == Fate::Invalid || status.has(Status::DYING) || !self.is_routed() {
             return fate;
         }
-        // What is sent to all leaves twice: a copy for the sender, which no helper looks at, comes
-        // first and confirms.
-        let to_all = matches!(self.route, Route::Send { broadcast: Some(_) });
-        if !to_all && !self.help(ct, direction, packet, fate) {
-            return Fate::Dropped;
+        let Route::Send { looped: true, .. } = self.route else {
+            let passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
+            return if passes { fate } else { Fate::Dropped };
+        };
+        // KERNEL: ip_mc_output(), 6.18: a copy for this host, which has no socket any more, is
+        // made first and passes the hooks of its own, going out and coming in.
+        let original =
+            std::mem::replace(&mut self.route, Route::Send { broadcast: None, looped: true });
+        let copy_passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
+        self.route = original;
+        let passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
+        if copy_passes {
+            self.route = Route::Send { broadcast: None, looped: true };
+            self.help(ct, direction, packet, fate);
+            self.route = original;
         }
-        let unconfirmed = !status.has(Status::CONFIRMED);
-        if unconfirmed && !self.engine.confirm(at, ct, Origin::KERNEL) {
-            return Fate::Dropped;
-        }
-        if to_all && !self.help(ct, direction, packet, fate) {
-            return Fate::Dropped;
-        }
-        fate
+        if passes { fate } else { Fate::Dropped }
+    }
+
+    /// Confirms a connection that is not yet; false if another took its place.
+    fn confirm(&self, ct: &ConnRef) -> bool {
+        let confirmed = self.engine.conn(ct.id()).status().has(Status::CONFIRMED);
+        confirmed || self.engine.confirm(self.at(), ct, Origin::KERNEL)
     }
 
     /// Lets the helper read; false if the packet is to be dropped.

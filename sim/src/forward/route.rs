@@ -28,10 +28,15 @@ pub enum Route {
     Send {
         /// The netmask of the subnet all of which it goes to.
         broadcast: Option<Addr>,
+        /// Whether a copy of it goes to this host, too.
+        looped: bool,
     },
     /// Nowhere.
     Nowhere,
 }
+
+/// The group that every host has joined.
+const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 
 /// The router's own address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +88,13 @@ fn route_v4(host: Option<&Host>, src: Ipv4Addr, dst: Ipv4Addr) -> Route {
     if let Some(host) = host.filter(|host| host.addr == src) {
         let mask = Addr::from(IpAddr::V4(Ipv4Addr::from(host.mask)));
         let to_all = broadcast == Some(dst);
-        return Route::Send { broadcast: to_all.then_some(mask) };
+        let looped = to_all || dst.is_broadcast() || dst == ALL_HOSTS;
+        return Route::Send { broadcast: to_all.then_some(mask), looped };
     }
     if src.is_multicast() || src.is_broadcast() {
         return Route::Nowhere;
     }
-    if dst == Ipv4Addr::new(224, 0, 0, 1) {
+    if dst == ALL_HOSTS {
         return Route::Deliver;
     }
     if dst.is_multicast() {
@@ -218,9 +224,15 @@ mod tests {
         let host = Some("10.0.4.1/23");
         assert_eq!(v4(host, "10.0.4.9", "10.0.4.1"), Route::Deliver);
         assert_eq!(v4(host, "10.0.4.9", "10.0.5.255"), Route::Deliver);
-        assert_eq!(v4(host, "10.0.4.1", "10.0.4.9"), Route::Send { broadcast: None });
+        assert_eq!(
+            v4(host, "10.0.4.1", "10.0.4.9"),
+            Route::Send { broadcast: None, looped: false }
+        );
         let mask = Addr::from(IpAddr::V4(Ipv4Addr::new(255, 255, 254, 0)));
-        assert_eq!(v4(host, "10.0.4.1", "10.0.5.255"), Route::Send { broadcast: Some(mask) });
+        assert_eq!(
+            v4(host, "10.0.4.1", "10.0.5.255"),
+            Route::Send { broadcast: Some(mask), looped: true }
+        );
         assert!(Host::parse("10.0.4.1/33").is_err());
         assert!(Host::parse("fe80::1/64").is_err());
     }

@@ -128,7 +128,7 @@ impl Tracker for Asked<'_> {
 
     fn broadcast_mask(&self) -> Option<Addr> {
         match self.route {
-            Route::Send { broadcast } => broadcast,
+            Route::Send { broadcast, .. } => broadcast,
             _ => None,
         }
     }
