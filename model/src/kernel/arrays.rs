@@ -68,6 +68,8 @@ pub(super) struct ArrayWheel {
     stamp: Cell<u32>,
     /// The earliest expiry of the cascading wheel, while it is known.
     earliest: Cell<Option<Jiffies>>,
+    /// No slot of the levelled wheel is collected before this jiffy: exact or early.
+    quiet: Cell<Jiffies>,
 }
 
 impl ArrayWheel {
@@ -90,6 +92,7 @@ impl ArrayWheel {
             stale: Cell::new(0),
             stamp: Cell::new(0),
             earliest: Cell::new(None),
+            quiet: Cell::new(start),
         }
     }
 
@@ -120,7 +123,11 @@ impl ArrayWheel {
                 }
                 (self.cascading_slot_of(expires), expires)
             }
-            WheelKind::Levelled => (levelled_slot(expires.0, self.clk.get(), self.levels), expires),
+            WheelKind::Levelled => {
+                let clk = self.clk.get();
+                self.disturb(Jiffies(clk), expires);
+                (levelled_slot(expires.0, clk, self.levels), expires)
+            }
         };
         self.push(slot, Entry { key, stamp, expires: expires.0 as u32 });
         expires
@@ -341,11 +348,33 @@ impl ArrayWheel {
 
     // ---- levelled -----------------------------------------------------------------------
 
+    /// A timer is added: the wheel may have to be asked earlier. A slot is never collected before
+    /// what is in it expires, save that what lies beyond the last level is filed at its end.
+    #[inline]
+    fn disturb(&self, clk: Jiffies, expires: Jiffies) {
+        let last_level = 1_i64 << (3 * (self.levels - 1));
+        let ahead = expires.ticks_from(clk).clamp(0, last_level);
+        let at = clk.after(Ticks(ahead as u64));
+        if self.quiet.get().time_after(at) {
+            self.quiet.set(at);
+        }
+    }
+
     /// Collects what is due at the next jiffy that has anything, at most `now`.
+    #[inline]
     fn turn_levelled(&self, owners: &impl Owners, now: Jiffies) {
+        if self.quiet.get().time_after(now) {
+            self.clk.set(now.after(Ticks(1)).0);
+            return;
+        }
+        self.collect_levelled(owners, now);
+    }
+
+    fn collect_levelled(&self, owners: &impl Owners, now: Jiffies) {
         let clk = Jiffies(self.clk.get());
-        let next = self.next_levelled(owners, clk).filter(|next| !next.time_after(now));
-        let Some(next) = next else {
+        let found = self.next_levelled(owners, clk);
+        let Some(next) = found.filter(|next| !next.time_after(now)) else {
+            self.quiet.set(found.unwrap_or(now));
             self.clk.set(now.after(Ticks(1)).0);
             return;
         };
@@ -360,18 +389,29 @@ impl ArrayWheel {
             }
         }
         self.clk.set(next.after(Ticks(1)).0);
+        self.quiet.set(next.after(Ticks(1)));
     }
 
+    /// When the first slot with anything pending is collected. A level is one word of the map:
+    /// the first bit from the clock on, round and round, is its next.
     fn next_levelled(&self, owners: &impl Owners, clk: Jiffies) -> Option<Jiffies> {
         let mut best: Option<Jiffies> = None;
-        for slot in (0..self.slots.len()).filter(|&slot| self.holds(slot)) {
+        for (level, map) in self.filled.iter().enumerate() {
             // The first turn of this level at or after the clock, then on to the slot.
-            let (level, width) = (slot as u64 / TVN, 1_u64 << (3 * (slot as u64 / TVN)));
-            let turn = clk.0.wrapping_add(width - 1) >> (3 * level);
-            let ahead = (slot as u64 % TVN).wrapping_sub(turn) % TVN;
-            let at = Jiffies(turn.wrapping_add(ahead) << (3 * level));
-            if best.is_none_or(|best| best.time_after(at)) && self.has_pending(owners, slot) {
-                best = Some(at);
+            let shift = 3 * level as u64;
+            let turn = clk.0.wrapping_add((1 << shift) - 1) >> shift;
+            while map.get() != 0 {
+                let ahead = map.get().rotate_right((turn % TVN) as u32).trailing_zeros();
+                let turn = turn.wrapping_add(u64::from(ahead));
+                let at = Jiffies(turn << shift);
+                if best.is_some_and(|best| !best.time_after(at)) {
+                    break;
+                }
+                let slot = level * TVN as usize + (turn % TVN) as usize;
+                if self.has_pending(owners, slot) {
+                    best = Some(at);
+                    break;
+                }
             }
         }
         best
@@ -479,5 +519,88 @@ impl ArrayWheel {
     pub(super) fn bytes(&self) -> usize {
         let slots = self.slots.iter().map(|slot| slot.borrow().capacity());
         (slots.sum::<usize>() + self.due.borrow().capacity()) * size_of::<Entry>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quickcheck::quickcheck;
+
+    use super::super::wheel::{Links, Owners as ListOwners, Wheel};
+    use super::*;
+
+    /// Timers that live in a vector, for both wheels.
+    #[derive(Default)]
+    struct Field(Vec<(Links, Cell<u32>, Cell<Jiffies>)>);
+
+    impl ListOwners for Field {
+        fn links(&self, key: u32) -> &Links {
+            &self.0[key as usize].0
+        }
+        fn expires(&self, key: u32) -> Jiffies {
+            self.0[key as usize].2.get()
+        }
+    }
+
+    impl Owners for Field {
+        fn stamp(&self, key: u32) -> &Cell<u32> {
+            &self.0[key as usize].1
+        }
+        fn expires(&self, key: u32) -> Jiffies {
+            self.0[key as usize].2.get()
+        }
+        fn touch(&self, _: u32, _: bool) {}
+    }
+
+    /// Adds, deletes and waits; both wheels must say the same at every step.
+    fn agree(kind: WheelKind, deeds: &[(u8, u16, u8)]) -> bool {
+        let mut field = Field::default();
+        field.0.resize_with(deeds.len() + 1, Default::default);
+        let mut now = Jiffies::initial(4);
+        let lists = Wheel::new(kind, now, 250);
+        let arrays = ArrayWheel::new(kind, now, 250);
+        for (place, &(what, span, shift)) in deeds.iter().enumerate() {
+            let span = u64::from(span) >> (what / 8 % 16) << (shift % 16);
+            match what % 8 {
+                0 => {
+                    let key = (span % deeds.len() as u64) as u32 + 1;
+                    if lists.del(&field, key) != arrays.del(&field, key) {
+                        return false;
+                    }
+                }
+                1..4 => now = now.after(Ticks(span)),
+                _ => {
+                    let (key, asked) = (place as u32 + 1, now.after(Ticks(span)));
+                    let expires = lists.add(&field, key, asked, now);
+                    field.0[place + 1].2.set(expires);
+                    if arrays.add(&field, key, asked, now) != expires {
+                        return false;
+                    }
+                }
+            }
+            loop {
+                if lists.next_expiry(&field) != arrays.next_expiry(&field) {
+                    return false;
+                }
+                let fired = lists.expire(&field, now);
+                if arrays.expire(&field, now) != fired {
+                    return false;
+                }
+                if fired.is_none() {
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    quickcheck! {
+        fn prop_arrays_fire_as_lists_when_cascading(deeds: Vec<(u8, u16, u8)>) -> bool {
+            agree(WheelKind::Cascading, &deeds)
+        }
+
+        fn prop_arrays_fire_as_lists_when_levelled(deeds: Vec<(u8, u16, u8)>) -> bool {
+            agree(WheelKind::Levelled, &deeds)
+        }
     }
 }
