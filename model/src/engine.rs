@@ -22,25 +22,24 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::conn::{Attached, Conn, ConnId, ConnRef};
 use crate::conntrack::ConnTable;
-use crate::error::{AllocPoint, NoMemory, RelateError};
-use crate::event::{Event, ExpectFn, Origin};
+use crate::error::{AllocPoint, NoMemory};
+use crate::event::{Event, Origin};
 use crate::eviction::Eviction;
-use crate::expectation::{About, ExpectId, ExpectRef, Expectation, Expected, Flags, Nat};
-use crate::helper::{Class, Helper, HelperId, IN_TREE};
+use crate::expectation::{About, ExpectRef, Flags};
+use crate::helper::{Helper, IN_TREE};
 use crate::kernel::hlist::{Access, DstHash, Index, IndexOf, Walk};
 use crate::kernel::platform::{Cpu, Ordering, Plain, Platform, SpinLock, Word};
-use crate::kernel::rcu::{Callback, Rcu, UpRcu};
+use crate::kernel::rcu::{Rcu, UpRcu};
 use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::kernel::{Jiffies, Up};
 use crate::locked::Locked;
 use crate::memory::Memory;
 use crate::netns::{Net, NetId, Sizes, Stats, Zone};
-use crate::revision::{Expiry, NatInit, NewEvent, Revision, TableScope, ZoneFrom};
+use crate::revision::{Expiry, Revision, TableScope, ZoneFrom};
 use crate::slip::Slip;
-use crate::tuple::{Mask, Tuple};
+use crate::tuple::Tuple;
 
 /// How an engine is set up: module parameters, sysctls, and what stands for chance.
 #[derive(Clone, Debug)]
@@ -152,7 +151,7 @@ pub struct Engine<P: Platform = Up> {
     pub(crate) expect_max: P::Word,
     outbox: P::SpinLock<VecDeque<Event>>,
     /// How many allocations succeed before one fails; 0: all do.
-    fail_nth: P::Word,
+    pub(crate) fail_nth: P::Word,
 }
 
 /// What the lock protects beside the lists.
@@ -259,137 +258,6 @@ impl<P: Platform> Engine<P> {
     #[inline]
     pub fn lock(&self) -> Locked<'_, P> {
         Locked { engine: self, state: self.lock.lock() }
-    }
-
-    // ---- the life of an expectation --------------------------------------------------------
-
-    /// A fresh expectation of `master`, to be initialised; the creator holds its reference.
-    ///
-    /// # Errors
-    /// When memory has run out.
-    #[doc(alias = "nf_ct_expect_alloc")]
-    pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
-        self.may_alloc(AllocPoint::Expectation)?;
-        let id = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
-        let exp = self.memory.expectations.at(id.index());
-        let conn = self.memory.conns.get(master.0);
-        if self.config.revision.fresh_memory == crate::revision::FreshMemory::Zeroed {
-            self.timers.set_expires(&self.memory, TimerKey::expectation(id.index()), at.now);
-            if exp.nat_lingers() {
-                self.memory.nat[id.index() as usize].set(Nat::default());
-                exp.set_nat_lingers(false);
-            }
-        }
-        let zone = Zone(conn.zone.load(Ordering::Relaxed) as u16);
-        let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
-        exp.begin(master.0, conn.about().net, zone, creator);
-        exp.uses.reset(1);
-        Ok(ExpectRef(id))
-    }
-
-    /// Says what is expected: tuple and mask, class; all the rest is cleared.
-    #[doc(alias = "nf_ct_expect_init")]
-    pub fn init(&self, exp: &ExpectRef, class: Class, expected: &Expected) {
-        let (tuple, mask) = expected.tuple_and_mask();
-        self.init_key(exp, class, tuple, mask);
-    }
-
-    /// The same with any mask, as ctnetlink and the broadcast helper make them.
-    pub fn init_key(&self, exp: &ExpectRef, class: Class, tuple: Tuple, mask: Mask) {
-        let record = self.memory.expectations.get(exp.0);
-        record.flags.reset(0);
-        let has_nat = match self.config.revision.nat_init {
-            NatInit::Cleared => false,
-            // KERNEL: nf_ct_expect_init(), v3.9: the translation of the memory's last tenant is
-            // told with this one.
-            NatInit::LeftOver => record.nat_lingers(),
-        };
-        record.set_terms(class, tuple, mask, has_nat);
-    }
-
-    /// Sets its flags before it is inserted.
-    pub fn set_flags(&self, exp: &ExpectRef, flags: Flags) {
-        self.memory.expectations.get(exp.0).flags.reset(flags.0);
-    }
-
-    /// Names the helper its connection will be given.
-    pub fn set_assign_helper(&self, exp: &ExpectRef, helper: Option<HelperId>) {
-        let record = self.memory.expectations.get(exp.0);
-        record.set_about(About { assign_helper: helper, ..record.about() });
-    }
-
-    /// Names its function.
-    pub fn set_expectfn(&self, exp: &ExpectRef, expectfn: Option<ExpectFn>) {
-        let record = self.memory.expectations.get(exp.0);
-        record.set_about(About { expectfn, ..record.about() });
-    }
-
-    /// Gives it a translation.
-    pub fn set_nat(&self, exp: &ExpectRef, nat: Nat) {
-        let record = self.memory.expectations.get(exp.0);
-        record.set_about(About { has_nat: true, ..record.about() });
-        record.set_nat_lingers(nat != Nat::default());
-        self.memory.nat[exp.0.index() as usize].set(nat);
-    }
-
-    /// Sets when it expires; a master with a helper overrules it at insertion.
-    pub fn set_expires(&self, exp: &ExpectRef, expires: Jiffies) {
-        self.timers.set_expires(&self.memory, TimerKey::expectation(exp.0.index()), expires);
-    }
-
-    /// Announces it: checks, makes room, inserts, tells.
-    ///
-    /// # Errors
-    /// [`RelateError`]; the reference stays the caller's either way.
-    #[doc(alias = "nf_ct_expect_related_report")]
-    #[doc(alias = "nf_ct_expect_related")]
-    pub fn related(
-        &self,
-        at: At,
-        exp: &ExpectRef,
-        origin: Origin,
-        masters: MasterCheck,
-    ) -> Result<(), RelateError> {
-        self.memory.expectations.get(exp.0);
-        let index = exp.0.index();
-        let mut locked = self.lock();
-        if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(index, masters) {
-            return Ok(());
-        }
-        locked.check(at, index, masters)?;
-        locked.insert(at, index);
-        match self.config.revision.new_event {
-            NewEvent::UnderLock => self.tell_new(index, origin),
-            NewEvent::AfterUnlock => {
-                // KERNEL: nf_ct_expect_related_report(), v3.9: another CPU may match and tell
-                // DESTROY between here and there.
-                drop(locked);
-                self.tell_new(index, origin);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes an announcement back. It may have matched already: that is not undone.
-    #[doc(alias = "nf_ct_unexpect_related")]
-    pub fn unexpect(&self, at: At, exp: &ExpectRef) {
-        self.memory.expectations.get(exp.0);
-        self.lock().unexpect(at, exp.0.index());
-    }
-
-    /// Gives a reference back; the last one frees, once the readers of this moment are gone.
-    #[doc(alias = "nf_ct_expect_put")]
-    #[inline]
-    pub fn put(&self, exp: ExpectRef) {
-        self.memory.expectations.get(exp.0);
-        self.put_index(exp.0.index());
-    }
-
-    #[inline(always)]
-    pub(crate) fn put_index(&self, index: u32) {
-        if P::atomic_dec_and_test(&self.memory.expectations.at(index).uses) {
-            self.rcu.call_rcu(&self.memory, Callback::FreeExpectation(index));
-        }
     }
 
     // ---- lookups without the lock ----------------------------------------------------------
@@ -565,131 +433,6 @@ impl<P: Platform> Engine<P> {
             self.expect_max.store(value as u32, Ordering::Relaxed);
         }
         !refused
-    }
-
-    // ---- looking -----------------------------------------------------------------------------
-
-    /// How the engine was set up.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The object caches, for audits and platforms.
-    #[must_use]
-    pub fn memory(&self) -> &Arc<Memory<P>> {
-        &self.memory
-    }
-
-    /// The RCU domain.
-    #[must_use]
-    pub fn rcu(&self) -> &P::Rcu {
-        &self.rcu
-    }
-
-    /// How many bytes stand for the expectations that are allocated: records, index, timers.
-    #[must_use]
-    pub fn bytes(&self) -> [usize; 3] {
-        let record = size_of::<Expectation<P>>() + size_of::<P::Plain<Nat>>();
-        let index = self.nets.iter().map(|net| net.index.bytes()).sum();
-        [self.memory.expectations.live() as usize * record, index, self.timers.bytes()]
-    }
-
-    /// An expectation whose life lasts.
-    ///
-    /// # Panics
-    /// If it is over: a use after free.
-    #[must_use]
-    pub fn expectation(&self, id: ExpectId) -> &Expectation<P> {
-        self.memory.expectations.get(id)
-    }
-
-    /// A connection whose life lasts.
-    ///
-    /// # Panics
-    /// If it is over.
-    #[must_use]
-    pub fn conn(&self, id: ConnId) -> &Conn<P> {
-        self.memory.conns.get(id)
-    }
-
-    /// What a linked or held expectation is about; `None` once its life is over.
-    #[must_use]
-    pub fn expectation_about(&self, id: ExpectId) -> Option<About> {
-        let lives = self.memory.expectations.is_live(id);
-        lives.then(|| self.memory.expectations.at(id.index()).about())
-    }
-
-    /// How many references to an expectation are held (`use`).
-    #[must_use]
-    pub fn use_count(&self, id: ExpectId) -> u32 {
-        self.memory.expectations.get(id).uses.load(Ordering::Relaxed)
-    }
-
-    /// Whether a namespace exists.
-    #[must_use]
-    pub fn has_net(&self, net: NetId) -> bool {
-        self.nets.get(usize::from(net.0)).is_some_and(|net| net.alive.load_locked() != 0)
-    }
-
-    /// When an expectation expires, and whether its timer is pending.
-    #[must_use]
-    pub fn timer(&self, id: ExpectId) -> (Jiffies, bool) {
-        let key = TimerKey::expectation(id.index());
-        (self.timers.expires(&self.memory, key), self.timers.is_pending(&self.memory, key))
-    }
-
-    /// The expectations of a master, newest first: the kernel's per-master list.
-    #[must_use]
-    pub fn expectations_of(&self, master: ConnId) -> Vec<ExpectId> {
-        let locked = self.lock();
-        let mut cursor = locked.cursor(master.index());
-        let mut list = Vec::new();
-        while let Some(index) = locked.advance(&mut cursor) {
-            list.push(self.memory.expectations.id(index));
-        }
-        list
-    }
-
-    /// A registered helper.
-    #[must_use]
-    pub fn helper(&self, id: HelperId) -> &Helper {
-        &self.config.helpers[usize::from(id.place())]
-    }
-
-    /// The helper of this name.
-    #[must_use]
-    pub fn helper_named(&self, name: &str) -> Option<HelperId> {
-        let at = self.config.helpers.iter().position(|helper| helper.name == name)?;
-        HelperId::at(u16::try_from(at).ok()?)
-    }
-
-    #[inline]
-    pub(crate) fn net(&self, net: NetId) -> &Net<P> {
-        &self.nets[usize::from(net.0)]
-    }
-
-    /// The table in which a namespace's expectations are.
-    #[inline]
-    pub(crate) fn table(&self, net: NetId) -> &P::Index {
-        match self.config.revision.table {
-            TableScope::PerNetns => &self.net(net).index,
-            TableScope::Global => &self.nets[0].index,
-        }
-    }
-
-    /// Lets the n-th allocation from now fail; 0 lets none.
-    pub fn fail_nth(&self, nth: u32) {
-        self.fail_nth.reset(nth);
-    }
-
-    pub(crate) fn may_alloc(&self, point: AllocPoint) -> Result<(), NoMemory> {
-        let left = self.fail_nth.load_locked();
-        if left == 0 {
-            return Ok(());
-        }
-        self.fail_nth.store(left - 1, Ordering::Relaxed);
-        if left == 1 { Err(NoMemory(point)) } else { Ok(()) }
     }
 }
 

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The life of an expectation, from its maker's side: made, said what it is, announced, taken
+//! back, given back.
+//!
+//! ```text
+//!   alloc ─▶ init, set_… ─▶ related ─▶ linked
+//!              │                          │ unexpect
+//!              └── put ──▶ free ◀── put ──┘
+//! ```
+//!
+//! The rule that matters: who made it holds one reference until its own `put`, whatever becomes
+//! of the announcement.
+
+use crate::conn::{Attached, ConnRef};
+use crate::engine::{At, Engine, MasterCheck};
+use crate::error::{AllocPoint, NoMemory, RelateError};
+use crate::event::{ExpectFn, Origin};
+use crate::expectation::{About, ExpectRef, Expected, Flags, Nat};
+use crate::helper::{Class, HelperId};
+use crate::kernel::Jiffies;
+use crate::kernel::platform::{Ordering, Plain, Platform, Word};
+use crate::kernel::rcu::{Callback, Rcu};
+use crate::kernel::timer::{TimerBase, TimerKey};
+use crate::netns::Zone;
+use crate::revision::{NatInit, NewEvent};
+use crate::slip::Slip;
+use crate::tuple::{Mask, Tuple};
+
+impl<P: Platform> Engine<P> {
+    /// A fresh expectation of `master`, to be initialised; the creator holds its reference.
+    ///
+    /// # Errors
+    /// When memory has run out.
+    #[doc(alias = "nf_ct_expect_alloc")]
+    pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
+        self.may_alloc(AllocPoint::Expectation)?;
+        let id = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
+        let exp = self.memory.expectations.at(id.index());
+        let conn = self.memory.conns.get(master.0);
+        if self.config.revision.fresh_memory == crate::revision::FreshMemory::Zeroed {
+            self.timers.set_expires(&self.memory, TimerKey::expectation(id.index()), at.now);
+            if exp.nat_lingers() {
+                self.memory.nat[id.index() as usize].set(Nat::default());
+                exp.set_nat_lingers(false);
+            }
+        }
+        let zone = Zone(conn.zone.load(Ordering::Relaxed) as u16);
+        let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
+        exp.begin(master.0, conn.about().net, zone, creator);
+        exp.uses.reset(1);
+        Ok(ExpectRef(id))
+    }
+
+    /// Says what is expected: tuple and mask, class; all the rest is cleared.
+    #[doc(alias = "nf_ct_expect_init")]
+    pub fn init(&self, exp: &ExpectRef, class: Class, expected: &Expected) {
+        let (tuple, mask) = expected.tuple_and_mask();
+        self.init_key(exp, class, tuple, mask);
+    }
+
+    /// The same with any mask, as ctnetlink and the broadcast helper make them.
+    pub fn init_key(&self, exp: &ExpectRef, class: Class, tuple: Tuple, mask: Mask) {
+        let record = self.memory.expectations.get(exp.0);
+        record.flags.reset(0);
+        let has_nat = match self.config.revision.nat_init {
+            NatInit::Cleared => false,
+            // KERNEL: nf_ct_expect_init(), v3.9: the translation of the memory's last tenant is
+            // told with this one.
+            NatInit::LeftOver => record.nat_lingers(),
+        };
+        record.set_terms(class, tuple, mask, has_nat);
+    }
+
+    /// Sets its flags before it is inserted.
+    pub fn set_flags(&self, exp: &ExpectRef, flags: Flags) {
+        self.memory.expectations.get(exp.0).flags.reset(flags.0);
+    }
+
+    /// Names the helper its connection will be given.
+    pub fn set_assign_helper(&self, exp: &ExpectRef, helper: Option<HelperId>) {
+        let record = self.memory.expectations.get(exp.0);
+        record.set_about(About { assign_helper: helper, ..record.about() });
+    }
+
+    /// Names its function.
+    pub fn set_expectfn(&self, exp: &ExpectRef, expectfn: Option<ExpectFn>) {
+        let record = self.memory.expectations.get(exp.0);
+        record.set_about(About { expectfn, ..record.about() });
+    }
+
+    /// Gives it a translation.
+    pub fn set_nat(&self, exp: &ExpectRef, nat: Nat) {
+        let record = self.memory.expectations.get(exp.0);
+        record.set_about(About { has_nat: true, ..record.about() });
+        record.set_nat_lingers(nat != Nat::default());
+        self.memory.nat[exp.0.index() as usize].set(nat);
+    }
+
+    /// Sets when it expires; a master with a helper overrules it at insertion.
+    pub fn set_expires(&self, exp: &ExpectRef, expires: Jiffies) {
+        self.timers.set_expires(&self.memory, TimerKey::expectation(exp.0.index()), expires);
+    }
+
+    /// Announces it: checks, makes room, inserts, tells.
+    ///
+    /// # Errors
+    /// [`RelateError`]; the reference stays the caller's either way.
+    #[doc(alias = "nf_ct_expect_related_report")]
+    #[doc(alias = "nf_ct_expect_related")]
+    pub fn related(
+        &self,
+        at: At,
+        exp: &ExpectRef,
+        origin: Origin,
+        masters: MasterCheck,
+    ) -> Result<(), RelateError> {
+        self.memory.expectations.get(exp.0);
+        let index = exp.0.index();
+        let mut locked = self.lock();
+        if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(index, masters) {
+            return Ok(());
+        }
+        locked.check(at, index, masters)?;
+        locked.insert(at, index);
+        match self.config.revision.new_event {
+            NewEvent::UnderLock => self.tell_new(index, origin),
+            NewEvent::AfterUnlock => {
+                // KERNEL: nf_ct_expect_related_report(), v3.9: another CPU may match and tell
+                // DESTROY between here and there.
+                drop(locked);
+                self.tell_new(index, origin);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an announcement back. It may have matched already: that is not undone.
+    #[doc(alias = "nf_ct_unexpect_related")]
+    pub fn unexpect(&self, at: At, exp: &ExpectRef) {
+        self.memory.expectations.get(exp.0);
+        self.lock().unexpect(at, exp.0.index());
+    }
+
+    /// Gives a reference back; the last one frees, once the readers of this moment are gone.
+    #[doc(alias = "nf_ct_expect_put")]
+    #[inline]
+    pub fn put(&self, exp: ExpectRef) {
+        self.memory.expectations.get(exp.0);
+        self.put_index(exp.0.index());
+    }
+
+    #[inline(always)]
+    pub(crate) fn put_index(&self, index: u32) {
+        if P::atomic_dec_and_test(&self.memory.expectations.at(index).uses) {
+            self.rcu.call_rcu(&self.memory, Callback::FreeExpectation(index));
+        }
+    }
+}
