@@ -11,7 +11,7 @@ use nfexp_model::revision::Revision;
 
 use super::cast::Cast;
 use super::ledger::{Account, Ending};
-use super::measure::{Measure, Owned, Recording};
+use super::measure::{BINS, Measure, Owned, Recording};
 use super::optimum::{Bracket, Offer};
 use super::policy::Spec;
 use super::scenario::{Document, Scenario};
@@ -185,6 +185,9 @@ pub fn masters_of(happenings: &[Happening]) -> u32 {
     happenings.iter().filter_map(number).max().unwrap_or(0)
 }
 
+/// With fewer misses, one in ten bins, a run's recall says nothing about its warm-up.
+const SPEAKS: u32 = BINS as u32 / 10;
+
 /// From which bin on a run is in its steady state, and whether it is at all.
 fn warm_up(scenario: &Scenario, cast: &Cast, measure: &Measure) -> (usize, bool) {
     if scenario.run.value.transient {
@@ -203,9 +206,13 @@ fn warm_up(scenario: &Scenario, cast: &Cast, measure: &Measure) -> (usize, bool)
             last
         })
         .collect();
+    // A miss in a thousand is no transient: where the rest is without any, MSER would cut behind
+    // the last one, wherever it fell.
+    let misses: u32 = bins.iter().map(|bin| bin.useful - bin.hits).sum();
+    let by_recall = if misses < SPEAKS { 0 } else { mser5(&recall) };
     let longest = cast.kinds.iter().map(|kind| kind.timeout_secs).max().unwrap_or(0);
     let floor = (micros(3.0 * f64::from(longest)) / measure.width) as usize;
-    let cut = mser5(&occupancy).max(mser5(&recall)).max(floor);
+    let cut = mser5(&occupancy).max(by_recall).max(floor);
     (cut.min(bins.len() - 1), cut <= bins.len() / 2)
 }
 
