@@ -12,16 +12,23 @@ macro_rules! slips {
     ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
         /// One wrong step.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Slip { $($(#[doc = $doc])+ $name),* }
+        pub enum Slip {
+            $($(#[doc = $doc])+ $name,)*
+            /// Asked nowhere, so that nobody can notice it: who claims to is broken.
+            Nowhere,
+        }
 
         impl Slip {
-            /// All of them, in the order of this file.
+            /// All that happen somewhere, in the order of this file.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// What goes wrong, in a sentence.
             #[must_use]
             pub const fn what(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc),+)),* }
+                match self {
+                    $(Self::$name => concat!($($doc),+),)*
+                    Self::Nowhere => "Nothing.",
+                }
             }
         }
     };

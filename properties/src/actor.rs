@@ -275,7 +275,7 @@ impl<P: Machine> Actor<P> {
             self.scene.alloc(at, master, port)
         };
         if packet && engine.expectation(exp.id()).about().creator.is_some() {
-            let text = self.scene.text.get();
+            let text = self.scene.helper_text.get();
             assert!(text == 0, "NothingUnregistered: a helper runs whose text is gone");
         }
         match self.scene.relate(at, &exp) {
@@ -501,7 +501,7 @@ impl<P: Machine> Actor<P> {
         }
         drop(locked);
         if self.scene.scenario.variant.function {
-            let text = Arc::clone(&self.scene.text);
+            let text = Arc::clone(&self.scene.helper_text);
             if P::slips(Slip::UnregisterWithoutWait) {
                 text.set(1);
             } else {

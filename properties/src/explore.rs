@@ -35,7 +35,7 @@ use crate::world::{self, Broken, Right, World};
 pub struct Limits {
     /// Preemptions per execution; none is no bound.
     pub preemptions: Option<usize>,
-    /// Executions after which to give up; none is no budget.
+    /// Executions after which to give up, those included; none is no budget.
     pub executions: Option<usize>,
 }
 
@@ -123,7 +123,11 @@ fn explore_in<W: World>(scenario: &Scenario, limits: Limits) -> Report {
     let outcomes: Arc<Mutex<(usize, BTreeMap<String, usize>)>> = Arc::default();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = limits.preemptions;
-    builder.max_permutations = limits.executions;
+    if let Some(most) = limits.executions {
+        // loom asks for the budget at its checkpoints alone, before the execution that it counts.
+        let next = most.saturating_add(1);
+        (builder.max_permutations, builder.checkpoint_interval) = (Some(next), next);
+    }
     builder.max_branches = 10_000;
     let (seen, scenario, config) = (Arc::clone(&outcomes), scenario.clone(), config(scenario));
     let _ = grace::take_unchecked();
@@ -208,4 +212,27 @@ fn execute<W: World>(scenario: &Scenario, config: Config) -> String {
     grace::wait_all();
     record::said("everybody is done: the audit");
     scene.end(grace::wait_all)
+}
+
+#[cfg(test)]
+mod tests {
+    use nfexp_model::revision::Revision;
+
+    use super::*;
+
+    /// loom by itself would go on to its next checkpoint, 20 000 executions away.
+    #[test]
+    fn a_budget_stops_where_it_says() {
+        let scenario = Scenario::named(Revision::LINUX_3_9, "expire-1+lookup-1");
+        let scenario = scenario.expect("a good name");
+        let whole = explore(&scenario, Limits::NONE);
+        assert_eq!(whole.verdict, Verdict::Proved);
+        for executions in [1, 7, whole.executions - 1, whole.executions + 1] {
+            let report =
+                explore(&scenario, Limits { executions: Some(executions), ..Limits::NONE });
+            assert_eq!(report.executions, executions.min(whole.executions));
+            let fits = executions > whole.executions;
+            assert_eq!(report.verdict, if fits { Verdict::Proved } else { Verdict::Budget });
+        }
+    }
 }

@@ -85,7 +85,7 @@ impl Race {
         let failing = world::with(*slip, || shortest(scenario, *limits));
         let Some((bound, report, steps)) = failing else {
             let report = world::with(*slip, || explore(scenario, *limits));
-            return verdict(&mut out, &question, &report);
+            return verdict(&mut out, &question, &report, self.format);
         };
         let text = match self.format {
             Format::Text => text(&question, bound, &report, &steps),
@@ -153,10 +153,23 @@ impl Question {
     }
 }
 
-fn verdict(out: &mut impl io::Write, question: &Question, report: &Report) -> Result<(), Failure> {
-    writeln!(out, "{}: {} in {} executions", question.scenario, report.verdict, report.executions)?;
-    for (outcome, times) in &report.outcomes {
-        writeln!(out, "  {times:>7}  {outcome}")?;
+fn verdict(
+    out: &mut impl io::Write,
+    question: &Question,
+    report: &Report,
+    format: Format,
+) -> Result<(), Failure> {
+    let Question { scenario, .. } = question;
+    if format == Format::Json {
+        out.write_all(json_verdict(question, report).as_bytes())?;
+    } else {
+        // Nothing to draw: a comment, where it is to be a diagram.
+        let comment = if format == Format::Mermaid { "%% " } else { "" };
+        let Report { verdict, executions, outcomes, .. } = report;
+        writeln!(out, "{comment}{scenario}: {verdict} in {executions} executions")?;
+        for (outcome, times) in outcomes {
+            writeln!(out, "{comment}  {times:>7}  {outcome}")?;
+        }
     }
     match report.verdict {
         Verdict::Proved => Ok(()),
@@ -175,7 +188,7 @@ fn listing() -> String {
             Show::Race(name) => name,
             Show::Sequence(_) => "a sequence",
         };
-        let _ = writeln!(text, "  {:<5} {:<5} {:<32} {}", bug.id, bug.kernel.name, show, bug.what);
+        let _ = writeln!(text, "  {:<5} {:<5} {:<36} {}", bug.id, bug.kernel.name, show, bug.what);
     }
     text.push_str("operations (join CPUs with +, what one CPU does in turn with a comma)\n");
     for (name, what) in crate::op::Op::all() {
@@ -273,22 +286,40 @@ fn mermaid(question: &Question, report: &Report, steps: &[Step]) -> String {
     text
 }
 
-fn json(question: &Question, bound: usize, report: &Report, steps: &[Step]) -> String {
-    let quote = |text: &str| {
-        let mut quoted = String::from("\"");
-        for letter in text.chars() {
-            match letter {
-                '"' | '\\' => quoted.extend(['\\', letter]),
-                '\n' => quoted.push_str("\\n"),
-                letter if (letter as u32) < 0x20 => {}
-                letter => quoted.push(letter),
-            }
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '\n' => quoted.push_str("\\n"),
+            letter if (letter as u32) < 0x20 => {}
+            letter => quoted.push(letter),
         }
-        quoted + "\""
-    };
+    }
+    quoted + "\""
+}
+
+/// An exploration that shows nothing, as a line of JSON.
+fn json_verdict(question: &Question, report: &Report) -> String {
+    let outcomes = report.outcomes.iter();
+    let outcomes = outcomes.map(|(outcome, times)| format!("{}:{times}", quote(outcome)));
+    format!(
+        "{{\"schema\":\"nfexp.race.v1\",\"scenario\":{},\"revision\":{},\"mutant\":{},\
+         \"verdict\":{},\"executions\":{},\"outcomes\":{{{}}},\"again\":{}}}\n",
+        quote(&question.scenario.to_string()),
+        quote(question.scenario.revision.name),
+        question.slip.map_or_else(|| "null".to_owned(), |slip| quote(&world::name(slip))),
+        quote(&report.verdict.to_string()),
+        report.executions,
+        outcomes.collect::<Vec<_>>().join(","),
+        quote(&question.again(Format::Json)),
+    )
+}
+
+fn json(question: &Question, bound: usize, report: &Report, steps: &[Step]) -> String {
     let mut text = format!(
         "{{\"schema\":\"nfexp.race.v1\",\"scenario\":{},\"revision\":{},\"mutant\":{},\
-         \"execution\":{},\"preemptions\":{bound},\"violation\":{},\"again\":{}}}\n",
+         \"verdict\":\"VIOLATION\",\"execution\":{},\"preemptions\":{bound},\"violation\":{},\"again\":{}}}\n",
         quote(&question.scenario.to_string()),
         quote(question.scenario.revision.name),
         question.slip.map_or_else(|| "null".to_owned(), |slip| quote(&world::name(slip))),

@@ -63,6 +63,8 @@ pub struct Scene<P: Machine> {
     held: RefCell<Vec<ExpectRef>>,
     /// The text of the expectations' function: written when its module goes.
     pub text: Arc<P::Plain<u32>>,
+    /// The text of the helper: another module's, written when that one goes.
+    pub helper_text: Arc<P::Plain<u32>>,
     notes: RefCell<Vec<String>>,
     told: RefCell<Events>,
 }
@@ -147,6 +149,7 @@ impl<P: Machine> Scene<P> {
             created: RefCell::default(),
             held: RefCell::default(),
             text: Arc::new(<P::Plain<u32> as Plain<u32>>::new(0)),
+            helper_text: Arc::new(<P::Plain<u32> as Plain<u32>>::new(0)),
             notes: RefCell::default(),
             told: RefCell::default(),
             scenario,
