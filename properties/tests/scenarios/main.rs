@@ -35,8 +35,11 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 fn runner(cases: u32) -> TestRunner {
+    runner_of(number("NFEXP_CASES").map_or(cases, |cases| cases as u32))
+}
+
+fn runner_of(cases: u32) -> TestRunner {
     let seed = number("NFEXP_SEED").unwrap_or(SEED);
-    let cases = number("NFEXP_CASES").map_or(cases, |cases| cases as u32);
     eprintln!("{cases} sequences, NFEXP_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
