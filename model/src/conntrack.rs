@@ -15,7 +15,7 @@
 //! `init_conntrack`, `__nf_conntrack_confirm`, `nf_ct_delete`, `destroy_conntrack`, v3.9 and 6.18.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use crate::conn::{AboutConn, Attached, ConnId, ConnRef, Status};
 use crate::engine::{At, Engine, Firing};
@@ -24,7 +24,6 @@ use crate::event::{Cause, ConnEventKind, ExpectFn, Origin};
 use crate::expectation::{ExpectId, Nat};
 use crate::helper::{HelperId, MAX_CLASSES};
 use crate::kernel::Jiffies;
-use crate::kernel::hash::Folded;
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
 use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
@@ -46,7 +45,7 @@ pub enum Direction {
 /// The connections that are confirmed, by either tuple.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable(
-    HashMap<(NetId, Zone, Tuple), (ConnId, Direction), BuildHasherDefault<Folded>>,
+    HashMap<(NetId, Zone, Tuple), (ConnId, Direction), BuildHasherDefault<DefaultHasher>>,
     /// How many lookups found one, by namespace.
     BTreeMap<NetId, u32>,
 );

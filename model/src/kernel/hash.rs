@@ -105,56 +105,6 @@ pub fn scale(hash: u32, buckets: u32) -> u32 {
     ((u64::from(hash) * u64::from(buckets)) >> 32) as u32
 }
 
-/// The hash of our own maps, which nobody sees: a folded product for each word. Never of
-/// anything whose order comes out.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Folded(u64);
-
-impl Folded {
-    #[inline]
-    fn fold(&mut self, word: u64) {
-        // The golden ratio and pi, in 64 bits: odd, and without a pattern.
-        let product = u128::from(self.0 ^ word ^ 0x9e37_79b9_7f4a_7c15) * 0x243f_6a88_85a3_08d3;
-        self.0 = (product as u64) ^ (product >> 64) as u64;
-    }
-}
-
-impl core::hash::Hasher for Folded {
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.fold(u64::from_le_bytes(word));
-        }
-    }
-
-    #[inline]
-    fn write_u8(&mut self, word: u8) {
-        self.fold(u64::from(word));
-    }
-
-    #[inline]
-    fn write_u16(&mut self, word: u16) {
-        self.fold(u64::from(word));
-    }
-
-    #[inline]
-    fn write_u64(&mut self, word: u64) {
-        self.fold(word);
-    }
-
-    #[inline]
-    fn write_usize(&mut self, word: usize) {
-        self.fold(word as u64);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use quickcheck::quickcheck;
