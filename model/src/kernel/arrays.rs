@@ -19,7 +19,9 @@
 use core::cell::{Cell, RefCell};
 
 use super::jiffies::{Jiffies, Ticks};
-use super::wheel::{TVN, TVR, cascading_slot, levelled_slot, levels, with_slack};
+use super::wheel::{
+    TVN, TVR, cascading_slot, cascading_slot_for, levelled_slot, levels, with_slack,
+};
 use crate::revision::WheelKind;
 
 /// How far ahead of the one that fires the next owners are touched.
@@ -121,7 +123,7 @@ impl ArrayWheel {
                 if self.earliest.get().is_some_and(|earliest| earliest.time_after(expires)) {
                     self.earliest.set(Some(expires));
                 }
-                (self.cascading_slot_of(expires), expires)
+                (cascading_slot_for(expires.0, self.clk.get()), expires)
             }
             WheelKind::Levelled => {
                 let clk = self.clk.get();
@@ -222,21 +224,6 @@ impl ArrayWheel {
 
     // ---- cascading ----------------------------------------------------------------------
 
-    #[inline]
-    fn cascading_slot_of(&self, expires: Jiffies) -> usize {
-        let clk = self.clk.get();
-        let delta = expires.0.wrapping_sub(clk);
-        let (level, at) = match delta {
-            _ if (delta as i64) < 0 => (0, clk),
-            0..0x100 => (0, expires.0),
-            0x100..0x4000 => (1, expires.0),
-            0x4000..0x10_0000 => (2, expires.0),
-            0x10_0000..0x400_0000 => (3, expires.0),
-            _ => (4, if delta > 0xffff_ffff { clk.wrapping_add(0xffff_ffff) } else { expires.0 }),
-        };
-        cascading_slot(level, at)
-    }
-
     /// One jiffy, or as many silent ones as can be crossed at once.
     fn turn_cascading(&self, owners: &impl Owners, now: Jiffies) {
         let clk = self.clk.get();
@@ -299,7 +286,7 @@ impl ArrayWheel {
                 4 => owners.expires(entry.key),
                 _ => self.expiry(entry),
             };
-            self.push(self.cascading_slot_of(expires), entry);
+            self.push(cascading_slot_for(expires.0, self.clk.get()), entry);
         }
     }
 

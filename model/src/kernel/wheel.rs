@@ -170,19 +170,7 @@ impl Wheel {
 
     /// Puts a timer into the slot for `expires`, at its end.
     fn place(&self, owners: &impl Owners, key: u32, expires: Jiffies) {
-        let clk = self.clk.get();
-        let delta = expires.0.wrapping_sub(clk);
-        let (level, at) = match delta {
-            _ if (delta as i64) < 0 => (0, clk),
-            0..0x100 => (0, expires.0),
-            0x100..0x4000 => (1, expires.0),
-            0x4000..0x10_0000 => (2, expires.0),
-            0x10_0000..0x400_0000 => (3, expires.0),
-            // KERNEL: internal_add_timer(), v3.9: what lies beyond the last level waits at its
-            // far end and is placed again from there.
-            _ => (4, if delta > 0xffff_ffff { clk.wrapping_add(0xffff_ffff) } else { expires.0 }),
-        };
-        let slot = cascading_slot(level, at);
+        let slot = cascading_slot_for(expires.0, self.clk.get());
         self.mark(slot);
         self.insert(owners, key, HEAD | (slot as u32 + 1), Side::Back);
     }
@@ -390,6 +378,26 @@ pub(super) fn cascading_slot(level: u32, at: u64) -> usize {
         0 => (at % TVR) as usize,
         _ => (TVR + u64::from(level - 1) * TVN + (at >> (8 + 6 * (level - 1))) % TVN) as usize,
     }
+}
+
+/// The slot in which the cascading wheel files an expiry.
+///
+/// # Source
+/// `internal_add_timer()`, v3.9.
+#[inline]
+pub(super) fn cascading_slot_for(expires: u64, clk: u64) -> usize {
+    let delta = expires.wrapping_sub(clk);
+    let (level, at) = match delta {
+        _ if (delta as i64) < 0 => (0, clk),
+        0..0x100 => (0, expires),
+        0x100..0x4000 => (1, expires),
+        0x4000..0x10_0000 => (2, expires),
+        0x10_0000..0x400_0000 => (3, expires),
+        // KERNEL: internal_add_timer(), v3.9: what lies beyond the last level waits at its
+        // far end and is placed again from there.
+        _ => (4, if delta > 0xffff_ffff { clk.wrapping_add(0xffff_ffff) } else { expires }),
+    };
+    cascading_slot(level, at)
 }
 
 /// The slot in which the levelled wheel files an expiry.
