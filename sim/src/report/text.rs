@@ -75,14 +75,18 @@ fn summary(ledger: &Ledger, end: Moment) -> String {
     let (conns, related) = ledger.conns();
     let ended = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
     let mut out = format!(
-        "{} expectations: {ended}; {} still linked; at most {} at a time\n\
-         {conns} connections, {related} of them announced\n",
-        ledger.lives().len(),
+        "{}: {ended}; {} still linked; at most {} at a time\n{}, {related} of them announced\n",
+        counted(ledger.lives().len() as u64, "expectation"),
         ledger.open(),
         ledger.peak(),
+        counted(conns, "connection"),
     );
     out.push_str(&in_vain(ledger, end));
     out
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Announcements whose connection did not come, and how long holes stayed open.
