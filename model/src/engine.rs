@@ -58,6 +58,8 @@ pub struct Config {
     pub expectations: u32,
     /// Memory: how many connections.
     pub conns: u32,
+    /// How many of them memory is made ready for at the start; for the rest as they come.
+    pub conns_ready: u32,
     /// Virtual processors, 1 to 64.
     pub cpus: u8,
     /// Namespaces there can be; the first always exists.
@@ -80,6 +82,7 @@ impl Config {
         hash_seed: 0x5eed,
         expectations: 256,
         conns: 256,
+        conns_ready: u32::MAX,
         cpus: 2,
         netns: 1,
         events: true,
@@ -204,10 +207,11 @@ impl<P: Platform> Engine<P> {
         };
         let start = Jiffies::initial(config.hz);
         let (room, conns) = (config.expectations, config.conns);
+        let memory = Memory::new(room, conns, config.conns_ready);
         let engine = Self {
             lock: P::SpinLock::new(State { eviction, insertions: 0 }),
             nets: (0..config.netns).map(|net| Net::new(index(net), config.cpus)).collect(),
-            memory: Arc::new(Memory::new(room, conns)),
+            memory: Arc::new(memory),
             timers: P::Timers::new(config.revision.wheel, start, config.hz, room, conns),
             rcu: P::Rcu::new(config.cpus),
             conns: P::SpinLock::new(ConnTable::default()),

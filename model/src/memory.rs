@@ -21,10 +21,10 @@ pub struct Memory<P: Platform> {
 }
 
 impl<P: Platform> Memory<P> {
-    pub(crate) fn new(expectations: u32, conns: u32) -> Self {
+    pub(crate) fn new(expectations: u32, conns: u32, conns_ready: u32) -> Self {
         Self {
             expectations: Slab::with_capacity(expectations),
-            conns: Slab::with_capacity(conns),
+            conns: Slab::growing(conns_ready, conns),
             nat: (0..=expectations).map(|_| P::Plain::new(Nat::default())).collect(),
         }
     }

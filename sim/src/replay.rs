@@ -273,10 +273,16 @@ impl Replay {
     }
 
     fn ticks(&self, nanoseconds: i64) -> Ticks {
-        let hz = i128::from(self.router.engine().config().hz);
-        let speed = i128::from(self.pace.speed());
+        let speed = self.pace.speed();
         let speed = if speed == 0 { 1000 } else { speed };
-        let ticks = i128::from(nanoseconds) * hz * 1000 / speed / 1_000_000_000;
+        let per_second = u64::from(self.router.engine().config().hz) * 1000;
+        // Narrow for the first hours: a wide division costs as much as decoding the packet.
+        let narrow = u64::try_from(nanoseconds).ok().and_then(|ns| ns.checked_mul(per_second));
+        if let Some(ticks) = narrow {
+            return Ticks(ticks / speed / 1_000_000_000);
+        }
+        let ticks = i128::from(nanoseconds) * i128::from(per_second);
+        let ticks = ticks / i128::from(speed) / 1_000_000_000;
         Ticks(u64::try_from(ticks).unwrap_or(0))
     }
 

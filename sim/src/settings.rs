@@ -122,6 +122,8 @@ pub struct Port {
 const CONNTRACK_BUCKETS: u32 = 262_144;
 /// Connections there may be at once (`nf_conntrack_max` of such a machine).
 const CONNS: u32 = 262_144;
+/// Connections for which a router has memory at the start.
+const CONNS_READY: u32 = 1024;
 /// The largest table that is set up.
 const LARGEST_TABLE: u32 = 1 << 22;
 
@@ -157,6 +159,7 @@ impl Settings {
             expect_max,
             expectations: expect_max.saturating_add(1024).min(LARGEST_TABLE),
             conns: CONNS,
+            conns_ready: CONNS_READY,
             ..Config::SMALL
         };
         let attached = IN_TREE.iter().filter(|helper| helper.port != 0);

@@ -20,6 +20,7 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::marker::PhantomData;
+use std::sync::OnceLock;
 
 use super::platform::Platform;
 
@@ -172,9 +173,16 @@ impl Pool for LifoPool {
 
 /// One object cache.
 pub struct Slab<P: Platform, T> {
+    /// What is there from the start.
     slots: Box<[T]>,
+    /// What is made ready when it is first used.
+    later: Box<[OnceLock<Box<[T]>>]>,
+    capacity: u32,
     pool: P::Pool,
 }
+
+/// By how many slots a cache grows.
+const STEP: usize = 1 << 12;
 
 impl<P: Platform, T: Record> Slab<P, T> {
     /// A cache of at most `capacity` objects.
@@ -183,8 +191,47 @@ impl<P: Platform, T: Record> Slab<P, T> {
     /// If the capacity exceeds 2³⁰ − 2: links need the upper two bits for list heads.
     #[must_use]
     pub fn with_capacity(capacity: u32) -> Self {
+        Self::growing(capacity, capacity)
+    }
+
+    /// A cache of at most `capacity` objects, of which the first `ready` are there at once: the
+    /// rest comes as it is used, which costs a step at each look.
+    ///
+    /// # Panics
+    /// If the capacity exceeds 2³⁰ − 2.
+    #[must_use]
+    pub fn growing(ready: u32, capacity: u32) -> Self {
         assert!(capacity < (1 << 30) - 1, "a cache holds at most 2^30 - 2 objects: {capacity}");
-        Self { slots: (0..=capacity).map(|_| T::blank()).collect(), pool: P::Pool::new(capacity) }
+        let ready = ready.min(capacity);
+        let steps = ((capacity - ready) as usize).div_ceil(STEP);
+        Self {
+            slots: (0..=ready).map(|_| T::blank()).collect(),
+            later: (0..steps).map(|_| OnceLock::new()).collect(),
+            capacity,
+            pool: P::Pool::new(capacity),
+        }
+    }
+
+    /// A slot beyond those that are there from the start.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    #[inline(never)]
+    fn grown(&self, index: u32) -> &T {
+        let beyond = index as usize - self.slots.len();
+        let (step, place) = (beyond / STEP, beyond % STEP);
+        let left = self.capacity as usize + 1 - self.slots.len() - step * STEP;
+        let make = || (0..left.min(STEP)).map(|_| T::blank()).collect();
+        &self.later[step].get_or_init(make)[place]
+    }
+
+    /// A slot, if there is memory for it yet.
+    fn peek(&self, index: u32) -> Option<&T> {
+        let index = index as usize;
+        self.slots.get(index).or_else(|| {
+            let beyond = index - self.slots.len();
+            self.later.get(beyond / STEP)?.get()?.get(beyond % STEP)
+        })
     }
 
     /// `kmem_cache_alloc(…, GFP_ATOMIC)`: `None` when memory has run out. The object keeps
@@ -217,7 +264,10 @@ impl<P: Platform, T: Record> Slab<P, T> {
     /// Follows a link: whatever is in the slot.
     #[inline]
     pub fn at(&self, index: u32) -> &T {
-        &self.slots[index as usize]
+        match self.slots.get(index as usize) {
+            Some(slot) => slot,
+            None => self.grown(index),
+        }
     }
 
     /// Follows an id.
@@ -237,8 +287,8 @@ impl<P: Platform, T: Record> Slab<P, T> {
     /// Whether that life still lasts.
     #[must_use]
     pub fn is_live(&self, id: Id<T::Tag>) -> bool {
-        (1..self.slots.len()).contains(&(id.index as usize))
-            && self.at(id.index).generation() == id.generation
+        id.index != NULL
+            && self.peek(id.index).is_some_and(|slot| slot.generation() == id.generation)
             && id.generation & 1 == 1
     }
 
@@ -263,12 +313,15 @@ impl<P: Platform, T: Record> Slab<P, T> {
     /// How many objects there may be at once.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        u32::try_from(self.slots.len() - 1).expect("with_capacity() checked")
+        self.capacity
     }
 
     /// The ids of all live objects, by index.
     pub fn iter_live(&self) -> impl Iterator<Item = Id<T::Tag>> + '_ {
-        (1..=self.capacity()).map(|index| self.id(index)).filter(|id| id.generation & 1 == 1)
+        let there = (1..=self.capacity).filter_map(|index| Some((index, self.peek(index)?)));
+        there
+            .map(|(index, slot)| Id::new(index, slot.generation()))
+            .filter(|id| id.generation & 1 == 1)
     }
 }
 
@@ -280,7 +333,7 @@ fn use_after_free<T: Record>(id: Id<T::Tag>, now: u32) -> ! {
 
 impl<P: Platform, T> fmt::Debug for Slab<P, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slab").field("slots", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("Slab").field("slots", &(self.capacity + 1)).finish_non_exhaustive()
     }
 }
 
@@ -315,6 +368,19 @@ mod tests {
         assert_eq!(first.index(), second.index());
         assert!(!slab.is_live(first) && slab.is_live(second));
         assert_eq!(slab.live(), 1);
+    }
+
+    #[test]
+    fn a_cache_grows_to_its_capacity_and_no_further() {
+        let slab = Slab::<Up, Thing>::growing(2, 5000);
+        assert_eq!(slab.capacity(), 5000);
+        assert!(!slab.is_live(Id::new(3, 1)) && slab.later[0].get().is_none());
+        let ids: Vec<Id<()>> = std::iter::from_fn(|| slab.alloc()).collect();
+        assert_eq!(ids.len(), 5000);
+        assert!(ids.iter().all(|&id| slab.is_live(id)) && slab.iter_live().eq(ids));
+        assert!(!slab.is_live(Id::new(5001, 1)), "no such slot");
+        slab.free(4999);
+        assert_eq!(slab.iter_live().count(), 4999);
     }
 
     #[test]

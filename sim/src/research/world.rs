@@ -70,6 +70,7 @@ impl Setup {
             hash_seed: 0x5eed,
             expectations: self.expect_max.saturating_mul(nets).saturating_add(64).min(1 << 26),
             conns: self.masters.saturating_add(64),
+            conns_ready: u32::MAX,
             cpus: 1,
             netns: cast.namespaces,
             events: false,
