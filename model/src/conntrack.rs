@@ -29,6 +29,7 @@ use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::{MasterHold, Matched};
 use crate::netns::{NetId, Zone};
+use crate::nft_ct::CtExpectation;
 use crate::revision::FoundStat;
 use crate::slip::Slip;
 use crate::tuple::Tuple;
@@ -48,6 +49,8 @@ pub(crate) struct ConnTable(
     HashMap<(NetId, Zone, Tuple), (ConnId, Direction), BuildHasherDefault<DefaultHasher>>,
     /// How many lookups found one, by namespace.
     BTreeMap<NetId, u32>,
+    /// What nft's own helper has to announce for connections that are not confirmed yet.
+    pub(crate) BTreeMap<ConnId, (CtExpectation, Direction)>,
 );
 
 /// A connection that a first packet made.
@@ -159,9 +162,9 @@ impl<P: Platform> Engine<P> {
         let conn = self.memory.conns.get(ct.0);
         conn.status.fetch_or(Status::EXPECTED.0, Ordering::Relaxed);
         let about = self.memory.expectations.get(exp.id()).about();
-        if about.assign_helper.is_some() {
+        if let Some(helper) = about.assign_helper.filter(|helper| self.may_hold(*helper)) {
             // Without memory for the extension the child goes on without a helper.
-            let _ = self.attach(&ct, about.assign_helper);
+            let _ = self.attach(&ct, Some(helper));
         }
         let id = match master {
             MasterHold::Counted(master) => master.0,
@@ -195,6 +198,9 @@ impl<P: Platform> Engine<P> {
         let conn = self.memory.conns.get(ct.0);
         let AboutConn { original, reply, net, .. } = conn.about();
         let zone = Zone(conn.zone.load_locked() as u16);
+        if !self.nft_ct_expect_help(at, ct) {
+            return false;
+        }
         let locked = self.lock();
         let mut table = self.conns.lock();
         let keys = [(net, zone, original), (net, zone, reply)];
@@ -305,6 +311,7 @@ impl<P: Platform> Engine<P> {
                     self.lock().remove_expectations(at, ct.0, Cause::MasterGone);
                 }
                 next = conn.about().master.map(ConnRef);
+                let _ = self.take_nft_expect(&ct);
                 self.memory.conns.free(ct.0.index());
             }
         }

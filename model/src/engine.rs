@@ -153,6 +153,8 @@ pub struct Engine<P: Platform = Up> {
     /// `nf_ct_expect_max`: a sysctl, so it may change.
     pub(crate) expect_max: P::Word,
     outbox: P::SpinLock<VecDeque<Event>>,
+    /// The helpers that were unregistered, one bit each by place.
+    pub(crate) gone_helpers: Box<[P::Word]>,
     /// How many allocations succeed before one fails; 0: all do.
     pub(crate) fail_nth: P::Word,
 }
@@ -217,6 +219,7 @@ impl<P: Platform> Engine<P> {
             conns: P::SpinLock::new(ConnTable::default()),
             expect_max: P::Word::new(config.expect_max),
             outbox: P::SpinLock::new(VecDeque::new()),
+            gone_helpers: (0..config.helpers.len().div_ceil(32)).map(|_| P::Word::new(0)).collect(),
             fail_nth: P::Word::new(config.fail_nth),
             config,
         };

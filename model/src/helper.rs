@@ -136,6 +136,11 @@ pub const IN_TREE: &[Helper] = &[
     Helper { name: "H.245", l3: BOTH, proto: UDP, port: 0, policies: &[one(18, 240)] },
 ];
 
+/// nft's own helper, which announces what a `ct expectation` object says. It cannot be asked for
+/// by name, and has no policies: lifetime and size are the object's.
+pub const NFT_CT_EXPECT: Helper =
+    Helper { name: "nft_ct_expect", l3: BOTH, proto: &[], port: 0, policies: &[] };
+
 /// A helper of one engine, by its place in [`Config::helpers`](crate::engine::Config::helpers).
 ///
 /// # Invariants
@@ -144,6 +149,9 @@ pub const IN_TREE: &[Helper] = &[
 pub struct HelperId(NonZeroU16);
 
 impl HelperId {
+    /// [`NFT_CT_EXPECT`]: the last place, which no table reaches.
+    pub const NFT_CT_EXPECT: Self = Self(NonZeroU16::MAX);
+
     /// The helper at this place; `None` for the one place no table can have.
     #[must_use]
     pub const fn at(place: u16) -> Option<Self> {

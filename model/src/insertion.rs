@@ -188,6 +188,9 @@ impl<P: Platform> Locked<'_, P> {
     /// The policy of the master's helper, if it has a helper.
     fn policy(&self, attached: Attached, class: Class) -> Option<ExpectPolicy> {
         let helper = self.engine.helper(attached.helper()?);
+        if helper.policies.is_empty() {
+            return None;
+        }
         // DEVIATION: a class above the helper's last one (ctnetlink of v3.9 lets it through)
         // reads behind the array in the kernel; here it has no limit and no lifetime.
         Some(helper.policy(class).copied().unwrap_or_default())

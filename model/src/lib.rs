@@ -95,6 +95,7 @@ pub mod netns;
 pub mod nft_ct;
 mod pair;
 pub mod proc;
+mod registry;
 pub mod retime;
 pub mod revision;
 pub mod slip;

@@ -7,7 +7,7 @@ use crate::conn::{Conn, ConnId};
 use crate::engine::{Config, Engine};
 use crate::error::{AllocPoint, NoMemory};
 use crate::expectation::{About, ExpectId, Expectation, Nat};
-use crate::helper::{Helper, HelperId};
+use crate::helper::{Helper, HelperId, NFT_CT_EXPECT};
 use crate::kernel::Jiffies;
 use crate::kernel::hlist::Index;
 use crate::kernel::platform::{Ordering, Platform, Word};
@@ -100,10 +100,10 @@ impl<P: Platform> Engine<P> {
         list
     }
 
-    /// A registered helper.
+    /// A helper of the table, or nft's own.
     #[must_use]
     pub fn helper(&self, id: HelperId) -> &Helper {
-        &self.config.helpers[usize::from(id.place())]
+        self.config.helpers.get(usize::from(id.place())).unwrap_or(&NFT_CT_EXPECT)
     }
 
     /// The helper of this name.

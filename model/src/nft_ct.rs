@@ -3,12 +3,13 @@
 //!
 //! ```text
 //!   first packet ─▶ ct helper set "…"        the connection has a helper from here on
-//!                └▶ ct expectation set "…"   an answer from the other end is expected, to a port
+//!                └▶ ct expectation set "…"   an answer from the other end is expected, to a port:
+//!                                            at once, or since 7.2 when the packet got through
 //! ```
 //!
 //! The rule that matters: both work on a connection's first packet only, before it is confirmed;
-//! and an expectation made so has a master with an extension, but without a helper: no policy,
-//! no limit but the object's own size.
+//! and an expectation made so has a master with an extension, but without a helper (since 7.2,
+//! with nft's own): no policy, no limit but the object's own size.
 //!
 //! # Source
 //! `nft_ct_helper_obj_eval()` (since v4.12) and `nft_ct_expect_obj_eval()` (since v5.3), 6.18.
@@ -20,8 +21,8 @@ use crate::event::Origin;
 use crate::expectation::Expected;
 use crate::helper::{Class, HelperId};
 use crate::kernel::Ticks;
-use crate::kernel::platform::{Plain, Platform};
-use crate::revision::NftTimeout;
+use crate::kernel::platform::{Plain, Platform, SpinLock};
+use crate::revision::{NftExpect, NftTimeout};
 use crate::tuple::Proto;
 
 /// A `ct expectation` object.
@@ -79,19 +80,73 @@ impl<P: Platform> Engine<P> {
         if status.has(Status::CONFIRMED) || status.has(Status::TEMPLATE) {
             return Verdict::Break;
         }
+        if self.nft_waits() {
+            return self.nft_ct_expect_attach(ct, direction, object);
+        }
         if conn.attached() == Attached::Nothing && self.attach(ct, None).is_err() {
             return Verdict::Drop;
         }
         if conn.expecting[Class::DEFAULT.index()].get() >= object.size {
             return Verdict::Break;
         }
-        let about = conn.about();
+        match self.nft_announce(at, ct, direction, object) {
+            true => Verdict::Continue,
+            false => Verdict::Drop,
+        }
+    }
+
+    /// Since 7.2 the rule only leaves word with a helper of nft's own; who has a helper keeps it.
+    fn nft_ct_expect_attach(
+        &self,
+        ct: &ConnRef,
+        direction: Direction,
+        object: &CtExpectation,
+    ) -> Verdict {
+        if self.helper_of(ct).is_some() || object.size == 0 {
+            return Verdict::Break;
+        }
+        if self.attach(ct, Some(HelperId::NFT_CT_EXPECT)).is_err() {
+            return Verdict::Drop;
+        }
+        self.conns.lock().2.insert(ct.id(), (*object, direction));
+        Verdict::Continue
+    }
+
+    /// What nft's own helper does when a first packet got through: announces; false drops it.
+    pub(crate) fn nft_ct_expect_help(&self, at: At, ct: &ConnRef) -> bool {
+        let word = self.take_nft_expect(ct);
+        word.is_none_or(|(object, direction)| self.nft_announce(at, ct, direction, &object))
+    }
+
+    fn nft_waits(&self) -> bool {
+        self.config.revision.nft_expect == NftExpect::AtConfirmation
+    }
+
+    /// Takes what nft's own helper was told, if it is this connection's.
+    pub(crate) fn take_nft_expect(&self, ct: &ConnRef) -> Option<(CtExpectation, Direction)> {
+        let own = Attached::Helper(HelperId::NFT_CT_EXPECT);
+        if self.nft_waits() && self.attached_of(ct.id()) == own {
+            self.conns.lock().2.remove(&ct.id())
+        } else {
+            None
+        }
+    }
+
+    /// Announces what an object says; false if that is refused.
+    fn nft_announce(
+        &self,
+        at: At,
+        ct: &ConnRef,
+        direction: Direction,
+        object: &CtExpectation,
+    ) -> bool {
+        let about = self.conn(ct.id()).about();
         let other = match direction {
             Direction::Original => about.reply,
             Direction::Reply => about.original,
         };
         let Ok(exp) = self.alloc(at, ct) else {
-            return Verdict::Drop;
+            return false;
         };
         let expected = Expected {
             l3: about.original.l3,
@@ -105,7 +160,7 @@ impl<P: Platform> Engine<P> {
         self.set_expires(&exp, at.now.after(self.nft_lifetime(object.timeout)));
         let related = self.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
         self.put(exp);
-        if related.is_ok() { Verdict::Continue } else { Verdict::Drop }
+        related.is_ok()
     }
 
     fn nft_lifetime(&self, timeout: u32) -> Ticks {
@@ -115,5 +170,40 @@ impl<P: Platform> Engine<P> {
                 Ticks((u64::from(timeout) * u64::from(self.config.hz)).div_ceil(1000))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Config;
+    use crate::kernel::{Jiffies, Up};
+    use crate::netns::{NetId, Zone};
+    use crate::revision::Revision;
+    use crate::tuple::Tuple;
+
+    /// How many are expected after the rule, and after the packet got through or was dropped.
+    fn counts(revision: Revision, forwarded: bool) -> [u32; 2] {
+        let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
+        let at = At { now: Jiffies::initial(250), ..At::default() };
+        let (net, ip) = (NetId::INIT, |last| [10, 0, 0, last].into());
+        let tuple = Tuple::new(Proto::UDP, ip(1), 5000, ip(2), 4321);
+        let reply = tuple.inverse().expect("it can be answered");
+        let ct = engine.alloc_conn(net, Zone(0), tuple, reply).expect("memory");
+        let object = CtExpectation { proto: Proto::TCP, dport: 2000, timeout: 5000, size: 1 };
+        let verdict = engine.nft_ct_expect(at, &ct, Direction::Original, &object);
+        assert_eq!(verdict, Verdict::Continue);
+        let ruled = engine.expect_count(net);
+        assert!(!forwarded || engine.confirm(at, &ct, Origin::KERNEL));
+        engine.put_conn(at, ct);
+        [ruled, engine.expect_count(net)]
+    }
+
+    #[test]
+    fn since_7_2_a_packet_that_is_dropped_later_announces_nothing_in_between() {
+        assert_eq!(counts(Revision::LINUX_6_18, true), [1, 1]);
+        assert_eq!(counts(Revision::LINUX_6_18, false), [1, 0]);
+        assert_eq!(counts(Revision::LINUX_7_2, true), [0, 1]);
+        assert_eq!(counts(Revision::LINUX_7_2, false), [0, 0]);
     }
 }

@@ -265,6 +265,20 @@ knobs! {
         /// As they are written.
         Milliseconds,
     }
+    /// What an unregistered helper leaves behind.
+    helper_exit: HelperExit {
+        /// Nothing: its connections lose it, and all they expect ends.
+        Unhelps,
+        /// Connections keep it, counted; what it made ends.
+        StaysCounted,
+    }
+    /// When a `ct expectation` object announces.
+    nft_expect: NftExpect {
+        /// When a rule names it, under a master without a helper.
+        AtTheRule,
+        /// When its packet got through, by a helper of its own.
+        AtConfirmation,
+    }
     /// Whether UDP-Lite has a tracker, and so ports.
     udplite: Udplite {
         /// It has.
@@ -307,6 +321,8 @@ impl Revision {
         pair_insert: PairInsert::OneByOne,
         nft_timeout: NftTimeout::TakenForSeconds,
         udplite: Udplite::Tracked,
+        helper_exit: HelperExit::Unhelps,
+        nft_expect: NftExpect::AtTheRule,
         expectfn_exit: ExpectFnExit::Leaves,
         urq_lock: UrqLock::NotTaken,
     };
@@ -343,6 +359,8 @@ impl Revision {
         pair_insert: PairInsert::OneByOne,
         nft_timeout: NftTimeout::TakenForSeconds,
         udplite: Udplite::Tracked,
+        helper_exit: HelperExit::Unhelps,
+        nft_expect: NftExpect::AtTheRule,
         expectfn_exit: ExpectFnExit::Leaves,
         urq_lock: UrqLock::Taken,
     };
@@ -358,6 +376,8 @@ impl Revision {
         pair_insert: PairInsert::Together,
         nft_timeout: NftTimeout::Milliseconds,
         udplite: Udplite::Untracked,
+        helper_exit: HelperExit::StaysCounted,
+        nft_expect: NftExpect::AtConfirmation,
         expectfn_exit: ExpectFnExit::Sweeps,
         ..Self::LINUX_6_18
     };

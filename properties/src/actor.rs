@@ -482,11 +482,10 @@ impl<P: Machine> Actor<P> {
         let mut locked = engine.lock();
         locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::HelperGone, |exp| {
             let about = exp.about();
-            let masters = engine.attached_of(about.master);
-            compared.is_some() && [masters.helper(), about.assign_helper].contains(&compared)
+            compared.is_some_and(|me| engine.ends_with(&about, me))
         });
         for id in engine.conns_of(NET) {
-            if engine.attached_of(id) != Attached::Nothing {
+            if engine.attached_of(id) != Attached::Nothing && !engine.helper_stays() {
                 engine.forget_helper(id);
             }
         }

@@ -291,7 +291,7 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "__nf_conntrack_helper_find")]
     #[must_use]
     pub fn helper_for(&self, name: &str, original: &Tuple) -> Option<HelperId> {
-        let helper = self.helper_named(name)?;
+        let helper = self.helper_named(name).filter(|helper| self.is_registered(*helper))?;
         let about = self.helper(helper);
         let fits = about.l3.contains(&original.l3) && about.proto.contains(&original.proto);
         fits.then_some(helper)

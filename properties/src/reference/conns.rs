@@ -3,7 +3,7 @@
 
 use nfexp_model::expectation::Flags;
 use nfexp_model::helper::Helper;
-use nfexp_model::revision::{FoundStat, MasterRef};
+use nfexp_model::revision::{FoundStat, HelperExit, MasterRef};
 use nfexp_model::tuple::Tuple;
 use nfexp_traces::step::{Fate, Place};
 
@@ -67,13 +67,27 @@ impl Reference {
     /// A helper is unregistered: what it announced or would be given ends, in no order.
     pub(super) fn unregister(&mut self, helper: &str) -> Vec<String> {
         let is = |candidate: &Option<Helper>| candidate.is_some_and(|named| named.name == helper);
+        let stays = self.revision.helper_exit == HelperExit::StaysCounted;
         let told = self.end_where("helper-gone", |all, exp| {
-            all.conns[exp.master].help.as_ref().is_some_and(is) || is(&exp.said.assign)
+            let made = if stays { exp.creator } else { all.conns[exp.master].help.flatten() };
+            is(&made) || is(&exp.said.assign)
         });
+        self.gone.push(helper.to_owned());
+        if stays {
+            return told;
+        }
         for conn in self.conns.iter_mut().filter(|conn| conn.help.as_ref().is_some_and(is)) {
             conn.help = Some(None);
         }
         told
+    }
+
+    /// Since 7.2 a helper that has gone is given only while a connection still has it.
+    fn may_be_given(&self, helper: &str) -> bool {
+        let has = |conn: &Conn| conn.help.flatten().is_some_and(|has| has.name == helper);
+        self.revision.helper_exit == HelperExit::Unhelps
+            || !self.gone.iter().any(|gone| gone == helper)
+            || self.conns.iter().any(|conn| conn.refs > 0 && has(conn))
     }
 
     fn leave_table(&mut self, index: usize, told: &mut Vec<String>) -> bool {
@@ -124,6 +138,7 @@ impl Reference {
         let found = self.announced(&tuple, place, &mut told);
         let master = found.map(|at| self.exps[at].master);
         let assign = found.and_then(|at| self.exps[at].said.assign);
+        let assign = assign.filter(|helper| self.may_be_given(helper.name));
         let mut line = "new-connection".to_owned();
         if let Some(master) = master {
             self.stats.entry(place.net.0).or_default()[0] += 1;

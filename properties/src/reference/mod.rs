@@ -89,6 +89,8 @@ pub struct Reference {
     hz: u32,
     expect_max: u32,
     helpers: Vec<Helper>,
+    /// The names of those that were unregistered.
+    gone: Vec<String>,
     now: Jiffies,
     exps: Vec<Exp>,
     conns: Vec<Conn>,
@@ -108,6 +110,7 @@ impl Reference {
             hz: config.hz,
             expect_max: config.expect_max,
             helpers: config.helpers.to_vec(),
+            gone: Vec::new(),
             now: Jiffies::initial(config.hz),
             exps: Vec::new(),
             conns: Vec::new(),

@@ -16,7 +16,7 @@ use nfexp_model::conn::{ConnRef, Status};
 use nfexp_model::conntrack::{Born, Direction};
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::Origin;
-use nfexp_model::helper::Class;
+use nfexp_model::helper::{Class, HelperId};
 use nfexp_model::kernel::platform::Platform;
 use nfexp_model::netns::Zone;
 use nfexp_model::nft_ct::{CtExpectation, Verdict};
@@ -134,7 +134,9 @@ impl<P: Platform> Asked<'_, P> {
     /// Lets the helper read, where it is the one whose words transcripts speak: TFTP's. False if
     /// the packet is dropped.
     fn help(&self, packet: &Packet, ct: &ConnRef) -> bool {
-        let helper = self.engine.helper_of(ct).map(|helper| self.engine.helper(helper).name);
+        let reads = |helper: &HelperId| self.engine.is_registered(*helper);
+        let helper = self.engine.helper_of(ct).filter(reads);
+        let helper = helper.map(|helper| self.engine.helper(helper).name);
         let payload = packet.hex.as_deref().map(bytes).unwrap_or_default();
         if helper != Some("tftp") || payload.is_empty() {
             return true;

@@ -3,7 +3,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use nfexp_model::conn::Attached;
 use nfexp_model::event::{Cause, Origin};
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
@@ -41,26 +40,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         Ok(())
     }
 
-    /// Ends the helper's expectations, then its connections lose it.
+    /// Ends the helper.
     pub(super) fn unregister(&self, helper: &str) -> Played {
-        let (at, helper) = (self.at(), self.helper_id(helper)?);
-        for net in (0..self.engine.config().netns).map(NetId) {
-            let conns: Vec<_> = self.engine.memory().conns.iter_live().collect();
-            let mine: Vec<_> = conns
-                .into_iter()
-                .filter(|id| self.engine.conn(*id).about().net == net)
-                .filter(|id| self.engine.attached_of(*id) == Attached::Helper(helper))
-                .collect();
-            if !self.engine.has_net(net) {
-                continue;
-            }
-            let origin = Origin::KERNEL;
-            self.engine.lock().iterate_destroy(at, net, origin, Cause::HelperGone, |exp| {
-                let about = exp.about();
-                mine.contains(&about.master) || about.assign_helper == Some(helper)
-            });
-            mine.iter().for_each(|id| self.engine.forget_helper(*id));
-        }
+        self.engine.helper_unregister(self.at(), self.helper_id(helper)?);
         Ok(())
     }
 
