@@ -272,7 +272,12 @@ impl TcpTrack {
                 marks: last.marks,
                 ..self.seen[usize::from(last.reply)]
             };
-            self.seen[usize::from(reply)] = Side::default();
+            // KERNEL: nf_conntrack_tcp_packet(), 6.18: all is forgotten of the side that answers,
+            // except that its bounds are not enforced.
+            let answering = &mut self.seen[usize::from(reply)];
+            let Marks { be_liberal, .. } = answering.marks;
+            let marks = Marks { be_liberal, ..Marks::default() };
+            *answering = Side { marks, ..Side::default() };
             return Turn::Judge(TcpState::SynRecv);
         }
         self.last =

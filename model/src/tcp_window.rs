@@ -134,7 +134,8 @@ impl Side {
             return;
         }
         self.td_scale = 0;
-        self.marks = Marks::default();
+        let Marks { be_liberal, .. } = self.marks;
+        self.marks = Marks { be_liberal, ..Marks::default() };
         for (kind, value) in Options(options) {
             match (kind, value) {
                 (4, []) => self.marks.sack_permitted = true,

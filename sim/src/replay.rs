@@ -237,17 +237,16 @@ impl Replay {
     }
 
     fn datagram(&mut self, time_ns: i64, datagram: &Datagram<'_>) -> char {
-        let Some(fragment) = datagram.fragment else {
-            return self.router.forward(datagram).letter();
+        let whole = match datagram.fragment {
+            None => Some(*datagram),
+            Some(fragment) => self.defrag.take(time_ns, datagram, fragment),
         };
-        match self.defrag.take(time_ns, datagram, fragment) {
-            None if self.router.is_host() => 'l',
-            None => 'f',
-            // A fragment that does not come out again counts as held.
-            Some(whole) => match self.router.forward(&whole).letter() {
-                '-' => 'f',
-                letter => letter,
-            },
+        match whole.map(|whole| self.router.forward(&whole).letter()) {
+            // What is marked as a fragment and does not come out again counts as held.
+            None | Some('-') if self.router.is_host() => 'l',
+            None | Some('-') if datagram.marked => 'f',
+            None => '-',
+            Some(letter) => letter,
         }
     }
 

@@ -115,7 +115,8 @@ impl Defrag {
         self.whole.clear();
         queue.runs.values().for_each(|run| self.whole.extend_from_slice(run));
         let (proto, body, fragment, options) = (queue.proto, &self.whole, None, &[][..]);
-        let datagram = Datagram { l3, src, dst, proto, fragment, options, trackable: true, body };
+        let (marked, trackable) = (false, true);
+        let datagram = Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body };
         Some(if l3 == L3::Ipv6 { datagram.behind_all_extensions() } else { datagram })
     }
 
@@ -255,8 +256,12 @@ mod tests {
         let fragment = Fragment { id: 7, offset, more };
         let (src, dst) = (Addr::default(), Addr::default());
         let (l3, proto) = (L3::Ipv4, Proto::UDP);
-        let (whole, options, trackable) = (Some(fragment), &[][..], true);
-        (Datagram { l3, src, dst, proto, fragment: whole, options, trackable, body }, fragment)
+        let (options, marked, trackable) = (&[][..], true, true);
+        let whole = Some(fragment);
+        (
+            Datagram { l3, src, dst, proto, fragment: whole, marked, options, trackable, body },
+            fragment,
+        )
     }
 
     fn play(parts: &[(usize, bool, &[u8])]) -> Vec<Option<Vec<u8>>> {

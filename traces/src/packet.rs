@@ -39,6 +39,8 @@ pub struct Datagram<'a> {
     pub proto: Proto,
     /// Which part of which datagram it is, if it is a fragment.
     pub fragment: Option<Fragment>,
+    /// Whether IP's own header says that it is a fragment, if only of one part.
+    pub marked: bool,
     /// The options of an IPv4 header, as they stand.
     pub options: &'a [u8],
     /// Whether IPv6 extension headers lead to a transport protocol.
@@ -146,7 +148,8 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     };
     let (src, dst) = (addr(12), addr(16));
     let proto = Proto(head[9]);
-    Ok(Datagram { l3: L3::Ipv4, src, dst, proto, fragment, options, trackable: true, body })
+    let (l3, marked, trackable) = (L3::Ipv4, fragment.is_some(), true);
+    Ok(Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body })
 }
 
 fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
@@ -160,7 +163,8 @@ fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let body = bytes.get(40..40 + length).ok_or(Skip::Cut)?;
     let (src, dst) = (addr(8), addr(24));
     let (l3, proto, options) = (L3::Ipv6, Proto(head[6]), &[][..]);
-    let datagram = Datagram { l3, src, dst, proto, fragment: None, options, trackable: true, body };
+    let (fragment, marked, trackable) = (None, head[6] == 44, true);
+    let datagram = Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body };
     Ok(datagram.behind_extensions())
 }
 
@@ -320,8 +324,9 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
             ends[1].copy_from_slice(quoted.get(24..40)?);
             let (src, dst) = (Addr(ends[0]), Addr(ends[1]));
             let (proto, body, options) = (Proto(*quoted.get(6)?), quoted.get(40..)?, &[][..]);
-            let (fragment, trackable) = (None, true);
-            let inner = Datagram { l3, src, dst, proto, fragment, options, trackable, body };
+            let (fragment, marked, trackable) = (None, false, true);
+            let inner =
+                Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body };
             let inner = inner.behind_all_extensions();
             if !inner.trackable {
                 return None;

@@ -481,8 +481,9 @@ impl Router {
         packet: &Packet<'_>,
         fate: Fate,
     ) -> Fate {
-        let status = self.engine.conn(ct.id()).status();
-        if fate == Fate::Invalid || status.has(Status::DYING) || !self.is_routed() {
+        // KERNEL: nf_confirm(), 6.18: the helper reads even the reset that ended its connection;
+        // what it announces goes with the last reference.
+        if fate == Fate::Invalid || !self.is_routed() {
             return fate;
         }
         let Route::Send { looped: true, .. } = self.route else {

@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 
-import h323  # noqa: F401 (these register their scenarios)
+import found  # noqa: F401 (these register their scenarios)
+import h323  # noqa: F401
 import lies  # noqa: F401
 import peers
 import scenarios

@@ -54,9 +54,12 @@ impl Newlines {
             self.known += 1;
             return;
         }
-        // The older of the two goes.
-        let older = usize::from((self.seqs[0].wrapping_sub(self.seqs[1]) as i32) >= 0);
-        self.seqs[older] = seq;
+        // The older of the two goes, unless this one is older still.
+        let is_before = |a: u32, b: u32| (a.wrapping_sub(b) as i32) < 0;
+        let older = &mut self.seqs[usize::from(!is_before(self.seqs[0], self.seqs[1]))];
+        if is_before(*older, seq) {
+            *older = seq;
+        }
     }
 }
 

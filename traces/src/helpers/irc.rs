@@ -65,12 +65,13 @@ fn announcement(data: &[u8], seen: &Seen<'_>) -> Option<Announced> {
                 continue;
             }
             at += protocol.len();
-            // KERNEL: help(), 6.18: what does not parse lets the search go on from here.
+            // KERNEL: help(), 6.18: what does not parse lets the search go on from here, what
+            // parses and is forged ends it.
             let Some((ip, port)) = dcc(data, at) else { continue };
             let claimed = claimed(ip);
             let own = claimed == seen.tuple().src || claimed == seen.other().dst;
             if !own || port == 0 {
-                continue;
+                return None;
             }
             let (l3, daddr) = (seen.tuple().l3, seen.other().dst);
             return Some(Announced::plain(Expected {

@@ -346,6 +346,10 @@ impl Bits<'_> {
         self.need(0, 7)?;
         let count = self.bits(7) + 1;
         self.need(0, count)?;
+        if count > 32 {
+            // KERNEL: decode_seq(), since v6.8: more would not fit into the map.
+            return Err(Undecodable);
+        }
         let present = self.bitmap(count);
         self.align();
         for at in 0..count {

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What `mutate.py` found: sessions, made by hand, in which the model once parted from the kernel, one each."""
+import socket
+import struct
+
+import per
+from scenarios import scenario
+
+RAW = 101
+SYN, RST, ACK, PUSH = 2, 4, 16, 8
+
+
+class Talk:
+    """A TCP connection; `client` and `server` say things in turn."""
+
+    def __init__(self, port, ends=("10.0.0.2", "10.0.0.1"), frames=None, opened=True):
+        self.ends, self.ports, self.seqs = ends, (40000, port), [1000, 5000]
+        self.frames = [] if frames is None else frames
+        if opened:
+            self.open()
+
+    def open(self, seqs=(1000, 5000)):
+        self.seqs = list(seqs)
+        self.segment(0, SYN)
+        self.segment(1, SYN | ACK)
+        self.segment(0, ACK)
+
+    def segment(self, side, flags, data=b"", seq=None, ack=None):
+        mine, theirs = (self.seqs[side], self.seqs[1 - side])
+        seq, ack = mine if seq is None else seq, theirs if ack is None else ack
+        body = struct.pack(">HHIIBBHHH", self.ports[side], self.ports[1 - side], seq, ack if flags & ACK else 0, 5 << 4, flags,
+                           60000, 0, 0) + data
+        a, b = self.ends[side], self.ends[1 - side]
+        if ":" in a:
+            head = struct.pack(">IHBB", 6 << 28, len(body), 6, 64) + b"".join(socket.inet_pton(socket.AF_INET6, x) for x in (a, b))
+        else:
+            head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 7, 0, 64, 6, 0) + socket.inet_aton(a) + socket.inet_aton(b)
+        self.frames.append(head + body)
+        self.seqs[side] = seq + len(data) + (flags & 3 != 0)
+
+    def client(self, data):
+        self.segment(0, ACK | PUSH, data)
+
+    def server(self, data):
+        self.segment(1, ACK | PUSH, data)
+
+    def made(self):
+        return [(i * 1_000_000, f) for i, f in enumerate(self.frames)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_ftp_older_newline():
+    """FTP begun again with lower numbers inside one connection: a newline before those remembered is not remembered"""
+    t = Talk(21)
+    for seqs in ((1000, 5000), (1000, 5000), (9000, 9000)):
+        t.open(seqs)
+        for line, answer in ((b"USER me\r\n", b"331 who\r\n"), (b"PASS me\r\n", b"230 in\r\n"),
+                             (b"PASV\r\n", b"227 (10,0,0,1,20,%d)\r\n" % (seqs[0] // 1000)), (b"NOOP\r\n", b"200 longer than before\r\n")):
+            t.client(line)
+            t.server(answer)
+    return t.made()
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_irc_forged_first():
+    """IRC: a forged announcement ends the search, one in other words does not"""
+    t = Talk(6667)
+    t.server(b":irc NOTICE * :hello\r\n")
+    for first in (b"SEND f 1 5", b"SEND f 167772162 0", b"CHAT 167772162 5", b"SENT f 1 5", b"RESUME f 1 5", b"SEND x y"):
+        t.client(b"PRIVMSG bob :\1DCC " + first + b"\1 :\1DCC SEND f 167772162 5001 17\1\r\n")
+    t.client(b"PRIVMSG bob :\1DCC SEND f 167772162 70000\1\r\n")
+    return t.made()
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_tcp_picked_up_and_opened():
+    """A connection picked up on its way and then opened: the bounds of the answering side stay open, the other's do not"""
+    frames = []
+    for n, (side, seq, ack) in enumerate(((1, 700, 600), (1, 900000, 101), (0, 900000, 501), (1, 501, 101))):
+        t = Talk(21, ("10.0.%d.2" % n, "10.0.0.1"), frames, opened=False)
+        t.segment(0, ACK, seq=101, ack=501)
+        t.segment(0, SYN, seq=100)
+        t.segment(1, SYN | ACK, seq=500, ack=101)
+        t.segment(side, ACK, seq=seq, ack=ack)
+    return t.made()
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_reset_announces():
+    """A reset with data before any answer ends its connection; its helper reads it all the same, and what it announces ends too"""
+    t = Talk(1720)
+    t.client(per.setup(addr=("10.0.0.1", 1720)))
+    t.server(per.connect(h245=("10.0.0.1", 5200)))
+    h = Talk(5200, frames=t.frames, opened=False)
+    h.segment(0, ACK)
+    h.segment(1, RST | ACK, per.open_channel(1, 1, control=("10.0.0.1", 6001)))
+    return t.made()
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_atomic_fragments():
+    """IPv6 with a fragment header that says nothing is missing, dropped by a helper; and one behind another header"""
+    t = Talk(21, ("fd91:1::2", "fd91:2::2"))
+    t.server(b"220 hello\r\n")
+    t.client(b"USER me\r\n")
+    t.client(b"PORT 1234\r\n")
+    whole = t.frames.pop()
+    for nexts, extra in ((44, b"\x06\0\0\0\0\0\0\x07"), (60, b"\x2c\0\1\4\0\0\0\0\x06\0\0\0\0\0\0\x08"), (60, b"\x2c\0\1\4\0\0\0\0\x06\0\0\1\0\0\0\x09")):
+        t.frames.append(whole[:4] + struct.pack(">HB", len(whole) - 40 + len(extra), nexts) + whole[7:40] + extra + whole[40:])
+    return t.made()
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_ras_many_extensions():
+    """A registration with 32 extensions, all absent, and one with 33, which is more than the decoder has room for"""
+    frames = []
+    for n, count in enumerate((32, 33, 64, 128)):
+        ends = "10.0.%d.2" % n, "10.0.0.1"
+        message = bytearray(per.rrq(7, ends[0], 1720, 1719))
+        message[0] |= 2
+        message += bytes([count - 1 << 1]) + bytes(40)
+        body = struct.pack(">HHHH", 1719, 1719, 8 + len(message), 0) + message
+        frames.append(struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 7, 0, 64, 17, 0) + b"".join(map(socket.inet_aton, ends)) + body)
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
