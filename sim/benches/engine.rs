@@ -12,7 +12,7 @@ use cpu_time::ThreadTime;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nfexp_sim::bench::workload::Workload;
-use nfexp_sim::bench::{Contender, ROWS, Row, measure};
+use nfexp_sim::bench::{Contender, Pool, ROWS, Row, measure};
 
 /// What this thread used, whoever else has the machine.
 struct CpuTime;
@@ -42,15 +42,15 @@ impl Measurement for CpuTime {
 }
 
 /// A contender with its table filled, and what it is to do next.
-struct Running {
+struct Running<'a> {
     workload: Workload,
-    contender: Box<dyn Contender>,
+    contender: Box<dyn Contender + 'a>,
 }
 
-impl Running {
-    fn start(row: &Row, place: usize) -> Self {
+impl<'a> Running<'a> {
+    fn start(row: &Row, place: usize, memory: &'a Pool<'a>) -> Self {
         let mut workload = row.workload();
-        let mut contender = row.contender(place, &workload);
+        let mut contender = row.contender(place, &workload, memory);
         while let Some(deeds) = workload.prefill() {
             contender.run(&deeds);
         }
@@ -77,9 +77,10 @@ fn rows(criterion: &mut Criterion<CpuTime>) {
         group.throughput(Throughput::Elements(row.workload().slice().operations));
         for (place, name) in Row::CONTENDERS.into_iter().enumerate() {
             // Made when criterion asks for it, so that a filter costs nothing.
-            let mut running: Option<Running> = None;
+            let memory = Pool::new();
+            let mut running: Option<Running<'_>> = None;
             group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-                let running = running.get_or_insert_with(|| Running::start(row, place));
+                let running = running.get_or_insert_with(|| Running::start(row, place, &memory));
                 bencher.iter_custom(|slices| running.time(slices));
             });
         }

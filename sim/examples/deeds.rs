@@ -8,19 +8,20 @@
 //!
 //! Prints how many operations the counted part stands for.
 
-use nfexp_sim::bench::{Contender, Deed, ROWS, Row};
+use nfexp_sim::bench::{Contender, Deed, Pool, Row};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let (row, who) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
-    let row = ROWS.iter().find(|known| known.name() == row);
+    let row = Row::named(&row);
     let place = Row::CONTENDERS.iter().position(|known| *known == who);
     let (Some(row), Some(place)) = (row, place) else {
         eprintln!("deeds: expected a row and a contender, as in `deeds churn/10k engine`");
         std::process::exit(2);
     };
     let mut workload = row.workload();
-    let mut contender = row.contender(place, &workload);
+    let memory = Pool::new();
+    let mut contender = row.contender(place, &workload, &memory);
     while let Some(deeds) = workload.prefill() {
         contender.run(&deeds);
     }

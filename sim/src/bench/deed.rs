@@ -42,6 +42,7 @@ pub struct Deed {
 }
 
 impl Deed {
+    #[inline]
     fn addr(self, number: u32) -> Addr {
         let mut bytes = [0; 16];
         if self.v6 {
@@ -51,6 +52,13 @@ impl Deed {
             bytes[..4].copy_from_slice(&number.to_be_bytes());
         }
         Addr(bytes)
+    }
+
+    /// Source and destination.
+    #[inline]
+    #[must_use]
+    pub fn addresses(self) -> [Addr; 2] {
+        [self.addr(self.ends.0), self.addr(self.ends.1)]
     }
 
     /// The family.

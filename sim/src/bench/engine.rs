@@ -139,8 +139,13 @@ impl Deeds for EngineContender {
 
     fn destroy(&mut self, master: u32) -> u64 {
         let id = self.masters[master as usize].id();
+        let before = self.engine.expect_count(NetId::INIT);
         self.engine.lock().remove_expectations(self.at(), id, Cause::MasterGone);
-        self.engine.run_rcu_callbacks();
+        self.deeds += before - self.engine.expect_count(NetId::INIT);
+        if self.deeds >= RCU_BATCH {
+            self.deeds = 0;
+            self.engine.run_rcu_callbacks();
+        }
         0
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cpu_time::ThreadTime;
 
 use super::deed::{Contender, Deed};
-use super::rows::Row;
+use super::rows::{Pool, Row};
 
 /// What one contender needed.
 #[derive(Clone, Debug)]
@@ -43,9 +43,10 @@ impl Figures {
 #[must_use]
 pub fn measure(row: &Row, enough: Duration) -> Vec<Figures> {
     let mut workload = row.workload();
+    let memory = Pool::new();
     let named = Row::CONTENDERS.iter().enumerate();
-    let mut contenders: Vec<(&'static str, Box<dyn Contender>)> =
-        named.map(|(place, &name)| (name, row.contender(place, &workload))).collect();
+    let mut contenders: Vec<(&'static str, Box<dyn Contender + '_>)> =
+        named.map(|(place, &name)| (name, row.contender(place, &workload, &memory))).collect();
     let mut figures: Vec<Figures> =
         contenders.iter().map(|&(name, _)| Figures { name, slices: Vec::new() }).collect();
     while let Some(deeds) = workload.prefill() {
@@ -95,7 +96,8 @@ mod tests {
         for row in ROWS.iter().filter(|row| row.load == 4) {
             let small = Row { size: 10 << 10, ..*row };
             let mut workload = small.workload();
-            let mut contenders = [0, 1, 2].map(|place| small.contender(place, &workload));
+            let memory = Pool::new();
+            let mut contenders = [0, 1, 2].map(|place| small.contender(place, &workload, &memory));
             while let Some(deeds) = workload.prefill() {
                 agree(&small, contenders.iter_mut().map(|c| ("", c.run(&deeds))));
             }

@@ -26,4 +26,4 @@ pub mod workload;
 
 pub use deed::{Contender, Deed, Deeds, Kind, Table};
 pub use measure::{Figures, measure};
-pub use rows::{ROWS, Row};
+pub use rows::{Pool, ROWS, Row};

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The rows: every workload at every size it is measured at.
 
+use std::cell::OnceCell;
+
 use super::deed::Contender;
 use super::engine::EngineContender;
 use super::floor::Floor;
-use super::kernel_layout::KernelLayout;
+use super::kernel_layout::{KernelLayout, Memory};
 use super::map_and_heap::MapAndHeap;
 use super::workload::{Shape, Workload};
+
+/// What a contender's objects may lie in: made once, outlives it.
+pub type Pool<'a> = OnceCell<Memory<'a>>;
 
 /// One workload at one size.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +38,18 @@ impl Row {
         format!("{}/{size}{load}", self.group)
     }
 
+    /// The row of this name, at any size: `hit/10k`, `evict-8/64k`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        if let Some(row) = ROWS.iter().find(|row| row.name() == name) {
+            return Some(*row);
+        }
+        let (group, size) = name.split_once('/')?;
+        let row = ROWS.iter().find(|row| row.group == group)?;
+        let kilo = size.strip_suffix('k')?.parse::<u32>().ok()?;
+        (1..=4 * K).contains(&kilo).then_some(Self { size: kilo * K, ..*row })
+    }
+
     /// Its deeds.
     #[must_use]
     pub fn workload(&self) -> Workload {
@@ -47,11 +64,16 @@ impl Row {
     /// # Panics
     /// If there is none.
     #[must_use]
-    pub fn contender(&self, place: usize, workload: &Workload) -> Box<dyn Contender> {
+    pub fn contender<'a>(
+        &self,
+        place: usize,
+        workload: &Workload,
+        memory: &'a Pool<'a>,
+    ) -> Box<dyn Contender + 'a> {
         let table = workload.table;
         match place {
             0 => Box::new(EngineContender::new(table)),
-            1 => Box::new(KernelLayout::new(table)),
+            1 => Box::new(KernelLayout::new(memory.get_or_init(|| Memory::new(table)))),
             2 => Box::new(MapAndHeap::new(table)),
             3 => Box::new(Floor::new(self.size, true)),
             4 => Box::new(Floor::new(self.size, false)),

@@ -242,15 +242,16 @@ impl Workload {
             Shape::Evict(_) | Shape::Destroy(_) => self.order[(number % self.size) as usize],
             _ => (random % u64::from(self.table.masters)) as u32,
         };
-        let (place, source) = match self.shape {
-            Shape::Group(each) => (number / each, true),
-            _ => (number, false),
+        let place = match self.shape {
+            Shape::Group(each) => number / each,
+            _ => number,
         };
         let dport = 1024 | (mix(u64::from(place)) >> 48) as u16;
         Deed {
             kind,
             v6: self.shape == Shape::ChurnV6,
-            source,
+            // As most helpers do: the other end is known, its port is not.
+            source: true,
             ports: ((random >> 32) as u16, dport),
             master,
             ends: (scatter(!number), scatter(place)),
