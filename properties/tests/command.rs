@@ -2,7 +2,7 @@
 //! The command, as a user meets it: what it prints, where, and how it ends.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -80,7 +80,10 @@ fn how_it_ends_is_the_exit_code() {
         (vec!["replay"], 2, "required arguments"),
         (vec!["replay", "--revision", "2.4", EVICTION], 2, "expected one of 3.9, 6.18, 7.2"),
         (vec!["replay", "--helper", "ftp", EVICTION], 2, "as in `ftp:tcp/2121`"),
+        (vec!["replay", "--helper", "ftp:udp/21", EVICTION], 2, "`ftp` listens to tcp only"),
+        (vec!["replay", "--tail", "5 m", EVICTION], 2, "as in `5m`, found `5 m`"),
         (vec!["show", "--at", "99", EVICTION], 2, "the capture has 31 packets"),
+        (vec!["import", "--out", folder, EVICTION], 74, "tmp: cannot write: "),
         (vec!["replay", "--format", "kernel-jsonl", &unlike], 2, "a trace has no packets"),
         (vec!["replay", "nowhere.pcap"], 65, "nowhere.pcap: cannot read: "),
         (vec!["replay", folder], 65, "cannot read: "),
@@ -100,6 +103,31 @@ fn how_it_ends_is_the_exit_code() {
         assert_eq!(told.is_empty(), code == 0, "{arguments:?}: {told}");
         assert!(!told.contains("panicked"), "{arguments:?}: {told}");
         assert!(code != 2 || printed.is_empty(), "{arguments:?}: {printed}");
+    }
+}
+
+/// What is piped in is looked at: a trace and a capture need no name to be told apart.
+#[test]
+fn standard_input_is_a_trace_or_a_capture() {
+    let trace = fs::read(root().join("traces/corpus/evict/oldest_goes.trace")).expect("our own");
+    let capture = fs::read(root().join(EVICTION)).expect("our own capture");
+    for (verb, input, shown) in [
+        ("replay", &trace, "born, ended: step"),
+        ("replay", &capture, "born, ended: packet"),
+        ("show", &trace, "dport=3 ftp"),
+        ("import", &capture, "new e2"),
+    ] {
+        let mut child = nfexp(&[verb, "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command is built");
+        // It is gone, and everything written, before the other end is waited for.
+        child.stdin.take().expect("piped").write_all(input).expect("it listens");
+        let output = child.wait_with_output().expect("it ends");
+        let printed = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(0), "{verb}");
+        assert!(printed.contains(shown), "{verb}: {printed}");
     }
 }
 

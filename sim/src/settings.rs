@@ -139,9 +139,14 @@ impl Port {
         let (proto, port) = place.split_once('/').ok_or_else(expected)?;
         let proto = Proto::parse(proto).ok_or_else(expected)?;
         let port = port.parse().map_err(|_| expected())?;
-        if !IN_TREE.iter().any(|known| known.name == helper) {
-            let known: Vec<&str> = IN_TREE.iter().map(|known| known.name).collect();
+        let attached = IN_TREE.iter().filter(|known| !known.proto.is_empty());
+        let Some(known) = attached.clone().find(|known| known.name == helper) else {
+            let known: Vec<&str> = attached.map(|known| known.name).collect();
             return Err(format!("no helper `{helper}`; there are {}", known.join(", ")));
+        };
+        if !known.proto.contains(&proto) {
+            let speaks: Vec<String> = known.proto.iter().map(Proto::to_string).collect();
+            return Err(format!("helper `{helper}` listens to {} only", speaks.join(" and ")));
         }
         Ok(Self { helper: helper.to_owned(), proto, port })
     }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::kernel::revision;
+use super::output::write_beside;
 use crate::conform::{Divergence, Player, as_trace, check, shrink};
 
 /// How many steps are told before a divergence.
@@ -119,17 +120,6 @@ fn append(base: &Path, ending: &str) -> PathBuf {
     name.push(".");
     name.push(ending);
     PathBuf::from(name)
-}
-
-/// Writes a file under another name first, so that it is never half there.
-fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::System(format!("{}: {error}", path.display()));
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let unfinished = append(path, "part");
-    std::fs::write(&unfinished, text).map_err(failed)?;
-    std::fs::rename(&unfinished, path).map_err(failed)
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp import`: a capture, or a log of events, as a text trace.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,8 +9,9 @@ use nfexp_traces::text::Trace;
 use nfexp_traces::tools::lines;
 
 use super::Failure;
-use super::input::{frames, router};
+use super::input::{begin, bytes, frames, router};
 use super::kernel::{Clock, Kernel};
+use super::output::write_beside;
 use crate::forward::Router;
 use crate::import::Importer;
 use crate::log::LogImporter;
@@ -39,36 +39,25 @@ impl Import {
             true => log(&self.file, &self.kernel)?,
             false => capture(&self.file, &self.kernel)?,
         };
-        write(self.out.as_deref(), &trace)
+        let text = trace.to_string();
+        match &self.out {
+            Some(out) => write_beside(out, &text),
+            None => Ok(io::stdout().write_all(text.as_bytes())?),
+        }
     }
 }
 
 /// Whether a file is a tool's text: it begins as one, and no capture does.
 fn is_log(path: &Path) -> Result<bool, Failure> {
-    let failed = |error: io::Error| Failure::Data(path.to_owned(), error.to_string());
-    let mut first = [0];
-    let read = match path.as_os_str() == "-" {
-        // Only looked at: the next reader finds it again.
-        true => {
-            let mut stdin = io::stdin().lock();
-            let begin = stdin.fill_buf().map_err(failed)?;
-            begin.first().map_or(0, |byte| {
-                first = [*byte];
-                1
-            })
-        }
-        false => File::open(path).and_then(|mut file| file.read(&mut first)).map_err(failed)?,
-    };
-    Ok(read == 1 && (b"<[ ".contains(&first[0]) || first[0].is_ascii_digit()))
+    let cannot = |error| Failure::Data(path.to_owned(), format!("cannot read: {error}"));
+    let begin = begin(path).map_err(cannot)?;
+    Ok(begin.first().is_some_and(|byte| b"<[ ".contains(byte) || byte.is_ascii_digit()))
 }
 
 /// A log of events as a trace.
 fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     let bad = |why: String| Failure::Data(path.to_owned(), why);
-    let input: Box<dyn Read> = match path.as_os_str() == "-" {
-        true => Box::new(io::stdin()),
-        false => Box::new(File::open(path).map_err(|error| bad(error.to_string()))?),
-    };
+    let input = bytes(path).map_err(|error| bad(format!("cannot read: {error}")))?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let mut importer = LogImporter::new(&name, kernel.revision);
     for line in lines(BufReader::new(input)) {
@@ -90,17 +79,4 @@ fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     replay.finish(take);
     let trace = importer.finish(replay.router.engine());
     trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))
-}
-
-fn write(out: Option<&Path>, trace: &Trace) -> Result<(), Failure> {
-    match out {
-        None => io::stdout().write_all(trace.to_string().as_bytes())?,
-        // Beside the place and then into it: never half a file.
-        Some(out) => {
-            let beside = out.with_extension("trace.new");
-            std::fs::write(&beside, trace.to_string())?;
-            std::fs::rename(&beside, out)?;
-        }
-    }
-    Ok(())
 }

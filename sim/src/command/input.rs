@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Files that verbs read.
 
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -21,15 +22,44 @@ pub(super) fn router(settings: Settings) -> Result<Router, Failure> {
 }
 
 pub(super) fn open(path: &Path) -> Result<Capture, Failure> {
-    let capture = match path.as_os_str() == "-" {
-        true => Capture::new(io::stdin()),
-        false => Capture::open(path),
-    };
+    let capture = bytes(path).map_err(CaptureError::Io).and_then(Capture::new);
     capture.map_err(|error| bad_data(path, &error))
 }
 
+/// A file's bytes; `-` is standard input.
+pub(super) fn bytes(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match path.as_os_str() == "-" {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path)?),
+    })
+}
+
+/// How a file begins, in a few bytes; whoever reads it next finds them again.
+pub(super) fn begin(path: &Path) -> io::Result<Vec<u8>> {
+    const ENOUGH: u64 = 64;
+    if path.as_os_str() == "-" {
+        return Ok(io::stdin().lock().fill_buf()?.iter().take(ENOUGH as usize).copied().collect());
+    }
+    let mut begin = Vec::new();
+    // Of a pipe nothing can be read twice.
+    if path.metadata()?.is_file() {
+        File::open(path)?.take(ENOUGH).read_to_end(&mut begin)?;
+    }
+    Ok(begin)
+}
+
+/// Whether a file is a trace: its name says so, or says nothing and it begins as text.
 pub(super) fn is_trace(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "trace")
+    match path.extension() {
+        Some(extension) if extension == "trace" => true,
+        Some(extension) if extension != "txt" => false,
+        _ => begin(path).is_ok_and(|begin| !begin.is_empty() && is_text(&begin)),
+    }
+}
+
+/// Every capture has a zero or another control character early on.
+fn is_text(begin: &[u8]) -> bool {
+    begin.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=0x7e | 0x80..))
 }
 
 /// Reads a capture, with progress on a terminal.

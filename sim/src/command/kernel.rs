@@ -28,8 +28,8 @@ pub struct Kernel {
     /// How time passes: as captured, or not at all (the default for kernel-jsonl).
     #[arg(long, value_enum)]
     pub clock: Option<Clock>,
-    /// Seconds to wait after the last packet.
-    #[arg(long, default_value_t = 0)]
+    /// How long to wait after the last packet: `5m`, `300s`, or a number of seconds.
+    #[arg(long, default_value = "0s", value_parser = tail)]
     pub tail: u64,
     /// Options as recordings have them: `port=ftp:tcp/2121;param=nf_conntrack_ftp/loose:1`.
     #[arg(long, default_value = "")]
@@ -43,6 +43,23 @@ pub enum Clock {
     Capture,
     /// Not at all: no timer fires.
     Frozen,
+}
+
+/// A span of time with its unit (`2.5s`, `5m`, `1500ms`, `1h`), up to thirty years.
+pub(super) fn nanoseconds(text: &str) -> Option<i64> {
+    let units = [("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
+    let (number, unit) =
+        units.iter().find_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)))?;
+    let ns = number.parse::<f64>().ok()? * unit;
+    (0.0..1e18).contains(&ns).then_some(ns as i64)
+}
+
+/// A span as whole seconds.
+fn tail(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 1_000_000_000);
+    let of_span = || nanoseconds(text).map(|ns| ns as u64 / 1_000_000_000);
+    let expected = || format!("expected a span of up to thirty years, as in `5m`, found `{text}`");
+    seconds.or_else(of_span).ok_or_else(expected)
 }
 
 pub(super) fn revision(text: &str) -> Result<Revision, String> {

@@ -18,6 +18,7 @@ pub mod import;
 pub mod input;
 pub mod kernel;
 pub mod oracle;
+mod output;
 pub mod replay;
 pub mod research;
 pub mod show;

@@ -20,7 +20,7 @@ use crate::report::{Ledger, Moment, rows, story, text};
 /// The arguments of `nfexp replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Captures (pcap, pcapng, gzipped or not) or traces (`.trace`); `-` is standard input.
+    /// Captures (pcap, pcapng, snoop, gzipped or not) or traces (text); `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// How to tell it.
@@ -67,7 +67,8 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
     let mut failures = Vec::new();
     let mut ledgers = Vec::new();
     for path in files {
-        let played = match (format, is_trace(path)) {
+        let is_trace = is_trace(path);
+        let played = match (format, is_trace) {
             (Format::KernelJsonl, true) => {
                 let why = format!("{}: a trace has no packets to record", path.display());
                 Err(Failure::Usage(why))
@@ -97,7 +98,7 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
                         if files.len() > 1 {
                             writeln!(out, "{name}")?;
                         }
-                        let unit = if is_trace(path) { "step" } else { "packet" };
+                        let unit = if is_trace { "step" } else { "packet" };
                         out.write_all(text::table(&ledger, unit, end).as_bytes())?;
                     }
                     Format::Json => out.write_all(rows::json(&name, &ledger).as_bytes())?,

@@ -11,7 +11,7 @@ use nfexp_model::proc::SeqFile;
 use nfexp_model::{At, Engine};
 
 use super::input::{frames_until, is_trace, router};
-use super::kernel::{Clock, Kernel};
+use super::kernel::{Clock, Kernel, nanoseconds};
 use super::{Failure, trace};
 use crate::forward::Router;
 use crate::replay::{Happening, Replay};
@@ -19,7 +19,7 @@ use crate::replay::{Happening, Replay};
 /// The arguments of `nfexp show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// A capture or a trace.
+    /// A capture or a trace; `-` is standard input.
     file: PathBuf,
     /// After this packet or step, from 1; or so long after the first packet (`2.5s`, `5m`);
     /// after the last one if not given.
@@ -45,14 +45,13 @@ impl Moment {
                 "expected the number of a packet, from 1, or a time as in `2.5s`, found `{text}`"
             )
         };
-        for (unit, ns) in [("ms", 1e6), ("s", 1e9), ("m", 60e9)] {
-            if let Some(number) = text.strip_suffix(unit) {
-                let number = number.parse::<f64>().ok().filter(|n| (0.0..1e9).contains(n));
-                return Ok(Self::Since((number.ok_or_else(expected)? * ns) as i64));
+        match nanoseconds(text) {
+            Some(since) => Ok(Self::Since(since)),
+            None => {
+                let number = text.parse().ok().filter(|number| *number > 0);
+                number.map(Self::After).ok_or_else(expected)
             }
         }
-        let number = text.parse().ok().filter(|number| *number > 0);
-        number.map(Self::After).ok_or_else(expected)
     }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Traces, for the verbs that take captures as well.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::path::Path;
 use nfexp_traces::text::{Trace, parse};
 
 use super::Failure;
+use super::input::bytes as bytes_of;
 use super::kernel::Kernel;
 use super::show::listing;
 use crate::golden::{Played, play};
@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<Trace, Failure> {
     let data = |why: String| Failure::Data(path.to_owned(), why);
     let cannot = |error: io::Error| data(format!("cannot read: {error}"));
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
+    let file = bytes_of(path).map_err(cannot)?;
     file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > LARGEST_BYTES {
         return Err(data("expected a trace of at most 64 MiB".to_owned()));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp report`: a study's answer as one page with pictures.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::sweep::{Asked, progress};
 use crate::command::Failure;
+use crate::command::output::write_beside;
 use crate::research::measure::Recording;
 use crate::research::picture::page;
 use crate::research::sweep::{shard, summary};
@@ -49,11 +49,10 @@ impl Report {
         let varied = &plan.points[plan.blocks[middle].point].varied;
         let pictures = page::pictures(&plan, &lines, &details, varied);
         let html = page::page(&plan, &lines, &pictures, &self.command());
-        write(&self.out, &html)?;
+        write_beside(&self.out, &html)?;
         if let Some(folder) = &self.charts {
-            fs::create_dir_all(folder)?;
             for picture in &pictures {
-                write(&folder.join(format!("{}.svg", picture.name)), &picture.svg)?;
+                write_beside(&folder.join(format!("{}.svg", picture.name)), &picture.svg)?;
             }
         }
         eprintln!("{} with {} pictures", self.out.display(), pictures.len());
@@ -74,14 +73,4 @@ impl Report {
         }
         words.join(" ")
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let beside = path.with_extension("new");
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(&beside, text)?;
-    fs::rename(&beside, path)?;
-    Ok(())
 }

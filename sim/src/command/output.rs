@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Files that verbs write.
+//!
+//! The rule that matters: a file is written beside its place and then renamed, so that it is
+//! never half there; and whatever goes wrong, its name is told.
+
+use std::path::Path;
+use std::{fs, io};
+
+use super::Failure;
+
+/// Writes a whole file, and the folders that lead to it.
+pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut beside = path.to_owned();
+        beside.as_mut_os_string().push(".new");
+        fs::write(&beside, text)?;
+        // Where the name is a folder's, nothing stays behind.
+        fs::rename(&beside, path).inspect_err(|_| drop(fs::remove_file(&beside)))
+    };
+    let failed = |error| Failure::System(format!("{}: cannot write: {error}", path.display()));
+    write().map_err(failed)
+}
