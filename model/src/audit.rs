@@ -185,10 +185,9 @@ impl<P: Platform> Engine<P> {
     fn may_coexist(&self, index: u32, other: u32, settled: bool) -> bool {
         let slab = &self.memory.expectations;
         let (a, b) = (slab.at(index), slab.at(other));
-        let (about, with) = (a.about(), b.about());
-        let apart = about.net != with.net
+        let apart = a.net() != b.net()
             || (self.config.revision.clash_scope == ClashScope::SameZone
-                && self.zone_of(&about) != self.zone_of(&with));
+                && self.zone_of(a) != self.zone_of(b));
         let timers = self.config.revision.expiry == Expiry::Timer;
         let pending = self.timers.is_pending(&self.memory, TimerKey::expectation(other));
         // An equal one may stand beside one that is firing, or over and not yet collected.

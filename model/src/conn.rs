@@ -63,6 +63,7 @@ pub struct Conn<P: Platform> {
     pub(crate) expecting: [P::Plain<u8>; MAX_CLASSES],
     /// The connection's own timer.
     pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
+    pub(crate) expires: <P::Timers as TimerBase<P>>::Expires,
     /// The rest: written before it is shared, or under the lock.
     pub(crate) about: P::Plain<AboutConn>,
 }
@@ -215,6 +216,7 @@ impl<P: Platform> Record for Conn<P> {
     type Tag = AnyConn;
 
     fn blank() -> Self {
+        let (timer, expires) = P::Timers::blank();
         Self {
             generation: P::Word::new(0),
             uses: P::Word::new(0),
@@ -224,7 +226,8 @@ impl<P: Platform> Record for Conn<P> {
             newest: core::array::from_fn(|_| P::Plain::new(NULL)),
             oldest: core::array::from_fn(|_| P::Plain::new(NULL)),
             expecting: core::array::from_fn(|_| P::Plain::new(0)),
-            timer: P::Timers::blank(),
+            timer,
+            expires,
             about: P::Plain::new(AboutConn::NONE),
         }
     }

@@ -81,8 +81,7 @@ impl<P: Platform> Engine<P> {
         reply: Tuple,
     ) -> Result<ConnRef, NoMemory> {
         self.may_alloc(AllocPoint::Conn)?;
-        let id = self.memory.conns.alloc().ok_or(NoMemory(AllocPoint::Conn))?;
-        let conn = self.memory.conns.at(id.index());
+        let conn = self.memory.conns.alloc().ok_or(NoMemory(AllocPoint::Conn))?;
         // Readers may look while another connection moves in: words, stored one by one.
         conn.status.store(0, Ordering::Relaxed);
         conn.zone.store(u32::from(zone.0), Ordering::Relaxed);
@@ -96,7 +95,7 @@ impl<P: Platform> Engine<P> {
         let (master, mark, secmark) = (None, 0, 0);
         conn.about.set(AboutConn { original, reply, net, master, mark, secmark, tells });
         conn.uses.store(1, Ordering::Release);
-        Ok(ConnRef(id))
+        Ok(ConnRef(conn.id()))
     }
 
     /// Gives a connection the helper extension, without or with a helper.
@@ -279,7 +278,7 @@ impl<P: Platform> Engine<P> {
         if before.has(Status::DYING) || !before.has(Status::CONFIRMED) {
             return false;
         }
-        self.timers.detach(&self.memory, TimerKey::conn(id.index()));
+        self.timers.detach(&self.memory, &conn.timer, TimerKey::conn(id.index()));
         self.tell_conn(id, ConnEventKind::Destroy, origin);
         helper_destroy();
         let AboutConn { original, reply, net, .. } = conn.about();
@@ -320,9 +319,9 @@ impl<P: Platform> Engine<P> {
     /// Sets when a connection times out by itself.
     #[doc(alias = "nf_ct_refresh")]
     pub fn set_conn_expiry(&self, at: At, ct: &ConnRef, expires: Jiffies) {
-        self.memory.conns.get(ct.0);
+        let conn = self.memory.conns.get(ct.0);
         let key = TimerKey::conn(ct.0.index());
-        self.timers.detach(&self.memory, key);
+        self.timers.detach(&self.memory, &conn.timer, key);
         self.timers.setup(&self.memory, key);
         self.timers.set_expires(&self.memory, key, expires);
         self.timers.add(&self.memory, key, at.now);

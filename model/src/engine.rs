@@ -26,12 +26,12 @@ use crate::conntrack::ConnTable;
 use crate::error::{AllocPoint, NoMemory};
 use crate::event::{Event, Origin};
 use crate::eviction::Eviction;
-use crate::expectation::{About, ExpectRef, Flags};
+use crate::expectation::{ExpectRef, Expectation, Flags};
 use crate::helper::{Helper, IN_TREE};
 use crate::kernel::hlist::{Access, DstHash, Index, IndexOf, Walk};
 use crate::kernel::platform::{Cpu, Ordering, Plain, Platform, SpinLock, Word};
 use crate::kernel::rcu::{Rcu, UpRcu};
-use crate::kernel::slab::NULL;
+use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::kernel::{Jiffies, Up};
 use crate::locked::Locked;
@@ -39,6 +39,7 @@ use crate::memory::Memory;
 use crate::netns::{Net, NetId, Sizes, Stats, Zone};
 use crate::revision::{Expiry, Revision, TableScope, ZoneFrom};
 use crate::slip::Slip;
+use crate::terms::TermsTable;
 use crate::tuple::Tuple;
 
 /// How an engine is set up: module parameters, sysctls, and what stands for chance.
@@ -143,6 +144,7 @@ impl Firing {
 /// The expectation engine on a platform.
 pub struct Engine<P: Platform = Up> {
     pub(crate) config: Config,
+    pub(crate) terms: TermsTable,
     /// `nf_conntrack_lock`, with what only its holder touches.
     lock: P::SpinLock<State>,
     pub(crate) nets: Box<[Net<P>]>,
@@ -221,6 +223,7 @@ impl<P: Platform> Engine<P> {
             outbox: P::SpinLock::new(VecDeque::new()),
             gone_helpers: (0..config.helpers.len().div_ceil(32)).map(|_| P::Word::new(0)).collect(),
             fail_nth: P::Word::new(config.fail_nth),
+            terms: TermsTable::new(&config),
             config,
         };
         engine.may_alloc(AllocPoint::Cache)?;
@@ -279,7 +282,7 @@ impl<P: Platform> Engine<P> {
         zone: Zone,
         tuple: &Tuple,
         access: Access,
-    ) -> Option<u32> {
+    ) -> Option<Object<'_, Expectation<P>>> {
         // ORDERING: relaxed: a lookup that misses an insertion not yet counted came before it.
         if self.net(net).count.load(Ordering::Relaxed) == 0 {
             return None;
@@ -288,9 +291,9 @@ impl<P: Platform> Engine<P> {
         let slab = &self.memory.expectations;
         let mut index = table.first(slab, net, tuple, access);
         while index != NULL {
-            let exp = slab.at(index);
-            if exp.is_hit_by(tuple) && self.is_in(index, net, zone) && !self.is_over(at, index) {
-                return Some(index);
+            let exp = slab.object(index);
+            if exp.is_hit_by(tuple) && self.is_in(exp, net, zone) && !self.is_over(at, exp) {
+                return Some(exp);
             }
             index = table.next(slab, index, access);
         }
@@ -301,58 +304,50 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_ct_expect_find_get")]
     pub fn find_get(&self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<ExpectRef> {
         let section = self.rcu.read_lock(at.cpu);
-        let index = self.find(at, net, zone, tuple, Access::Rcu)?;
+        let exp = self.find(at, net, zone, tuple, Access::Rcu)?;
         let _section = (!P::slips(Slip::SectionEndsEarly)).then_some(section);
-        let exp = self.memory.expectations.at(index);
         // KERNEL: nf_ct_expect_find_get(), all revisions: who loses here does not look further.
-        P::atomic_inc_not_zero(&exp.uses).then(|| ExpectRef(self.memory.expectations.id(index)))
+        P::atomic_inc_not_zero(&exp.uses).then(|| ExpectRef(exp.id()))
     }
 
     /// Whether an expectation belongs to this namespace and zone.
-    #[inline]
-    pub(crate) fn is_in(&self, index: u32, net: NetId, zone: Zone) -> bool {
-        let about = self.memory.expectations.at(index).about();
+    #[inline(always)]
+    pub(crate) fn is_in(&self, exp: Object<'_, Expectation<P>>, net: NetId, zone: Zone) -> bool {
         let here = self.config.revision.table == TableScope::PerNetns
-            || about.net == net
+            || exp.net() == net
             || P::slips(Slip::NamespaceIgnored);
-        here && (self.zone_of_linked(index, &about) == zone || P::slips(Slip::ZoneIgnored))
+        here && (self.zone_of_linked(exp) == zone || P::slips(Slip::ZoneIgnored))
     }
 
     /// The same for a linked one: while its timer is pending its master lives, and a
     /// connection's zone never changes, so the copy from `alloc` is as good.
-    #[inline]
-    fn zone_of_linked(&self, index: u32, about: &About) -> Zone {
-        let key = TimerKey::expectation(index);
-        if self.timers.vouches_for_master(&self.memory, key) {
-            about.zone
-        } else {
-            self.zone_of(about)
-        }
+    #[inline(always)]
+    fn zone_of_linked(&self, exp: Object<'_, Expectation<P>>) -> Zone {
+        if self.timers.vouches_for_master(&exp.timer) { exp.zone() } else { self.zone_of(&exp) }
     }
 
     #[inline]
-    pub(crate) fn zone_of(&self, about: &About) -> Zone {
+    pub(crate) fn zone_of(&self, exp: &Expectation<P>) -> Zone {
         match self.config.revision.zone_from {
             // KERNEL: __nf_ct_expect_find(), v3.9: under RCU alone the master may be another
             // connection by now; its memory is readable, its zone is not ours.
             ZoneFrom::Master => {
-                let master = self.memory.conns.at(about.master.index());
+                let master = self.memory.conns.at(exp.master().index());
                 Zone(master.zone.load(Ordering::Relaxed) as u16)
             }
-            ZoneFrom::Expectation => about.zone,
+            ZoneFrom::Expectation => exp.zone(),
         }
     }
 
     /// Whether a linked expectation counts as gone, though nobody has collected it yet.
-    #[inline]
-    pub(crate) fn is_over(&self, at: At, index: u32) -> bool {
-        self.config.revision.expiry == Expiry::Collected && self.is_over_at(at.now, index)
+    #[inline(always)]
+    pub(crate) fn is_over(&self, at: At, exp: Object<'_, Expectation<P>>) -> bool {
+        self.config.revision.expiry == Expiry::Collected && self.is_over_at(at.now, exp)
     }
 
-    fn is_over_at(&self, now: Jiffies, index: u32) -> bool {
-        let exp = self.memory.expectations.at(index);
+    fn is_over_at(&self, now: Jiffies, exp: Object<'_, Expectation<P>>) -> bool {
         let flags = Flags(exp.flags.load(Ordering::Relaxed));
-        let expires = self.timers.expires(&self.memory, TimerKey::expectation(index));
+        let expires = self.timers.expires(&self.memory, TimerKey::expectation(exp.index));
         flags.has(Flags::DEAD) || now.time_after_eq(expires)
     }
 
@@ -372,7 +367,8 @@ impl<P: Platform> Engine<P> {
     /// The first half of expiry for this very timer, whatever the time; `None` if somebody
     /// detached it before.
     pub fn expire_this(&self, key: TimerKey) -> Option<Firing> {
-        self.timers.detach(&self.memory, key).then_some(Firing(key))
+        let node = self.memory.timer(key);
+        self.timers.detach(&self.memory, node, key).then_some(Firing(key))
     }
 
     /// The second half: the callback.
@@ -384,12 +380,13 @@ impl<P: Platform> Engine<P> {
             self.conn_timed_out(at, index);
             return;
         }
-        self.lock().unlink(at, index, Origin::KERNEL, crate::event::Cause::Expiry);
+        let exp = self.memory.expectations.object(index);
+        self.lock().unlink(at, exp, Origin::KERNEL, crate::event::Cause::Expiry);
         if !P::slips(Slip::CallbackKeepsReference) {
-            self.put_index(index);
+            self.put_object(exp);
         }
         if P::slips(Slip::CallbackPutsTwice) {
-            self.put_index(index);
+            self.put_object(exp);
         }
     }
 
@@ -411,12 +408,9 @@ impl<P: Platform> Engine<P> {
         Stats { found: self.found(net), ..per_cpu.fold(Stats::default(), Stats::plus) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count_stat(&self, at: At, net: NetId, count: impl FnOnce(&mut Stats)) {
-        let cell = &self.net(net).stats[usize::from(at.cpu.0)];
-        let mut stats = cell.get();
-        count(&mut stats);
-        cell.set(stats);
+        self.net(net).count_stat(at.cpu, count);
     }
 
     /// How many expectations a namespace holds (`expect_count`).

@@ -116,21 +116,34 @@ pub trait Eviction: Send {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Oldest;
 
+impl Oldest {
+    /// Who goes for a newcomer of this master and class.
+    #[doc(alias = "evict_oldest_expect")]
+    #[inline]
+    pub(crate) fn choice(
+        pressure: Pressure,
+        master: ConnId,
+        class: Class,
+        table: &(impl Table + ?Sized),
+    ) -> Option<ExpectId> {
+        match pressure {
+            Pressure::ClassFull => table.oldest(master, class),
+            Pressure::TableFull => None,
+        }
+    }
+}
+
 impl Eviction for Oldest {
     fn inserted(&mut self, _: &Candidate, _: &dyn Table) {}
 
     fn removed(&mut self, _: Jiffies, _: ExpectId, _: Cause) {}
 
-    #[doc(alias = "evict_oldest_expect")]
     fn victim(
         &mut self,
         pressure: Pressure,
         newcomer: &Candidate,
         table: &dyn Table,
     ) -> Option<ExpectId> {
-        match pressure {
-            Pressure::ClassFull => table.oldest(newcomer.master, newcomer.class),
-            Pressure::TableFull => None,
-        }
+        Self::choice(pressure, newcomer.master, newcomer.class, table)
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!   line 1   generation · use · flags · timer · hnext · tuple · which mask, class, zone
 //!            all that a lookup needs
-//!   line 2   hprev · list links · age · master · helpers, … · a mask out of the ordinary
+//!   line 2   hprev · list links · master · helpers, … · a mask out of the ordinary · age · expires
 //! ```
 //!
 //! Which part is protected by what stands at each field. Three parties may hold a reference:
@@ -65,12 +65,14 @@ pub struct Expectation<P: Platform> {
     /// Place among the expectations of its master and class, under the lock (`lnode`).
     pub(crate) older: P::Plain<u32>,
     pub(crate) newer: P::Plain<u32>,
-    /// When it was inserted, as a count of insertions; under the lock.
-    pub(crate) age: P::Plain<u64>,
     /// Fixed before `insert`.
     rest: P::Plain<Rest>,
     /// The mask, where the key does not say it. Fixed before `insert`.
     mask: P::Plain<Mask>,
+    /// When it was inserted, as a count of insertions; under the lock.
+    pub(crate) age: P::Plain<u64>,
+    /// `timeout.expires`.
+    pub(crate) expires: <P::Timers as TimerBase<P>>::Expires,
 }
 
 /// All that tells whether a packet hits.
@@ -85,45 +87,52 @@ struct Key {
 
 /// Which part of the source matters, in the few ways helpers know.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum MaskKind {
-    Any,
-    Address,
-    Port,
-    Exact,
-    /// Another, which stands beside.
-    Other,
-}
+struct MaskKind(u8);
 
 impl MaskKind {
+    const ANY: Self = Self(0);
+    const ADDRESS: Self = Self(1);
+    const PORT: Self = Self(2);
+    /// Another, which stands beside.
+    const OTHER: Self = Self(4);
+
+    #[inline]
     fn of(l3: L3, mask: &Mask) -> Self {
-        let (address, port) = (mask.src.bits() != 0, mask.sport != 0);
-        match (address, port) {
-            _ if *mask != Mask::exact(l3, address, port) => Self::Other,
-            (false, false) => Self::Any,
-            (true, false) => Self::Address,
-            (false, true) => Self::Port,
-            (true, true) => Self::Exact,
-        }
-    }
-
-    /// Which bits of the source address matter.
-    #[inline]
-    const fn address(self, l3: L3) -> u128 {
-        const WORD: u128 =
-            Addr([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).bits();
-        match (self, l3) {
-            (Self::Any | Self::Port, _) | (_, L3::Unspec) => 0,
-            (_, L3::Ipv4) => WORD,
-            (_, L3::Ipv6) => u128::MAX,
-        }
+        let address = match mask.src.bits() {
+            0 => Self::ANY,
+            bits if bits == address_bits(l3) => Self::ADDRESS,
+            _ => Self::OTHER,
+        };
+        let port = match mask.sport {
+            0 => Self::ANY,
+            0xffff => Self::PORT,
+            _ => Self::OTHER,
+        };
+        let both = address.0 | port.0;
+        if both & Self::OTHER.0 != 0 { Self::OTHER } else { Self(both) }
     }
 
     #[inline]
-    const fn port(self) -> u16 {
-        match self {
-            Self::Any | Self::Address => 0,
-            _ => 0xffff,
-        }
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The mask, where the kind says it.
+    const fn mask(self, l3: L3) -> Mask {
+        let src = if self.has(Self::ADDRESS) { address_bits(l3) } else { 0 };
+        let sport = if self.has(Self::PORT) { 0xffff } else { 0 };
+        Mask { src: Addr(src.to_ne_bytes()), sport }
+    }
+}
+
+/// All bits of an address of this family.
+#[inline]
+const fn address_bits(l3: L3) -> u128 {
+    const WORD: u128 = Addr([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).bits();
+    match l3 {
+        L3::Unspec => 0,
+        L3::Ipv4 => WORD,
+        L3::Ipv6 => u128::MAX,
     }
 }
 
@@ -182,31 +191,31 @@ impl<P: Platform> Expectation<P> {
     #[inline]
     pub fn mask(&self) -> Mask {
         let Key { tuple, mask, .. } = self.key.get();
-        match mask {
-            MaskKind::Other => self.mask.get(),
-            kind => Mask { src: Addr(kind.address(tuple.l3).to_ne_bytes()), sport: kind.port() },
-        }
+        if mask == MaskKind::OTHER { self.mask.get() } else { mask.mask(tuple.l3) }
     }
 
     #[inline]
     pub(crate) fn set_key(&self, tuple: Tuple, mask: Mask) {
         let kind = MaskKind::of(tuple.l3, &mask);
         self.key.set(Key { tuple, mask: kind, ..self.key.get() });
-        if kind == MaskKind::Other {
+        if kind == MaskKind::OTHER {
             self.mask.set(mask);
         }
     }
 
     /// Whether `tuple` is one it stands for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_hit_by(&self, tuple: &Tuple) -> bool {
         let key = self.key.get();
-        if key.mask == MaskKind::Other {
-            return tuple.matches(&key.tuple, &self.mask.get());
-        }
         tuple.same_destination(&key.tuple)
-            && (tuple.src.bits() ^ key.tuple.src.bits()) & key.mask.address(key.tuple.l3) == 0
-            && (tuple.sport ^ key.tuple.sport) & key.mask.port() == 0
+            && (key.mask == MaskKind::ANY || self.has_source_of(&key, tuple))
+    }
+
+    fn has_source_of(&self, key: &Key, tuple: &Tuple) -> bool {
+        let mask =
+            if key.mask == MaskKind::OTHER { self.mask.get() } else { key.mask.mask(key.tuple.l3) };
+        (tuple.src.bits() ^ key.tuple.src.bits()) & mask.src.bits() == 0
+            && (tuple.sport ^ key.tuple.sport) & mask.sport == 0
     }
 
     /// Whether it is expected where `tuple` goes.
@@ -219,6 +228,33 @@ impl<P: Platform> Expectation<P> {
     #[inline]
     pub fn net(&self) -> NetId {
         self.key.get().net
+    }
+
+    /// The connection that expects it.
+    #[inline]
+    pub fn master(&self) -> ConnId {
+        self.rest.get().master
+    }
+
+    /// Its kind.
+    #[inline]
+    pub fn class(&self) -> Class {
+        self.key.get().class
+    }
+
+    /// The zone its master had when it was made.
+    #[inline]
+    pub(crate) fn zone(&self) -> Zone {
+        self.key.get().zone
+    }
+
+    /// Whether both stand for the same, under the same mask.
+    #[inline]
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        let (a, b) = (self.key.get(), other.key.get());
+        a.tuple == b.tuple
+            && a.mask == b.mask
+            && (a.mask != MaskKind::OTHER || self.mask.get() == other.mask.get())
     }
 
     /// Everything else about it.
@@ -248,7 +284,7 @@ impl<P: Platform> Expectation<P> {
     #[inline]
     pub(crate) fn set_terms(&self, class: Class, tuple: Tuple, mask: Mask, has_nat: bool) {
         let kind = MaskKind::of(tuple.l3, &mask);
-        if kind == MaskKind::Other {
+        if kind == MaskKind::OTHER {
             self.mask.set(mask);
         }
         let Key { net, zone, .. } = self.key.get();
@@ -284,17 +320,19 @@ impl<P: Platform> Record for Expectation<P> {
     type Tag = AnyExpectation;
 
     fn blank() -> Self {
+        let (timer, expires) = P::Timers::blank();
         Self {
             generation: P::Plain::new(0),
             uses: P::Word::new(0),
             flags: P::Word::new(0),
-            timer: P::Timers::blank(),
+            timer,
             hnext: P::Word::new(NULL),
             key: P::Plain::new(Key::NONE),
             hprev: P::Plain::new(NULL),
             older: P::Plain::new(NULL),
             newer: P::Plain::new(NULL),
             age: P::Plain::new(0),
+            expires,
             rest: P::Plain::new(Rest::NONE),
             mask: P::Plain::new(Mask::ANY),
         }
@@ -334,7 +372,7 @@ impl<P: Platform> fmt::Debug for Expectation<P> {
 impl Key {
     const NONE: Self = Self {
         tuple: Tuple::NONE,
-        mask: MaskKind::Any,
+        mask: MaskKind::ANY,
         class: Class::DEFAULT,
         net: NetId(0),
         zone: Zone(0),

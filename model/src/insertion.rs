@@ -8,50 +8,81 @@
 //!
 //! The rule that matters: whom the check removed is gone, even if the newcomer is refused.
 
-use crate::conn::{Attached, ConnId};
+use crate::conn::{Attached, Conn, ConnId};
 use crate::engine::{At, Engine, MasterCheck};
 use crate::error::RelateError;
 use crate::event::{Cause, Origin};
-use crate::eviction::{Admission, Candidate, Eviction, Oldest, Pressure, Table};
+use crate::eviction::{Admission, Candidate, Oldest, Pressure, Table};
 use crate::expectation::{About, ExpectId, Expectation, Flags, clash};
-use crate::helper::{Class, ExpectPolicy, HelperId};
-use crate::kernel::Ticks;
+use crate::helper::{Class, HelperId};
 use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, Word};
-use crate::kernel::slab::NULL;
+use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::Locked;
-use crate::netns::NetId;
+use crate::netns::{Net, NetId};
 use crate::revision::{ClashScope, ClassLimit, Duplicate, Expiry, InsertOrder, TableScope};
 use crate::slip::Slip;
+use crate::terms::Terms;
 use crate::tuple::Tuple;
 
-impl<P: Platform> Locked<'_, P> {
+/// What a check found out: how the expectation is to be inserted.
+pub(crate) struct Checked<'a, P: Platform> {
+    conn: &'a Conn<P>,
+    net: &'a Net<P>,
+    terms: &'a Terms,
+    /// Where it belongs, until another is inserted.
+    spot: Option<<P::Index as Index<P>>::Spot>,
+}
+
+impl<'a, P: Platform> Checked<'a, P> {
+    /// The master.
+    pub(crate) fn conn(&self) -> &'a Conn<P> {
+        self.conn
+    }
+
+    /// The same after another insertion.
+    pub(crate) fn after_another(self) -> Self {
+        Self { spot: None, ..self }
+    }
+}
+
+impl<'a, P: Platform> Locked<'a, P> {
     /// Whether the expectation may be inserted, after making what room may be made.
     #[doc(alias = "__nf_ct_expect_check")]
+    #[inline]
     pub(crate) fn check(
         &mut self,
         at: At,
-        index: u32,
+        exp: Object<'a, Expectation<P>>,
         masters: MasterCheck,
-    ) -> Result<(), RelateError> {
+    ) -> Result<Checked<'a, P>, RelateError> {
         let engine = self.engine;
-        let about = engine.memory.expectations.at(index).about();
-        let conn = engine.memory.conns.get(about.master);
-        let attached = conn.attached();
-        if attached == Attached::Nothing {
+        let conn = engine.memory.conns.get(exp.master());
+        let attached = conn.helper.load_locked();
+        if attached == Attached::Nothing.to_word() {
             return Err(RelateError::NoHelper);
         }
-        self.check_others(at, index, masters)?;
-        if self.state.eviction.is_some() {
-            self.admit(at, index)?;
+        let (slab, net) = (&engine.memory.expectations, engine.net(exp.net()));
+        let (first, spot) = engine.table_of(net).search(slab, exp.net(), &exp);
+        if first != NULL {
+            self.check_others(at, exp, masters, first)?;
         }
-        let unlimited = P::slips(Slip::OnlyFirstClassLimited) && about.class != Class::DEFAULT;
-        if let Some(max) = self.class_limit(attached, about.class).filter(|_| !unlimited) {
-            let expecting = &conn.expecting[about.class.index()];
-            let max = max + u32::from(P::slips(Slip::ClassLimitOffByOne));
+        if self.state.eviction.is_some() {
+            self.admit(at, exp)?;
+        }
+        let class = exp.class();
+        let terms = engine.terms.of(attached, class);
+        let unlimited = P::slips(Slip::OnlyFirstClassLimited) && class != Class::DEFAULT;
+        if !unlimited {
+            let expecting = &conn.expecting[class.index()];
+            let max = if P::slips(Slip::ClassLimitOffByOne) {
+                terms.limit.saturating_add(1)
+            } else {
+                terms.limit
+            };
             if u32::from(expecting.get()) >= max {
-                self.make_room_in_class(at, index);
+                self.make_room_in_class(at, exp);
                 if u32::from(expecting.get()) >= max
                     && engine.config.revision.class_limit == ClassLimit::PolicyOnly
                 {
@@ -59,65 +90,69 @@ impl<P: Platform> Locked<'_, P> {
                 }
             }
         }
-        if self.is_full(about.net) {
+        if self.is_full(net) {
             // KERNEL: __nf_ct_expect_check(), v3.9: whom the class evicted above is lost even
             // if the newcomer is refused here.
-            self.evict(at, index, Pressure::TableFull);
-            if self.is_full(about.net) {
+            self.evict(at, exp, Pressure::TableFull);
+            if self.is_full(net) {
                 return Err(RelateError::TableFull);
             }
         }
-        Ok(())
+        Ok(Checked { conn, net, terms, spot: Some(spot) })
     }
 
-    fn is_full(&self, net: NetId) -> bool {
-        let count = self.engine.net(net).count.load_locked();
+    #[inline(always)]
+    fn is_full(&self, net: &Net<P>) -> bool {
+        let count = net.count.load_locked();
         let max = self.engine.expect_max.load_locked();
         if P::slips(Slip::TableLimitOffByOne) { count > max } else { count >= max }
     }
 
     /// Replaces an equal expectation, and refuses a clashing one.
+    #[inline(never)]
     fn check_others(
         &mut self,
         at: At,
-        newcomer: u32,
+        newcomer: Object<'a, Expectation<P>>,
         masters: MasterCheck,
+        mut index: u32,
     ) -> Result<(), RelateError> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
-        let exp = slab.at(newcomer);
-        let (tuple, net) = (exp.tuple(), exp.about().net);
-        let mut index = engine.table(net).first(slab, net, &tuple, Access::Locked);
+        let table = engine.table(newcomer.net());
         while index != NULL {
-            let next = engine.table(net).next(slab, index, Access::Locked);
-            if engine.is_over(at, index) {
-                self.reap(at, index);
-            } else if self.matches(slab.at(index), exp, masters)? {
-                let goes = if P::slips(Slip::RefreshRemovesNewcomer) { newcomer } else { index };
-                if self.remove(at, goes, Origin::KERNEL, Cause::Refresh) {
+            let linked = slab.object(index);
+            index = table.next(slab, index, Access::Locked);
+            if engine.is_over(at, linked) {
+                self.reap(at, linked);
+            } else if self.matches(linked, newcomer, masters)? {
+                let goes = if P::slips(Slip::RefreshRemovesNewcomer) { newcomer } else { linked };
+                if self.end(at, goes, Origin::KERNEL, Cause::Refresh) {
                     // KERNEL: __nf_ct_expect_check(), all revisions: the rest of the chain is
                     // not looked at; nothing in it can clash with what equals a linked one.
                     break;
                 }
-            } else if self.clashes(slab.at(index), exp) {
+            } else if self.clashes(linked, newcomer) {
                 return Err(RelateError::Clash);
             }
-            index = next;
         }
         Ok(())
     }
 
     /// Whether a linked one equals this, and nothing more is to be done (a broken world's own).
-    pub(crate) fn is_expected_already(&self, index: u32, masters: MasterCheck) -> bool {
+    pub(crate) fn is_expected_already(
+        &self,
+        exp: Object<'a, Expectation<P>>,
+        masters: MasterCheck,
+    ) -> bool {
         let slab = &self.engine.memory.expectations;
-        let exp = slab.at(index);
-        let table = self.engine.table(exp.about().net);
-        let mut linked = table.first(slab, exp.about().net, &exp.tuple(), Access::Locked);
-        while linked != NULL {
-            if self.matches(slab.at(linked), exp, masters) == Ok(true) {
+        let table = self.engine.table(exp.net());
+        let mut index = table.first(slab, exp.net(), &exp.tuple(), Access::Locked);
+        while index != NULL {
+            if self.matches(slab.object(index), exp, masters) == Ok(true) {
                 return true;
             }
-            linked = table.next(slab, linked, Access::Locked);
+            index = table.next(slab, index, Access::Locked);
         }
         false
     }
@@ -125,25 +160,27 @@ impl<P: Platform> Locked<'_, P> {
     /// Whether `linked` is the one that `newcomer` replaces.
     #[doc(alias = "expect_matches")]
     #[doc(alias = "master_matches")]
+    #[inline]
     fn matches(
         &self,
-        linked: &Expectation<P>,
-        newcomer: &Expectation<P>,
+        linked: Object<'a, Expectation<P>>,
+        newcomer: Object<'a, Expectation<P>>,
         masters: MasterCheck,
     ) -> Result<bool, RelateError> {
-        if linked.tuple() != newcomer.tuple() || linked.mask() != newcomer.mask() {
+        if !linked.equals(&newcomer) {
             return Ok(false);
         }
-        let (a, b) = (linked.about(), newcomer.about());
-        if a.net != b.net || self.engine.zone_of(&a) != self.engine.zone_of(&b) {
+        let (a, b) = (linked, newcomer);
+        let (master, other) = (a.master(), b.master());
+        if a.net() != b.net() || self.engine.zone_of(&a) != self.engine.zone_of(&b) {
             return Ok(false);
         }
-        let same_kind = a.master == b.master && a.class == b.class;
+        let same_kind = master == other && a.class() == b.class();
         match self.engine.config.revision.duplicate {
             Duplicate::SameMasterOnly => Ok(same_kind),
             Duplicate::AnswerAlready if same_kind => Ok(true),
             Duplicate::AnswerAlready => {
-                if a.master == b.master || masters == MasterCheck::Skip {
+                if master == other || masters == MasterCheck::Skip {
                     Err(RelateError::AlreadyExpected)
                 } else {
                     Ok(false)
@@ -152,19 +189,21 @@ impl<P: Platform> Locked<'_, P> {
         }
     }
 
-    fn clashes(&self, linked: &Expectation<P>, newcomer: &Expectation<P>) -> bool {
-        let (of_linked, of_newcomer) = (linked.mask(), newcomer.mask());
+    #[inline]
+    fn clashes(&self, a: Object<'a, Expectation<P>>, b: Object<'a, Expectation<P>>) -> bool {
+        if !a.has_destination_of(&b.tuple()) {
+            return false;
+        }
         let agree = if P::slips(Slip::ClashByEitherMask) {
-            linked.tuple().matches(&newcomer.tuple(), &of_linked.unite(&of_newcomer))
+            a.tuple().matches(&b.tuple(), &a.mask().unite(&b.mask()))
         } else {
-            clash((&linked.tuple(), &of_linked), (&newcomer.tuple(), &of_newcomer))
+            clash((&a.tuple(), &a.mask()), (&b.tuple(), &b.mask()))
         };
         if !agree || P::slips(Slip::ClashUntested) {
             return false;
         }
-        let (a, b) = (linked.about(), newcomer.about());
         let same_net = self.engine.config.revision.table == TableScope::PerNetns
-            || a.net == b.net
+            || a.net() == b.net()
             || P::slips(Slip::ClashAcrossNamespaces);
         let same_zone = match self.engine.config.revision.clash_scope {
             ClashScope::AnyZone => true,
@@ -173,36 +212,14 @@ impl<P: Platform> Locked<'_, P> {
         same_net && same_zone
     }
 
-    /// How many of the class a master may have; `None` for no limit.
-    fn class_limit(&self, attached: Attached, class: Class) -> Option<u32> {
-        let policy = self.policy(attached, class);
-        match self.engine.config.revision.class_limit {
-            ClassLimit::PolicyOnly => policy.map(|p| p.max_expected).filter(|&max| max != 0),
-            ClassLimit::AtMost255 => {
-                let max = policy.map_or(255, |policy| policy.max_expected);
-                Some(if max == 0 { 255 } else { max.min(255) })
-            }
-        }
-    }
-
-    /// The policy of the master's helper, if it has a helper.
-    fn policy(&self, attached: Attached, class: Class) -> Option<ExpectPolicy> {
-        let helper = self.engine.helper(attached.helper()?);
-        if helper.policies.is_empty() {
-            return None;
-        }
-        // DEVIATION: a class above the helper's last one (ctnetlink of v3.9 lets it through)
-        // reads behind the array in the kernel; here it has no limit and no lifetime.
-        Some(helper.policy(class).copied().unwrap_or_default())
-    }
-
-    fn make_room_in_class(&mut self, at: At, newcomer: u32) {
-        let about = self.engine.memory.expectations.at(newcomer).about();
+    #[inline(never)]
+    fn make_room_in_class(&mut self, at: At, newcomer: Object<'a, Expectation<P>>) {
         if self.engine.config.revision.expiry == Expiry::Collected {
-            let expecting = &self.engine.memory.conns.get(about.master).expecting;
-            let before = expecting[about.class.index()].get();
-            self.collect(at, about.master);
-            if expecting[about.class.index()].get() < before {
+            let (master, class) = (newcomer.master(), newcomer.class());
+            let expecting = &self.engine.memory.conns.get(master).expecting[class.index()];
+            let before = expecting.get();
+            self.collect(at, master);
+            if expecting.get() < before {
                 return;
             }
         }
@@ -211,26 +228,25 @@ impl<P: Platform> Locked<'_, P> {
 
     /// Asks who goes, and ends that one unless it is firing; only that one is tried.
     #[doc(alias = "evict_oldest_expect")]
-    fn evict(&mut self, at: At, newcomer: u32, pressure: Pressure) {
-        if self.state.eviction.is_none() && pressure == Pressure::TableFull {
-            return;
-        }
-        let about = self.candidate(at, newcomer);
+    fn evict(&mut self, at: At, newcomer: Object<'a, Expectation<P>>, pressure: Pressure) {
         let engine = self.engine;
         let table = EngineTable(engine);
-        let victim = match &mut self.state.eviction {
-            Some(eviction) => eviction.victim(pressure, &about, &table),
-            None => Oldest.victim(pressure, &about, &table),
+        let victim = if self.state.eviction.is_some() {
+            let about = self.candidate(at, newcomer);
+            let eviction = self.state.eviction.as_mut();
+            eviction.and_then(|eviction| eviction.victim(pressure, &about, &table))
+        } else {
+            Oldest::choice(pressure, newcomer.master(), newcomer.class(), &table)
         };
         if let Some(victim) = victim {
-            engine.memory.expectations.get(victim);
-            self.remove(at, victim.index(), Origin::KERNEL, Cause::Eviction);
+            let victim = engine.memory.expectations.get_object(victim);
+            self.end(at, victim, Origin::KERNEL, Cause::Eviction);
         }
     }
 
     /// Asks another eviction than the kernel's whether the newcomer may come in.
     #[inline(never)]
-    fn admit(&mut self, at: At, newcomer: u32) -> Result<(), RelateError> {
+    fn admit(&mut self, at: At, newcomer: Object<'a, Expectation<P>>) -> Result<(), RelateError> {
         let about = self.candidate(at, newcomer);
         let table = EngineTable(self.engine);
         let eviction = self.state.eviction.as_mut();
@@ -238,20 +254,19 @@ impl<P: Platform> Locked<'_, P> {
             Admission::Granted => Ok(()),
             Admission::Refused => Err(RelateError::NotAdmitted),
             Admission::InPlaceOf(victim) => {
-                self.engine.memory.expectations.get(victim);
-                self.remove(at, victim.index(), Origin::KERNEL, Cause::Eviction);
+                let victim = self.engine.memory.expectations.get_object(victim);
+                self.end(at, victim, Origin::KERNEL, Cause::Eviction);
                 Ok(())
             }
         }
     }
 
-    fn candidate(&self, at: At, index: u32) -> Candidate {
-        let slab = &self.engine.memory.expectations;
-        let exp = slab.at(index);
+    #[inline(never)]
+    fn candidate(&self, at: At, exp: Object<'a, Expectation<P>>) -> Candidate {
         let About { master, class, net, zone, .. } = exp.about();
-        let key = TimerKey::expectation(index);
+        let key = TimerKey::expectation(exp.index);
         Candidate {
-            id: slab.id(index),
+            id: exp.id(),
             master,
             class,
             net,
@@ -265,10 +280,14 @@ impl<P: Platform> Locked<'_, P> {
 
     /// Links a checked expectation: both lists, both references, its timer.
     #[doc(alias = "nf_ct_expect_insert")]
-    pub(crate) fn insert(&mut self, at: At, index: u32) {
+    #[inline]
+    pub(crate) fn insert(
+        &mut self,
+        at: At,
+        exp: Object<'a, Expectation<P>>,
+        checked: Checked<'a, P>,
+    ) {
         let engine = self.engine;
-        let exp = engine.memory.expectations.at(index);
-        let About { net, .. } = exp.about();
         let references = match engine.config.revision.expiry {
             Expiry::Timer => 2,
             Expiry::Collected => 1,
@@ -277,80 +296,86 @@ impl<P: Platform> Locked<'_, P> {
         P::atomic_add(&exp.uses, references);
         match engine.config.revision.insert_order {
             InsertOrder::ListsThenTimer => {
-                self.link(index);
-                self.start_timer(at, index);
+                self.link(exp, &checked);
+                self.start_timer(at, exp, checked.terms);
             }
             InsertOrder::TimerThenLists => {
-                self.start_timer(at, index);
-                self.link(index);
+                self.start_timer(at, exp, checked.terms);
+                self.link(exp, &checked);
             }
         }
         if self.state.eviction.is_some() {
-            let about = self.candidate(at, index);
+            let about = self.candidate(at, exp);
             if let Some(eviction) = &mut self.state.eviction {
                 eviction.inserted(&about, &EngineTable(engine));
             }
         }
         if !P::slips(Slip::CreateUncounted) {
-            engine.count_stat(at, net, |stats| {
+            checked.net.count_stat(at.cpu, |stats| {
                 stats.expect_create = stats.expect_create.wrapping_add(1);
             });
         }
     }
 
-    fn link(&mut self, index: u32) {
+    #[inline(always)]
+    fn link(&mut self, exp: Object<'a, Expectation<P>>, checked: &Checked<'a, P>) {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
-        let exp = slab.at(index);
-        let About { master, class, net, .. } = exp.about();
-        let conn = engine.memory.conns.get(master);
-        let newest = conn.newest[class.index()].get();
+        let (conn, class) = (checked.conn, exp.class().index());
+        let newest = conn.newest[class].get();
         exp.older.set(newest);
         exp.newer.set(NULL);
         match newest {
-            NULL => conn.oldest[class.index()].set(index),
-            newest => slab.at(newest).newer.set(index),
+            NULL => conn.oldest[class].set(exp.index),
+            newest => slab.at(newest).newer.set(exp.index),
         }
-        conn.newest[class.index()].set(index);
+        conn.newest[class].set(exp.index);
         exp.age.set(self.state.insertions);
         self.state.insertions += 1;
-        let expecting = &conn.expecting[class.index()];
+        let expecting = &conn.expecting[class];
         // KERNEL: nf_ct_expect_insert(), v3.9: a byte; the 256th of an unlimited class is the
         // zeroth again.
         if !P::slips(Slip::ExpectingNotRaised) {
             expecting.set(expecting.get().wrapping_add(1));
         }
 
-        engine.table(net).add_head(slab, index, net);
+        engine.table_of(checked.net).add_head(slab, exp, exp.net(), checked.spot);
         if P::slips(Slip::TupleAfterPublish) {
             exp.set_key(exp.tuple(), exp.mask());
         }
         if !P::slips(Slip::CountNotRaised) {
-            let count = &engine.net(net).count;
+            let count = &checked.net.count;
             count.store(count.load_locked().wrapping_add(1), Ordering::Relaxed);
         }
     }
 
-    fn start_timer(&mut self, at: At, index: u32) {
+    #[inline(always)]
+    fn start_timer(&mut self, at: At, exp: Object<'a, Expectation<P>>, terms: &Terms) {
         let engine = self.engine;
-        let key = TimerKey::expectation(index);
-        let About { master, class, .. } = engine.memory.expectations.at(index).about();
-        engine.timers.setup(&engine.memory, key);
-        let attached = engine.memory.conns.get(master).attached();
+        let mut lifetime = terms.lifetime();
+        if let Some(usual) = lifetime
+            && self.state.eviction.is_some()
+        {
+            let about = self.candidate(at, exp);
+            if let Some(eviction) = &mut self.state.eviction {
+                lifetime = Some(eviction.lifetime(&about, usual, &EngineTable(engine)));
+            }
+        }
         // KERNEL: nf_ct_expect_insert(), v3.9: without a helper `expires` stays what the caller
         // set, or what the memory's last tenant left.
-        if let Some(policy) = self.policy(attached, class) {
-            let mut lifetime = Ticks::of_timeout(policy.timeout_secs, engine.config.hz);
-            if self.state.eviction.is_some() {
-                let about = self.candidate(at, index);
-                if let Some(eviction) = &mut self.state.eviction {
-                    lifetime = eviction.lifetime(&about, lifetime, &EngineTable(engine));
+        let expires = lifetime.map(|lifetime| at.now.after(lifetime));
+        let key = TimerKey::expectation(exp.index);
+        match engine.config.revision.expiry {
+            Expiry::Timer => {
+                let timer = (&exp.timer, &exp.expires);
+                engine.timers.start(&engine.memory, timer, key, expires, at.now);
+            }
+            Expiry::Collected => {
+                engine.timers.setup(&engine.memory, key);
+                if let Some(expires) = expires {
+                    engine.timers.set_expires(&engine.memory, key, expires);
                 }
             }
-            engine.timers.set_expires(&engine.memory, key, at.now.after(lifetime));
-        }
-        if engine.config.revision.expiry == Expiry::Timer {
-            engine.timers.add(&engine.memory, key, at.now);
         }
     }
 }

@@ -103,6 +103,7 @@ pub mod tcp_state;
 pub mod tcp_track;
 pub mod tcp_window;
 mod tell;
+mod terms;
 pub mod tuple;
 
 pub use engine::{At, Config, Engine};

@@ -15,11 +15,12 @@ use crate::conn::{Attached, ConnRef};
 use crate::engine::{At, Engine, MasterCheck};
 use crate::error::{AllocPoint, NoMemory, RelateError};
 use crate::event::{ExpectFn, Origin};
-use crate::expectation::{About, ExpectRef, Expected, Flags, Nat};
+use crate::expectation::{About, ExpectRef, Expectation, Expected, Flags, Nat};
 use crate::helper::{Class, HelperId};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Plain, Platform, Word};
 use crate::kernel::rcu::{Callback, Rcu};
+use crate::kernel::slab::Object;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::Zone;
 use crate::revision::{NatInit, NewEvent};
@@ -34,13 +35,12 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_ct_expect_alloc")]
     pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
         self.may_alloc(AllocPoint::Expectation)?;
-        let id = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
-        let exp = self.memory.expectations.at(id.index());
+        let exp = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
         let conn = self.memory.conns.get(master.0);
         if self.config.revision.fresh_memory == crate::revision::FreshMemory::Zeroed {
-            self.timers.set_expires(&self.memory, TimerKey::expectation(id.index()), at.now);
+            self.timers.set_expires(&self.memory, TimerKey::expectation(exp.index), at.now);
             if exp.nat_lingers() {
-                self.memory.nat[id.index() as usize].set(Nat::default());
+                self.memory.nat[exp.index as usize].set(Nat::default());
                 exp.set_nat_lingers(false);
             }
         }
@@ -48,7 +48,7 @@ impl<P: Platform> Engine<P> {
         let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
         exp.begin(master.0, conn.about().net, zone, creator);
         exp.uses.reset(1);
-        Ok(ExpectRef(id))
+        Ok(ExpectRef(exp.id()))
     }
 
     /// Says what is expected: tuple and mask, class; all the rest is cleared.
@@ -114,21 +114,20 @@ impl<P: Platform> Engine<P> {
         origin: Origin,
         masters: MasterCheck,
     ) -> Result<(), RelateError> {
-        self.memory.expectations.get(exp.0);
-        let index = exp.0.index();
+        let exp = self.memory.expectations.get_object(exp.0);
         let mut locked = self.lock();
-        if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(index, masters) {
+        if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(exp, masters) {
             return Ok(());
         }
-        locked.check(at, index, masters)?;
-        locked.insert(at, index);
+        let checked = locked.check(at, exp, masters)?;
+        locked.insert(at, exp, checked);
         match self.config.revision.new_event {
-            NewEvent::UnderLock => self.tell_new(index, origin),
+            NewEvent::UnderLock => self.tell_new(exp.index, origin),
             NewEvent::AfterUnlock => {
                 // KERNEL: nf_ct_expect_related_report(), v3.9: another CPU may match and tell
                 // DESTROY between here and there.
                 drop(locked);
-                self.tell_new(index, origin);
+                self.tell_new(exp.index, origin);
             }
         }
         Ok(())
@@ -137,22 +136,21 @@ impl<P: Platform> Engine<P> {
     /// Takes an announcement back. It may have matched already: that is not undone.
     #[doc(alias = "nf_ct_unexpect_related")]
     pub fn unexpect(&self, at: At, exp: &ExpectRef) {
-        self.memory.expectations.get(exp.0);
-        self.lock().unexpect(at, exp.0.index());
+        let exp = self.memory.expectations.get_object(exp.0);
+        self.lock().unexpect(at, exp);
     }
 
     /// Gives a reference back; the last one frees, once the readers of this moment are gone.
     #[doc(alias = "nf_ct_expect_put")]
     #[inline]
     pub fn put(&self, exp: ExpectRef) {
-        self.memory.expectations.get(exp.0);
-        self.put_index(exp.0.index());
+        self.put_object(self.memory.expectations.get_object(exp.0));
     }
 
     #[inline(always)]
-    pub(crate) fn put_index(&self, index: u32) {
-        if P::atomic_dec_and_test(&self.memory.expectations.at(index).uses) {
-            self.rcu.call_rcu(&self.memory, Callback::FreeExpectation(index));
+    pub(crate) fn put_object(&self, exp: Object<'_, Expectation<P>>) {
+        if P::atomic_dec_and_test(&exp.uses) {
+            self.rcu.call_rcu(&self.memory, Callback::FreeExpectation(exp.index));
         }
     }
 }

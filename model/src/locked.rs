@@ -15,12 +15,12 @@
 use crate::conn::{Attached, ConnId, ConnRef, Status};
 use crate::engine::{At, Engine, State};
 use crate::event::{Cause, Origin};
-use crate::expectation::{About, ExpectId, ExpectRef, Expectation, Flags};
+use crate::expectation::{ExpectId, ExpectRef, Expectation, Flags};
 use crate::helper::MAX_CLASSES;
 use crate::kernel::Jiffies;
 use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
-use crate::kernel::slab::NULL;
+use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::{NetId, Zone};
 use crate::revision::{Expiry, MasterRef, MatchUnlinks};
@@ -56,7 +56,7 @@ pub enum MasterHold {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor([u32; MAX_CLASSES]);
 
-impl<P: Platform> Locked<'_, P> {
+impl<'a, P: Platform> Locked<'a, P> {
     // ---- lookups ---------------------------------------------------------------------------
 
     /// What the first packet of a connection asks: was it announced?
@@ -76,11 +76,8 @@ impl<P: Platform> Locked<'_, P> {
         if engine.net(net).count.load_locked() == 0 {
             return None;
         }
-        let slab = &engine.memory.expectations;
-        let index = self.first_active(at, net, zone, tuple)?;
-        let exp = slab.at(index);
-        let master = exp.about().master;
-        let hold = self.hold_master(master)?;
+        let exp = self.first_active(at, net, zone, tuple)?;
+        let hold = self.hold_master(exp.master())?;
         let consumes = match engine.config.revision.match_unlinks {
             MatchUnlinks::Always => true,
             MatchUnlinks::WhenAsked => unlink,
@@ -91,9 +88,9 @@ impl<P: Platform> Locked<'_, P> {
             if !P::slips(Slip::PermanentUncounted) {
                 P::atomic_add(&exp.uses, 1);
             }
-            return Some(Matched { exp: ExpectRef(slab.id(index)), master: hold });
+            return Some(Matched { exp: ExpectRef(exp.id()), master: hold });
         }
-        if !self.win(index) && !P::slips(Slip::MatchIgnoresTimer) {
+        if !self.win(exp) && !P::slips(Slip::MatchIgnoresTimer) {
             // KERNEL: nf_ct_find_expectation(), all revisions: the timer was faster, and nobody
             // looks for a second one.
             if let MasterHold::Counted(master) = hold
@@ -108,34 +105,41 @@ impl<P: Platform> Locked<'_, P> {
             P::atomic_add(&exp.uses, 1);
         }
         if !P::slips(Slip::MatchStaysLinked) {
-            self.unlink(at, index, Origin::KERNEL, Cause::Match);
+            self.unlink(at, exp, Origin::KERNEL, Cause::Match);
         }
         if P::slips(Slip::MatchPutsTwice) {
-            engine.put_index(index);
+            engine.put_object(exp);
         }
-        Some(Matched { exp: ExpectRef(slab.id(index)), master: hold })
+        Some(Matched { exp: ExpectRef(exp.id()), master: hold })
     }
 
-    fn first_active(&mut self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<u32> {
+    #[inline(always)]
+    fn first_active(
+        &mut self,
+        at: At,
+        net: NetId,
+        zone: Zone,
+        tuple: &Tuple,
+    ) -> Option<Object<'a, Expectation<P>>> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
-        let mut index = engine.table(net).first(slab, net, tuple, Access::Locked);
+        let table = engine.table(net);
+        let mut index = table.first(slab, net, tuple, Access::Locked);
         let mut last = None;
         while index != NULL {
-            let exp = slab.at(index);
-            let next = engine.table(net).next(slab, index, Access::Locked);
-            if engine.is_over(at, index) {
-                self.reap(at, index);
+            let exp = slab.object(index);
+            index = table.next(slab, index, Access::Locked);
+            if engine.is_over(at, exp) {
+                self.reap(at, exp);
             } else if exp.is_hit_by(tuple)
                 && (!exp.flags_locked().has(Flags::INACTIVE) || P::slips(Slip::MatchesInactive))
-                && engine.is_in(index, net, zone)
+                && engine.is_in(exp, net, zone)
             {
-                last = Some(index);
+                last = Some(exp);
                 if !P::slips(Slip::MatchesLast) {
                     break;
                 }
             }
-            index = next;
         }
         last
     }
@@ -167,18 +171,18 @@ impl<P: Platform> Locked<'_, P> {
     #[doc(alias = "__nf_ct_expect_find")]
     #[must_use]
     pub fn find(&self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<ExpectId> {
-        let index = self.engine.find(at, net, zone, tuple, Access::Locked)?;
-        Some(self.engine.memory.expectations.id(index))
+        Some(self.engine.find(at, net, zone, tuple, Access::Locked)?.id())
     }
 
     // ---- removal ---------------------------------------------------------------------------
 
     /// Takes the right to unlink: `del_timer()` said yes.
-    fn win(&self, index: u32) -> bool {
+    #[inline(always)]
+    fn win(&self, exp: Object<'a, Expectation<P>>) -> bool {
         match self.engine.config.revision.expiry {
             Expiry::Timer => {
-                let key = TimerKey::expectation(index);
-                P::timer_detached(self.engine.timers.detach(&self.engine.memory, key))
+                let (engine, key) = (self.engine, TimerKey::expectation(exp.index));
+                P::timer_detached(engine.timers.detach(&engine.memory, &exp.timer, key))
             }
             // Without timers nobody competes: the lock is all.
             Expiry::Collected => true,
@@ -187,6 +191,18 @@ impl<P: Platform> Locked<'_, P> {
 
     /// Ends a linked expectation, unless its timer was faster; answers whether it did.
     pub fn remove(&mut self, at: At, index: u32, origin: Origin, cause: Cause) -> bool {
+        self.end(at, self.engine.memory.expectations.object(index), origin, cause)
+    }
+
+    /// The same, where it lies.
+    #[inline]
+    pub(crate) fn end(
+        &mut self,
+        at: At,
+        exp: Object<'a, Expectation<P>>,
+        origin: Origin,
+        cause: Cause,
+    ) -> bool {
         let blind = match cause {
             Cause::Refresh => P::slips(Slip::RefreshIgnoresTimer),
             Cause::Eviction => P::slips(Slip::EvictionIgnoresTimer),
@@ -194,68 +210,72 @@ impl<P: Platform> Locked<'_, P> {
             Cause::MasterGone => P::slips(Slip::TeardownIgnoresTimer),
             _ => false,
         };
-        let won = self.win(index) || blind;
+        let won = self.win(exp) || blind;
         if won {
-            self.unlink(at, index, origin, cause);
+            self.unlink(at, exp, origin, cause);
             if self.engine.config.revision.expiry == Expiry::Timer
                 && !P::slips(Slip::TimerReferenceKept)
             {
-                self.engine.put_index(index);
+                self.engine.put_object(exp);
             }
         }
         won
     }
 
     /// Collects what is over: by its age, or because it was taken back before.
-    pub(crate) fn reap(&mut self, at: At, index: u32) {
-        let dead = self.engine.memory.expectations.at(index).flags_locked().has(Flags::DEAD);
+    pub(crate) fn reap(&mut self, at: At, exp: Object<'a, Expectation<P>>) {
+        let dead = exp.flags_locked().has(Flags::DEAD);
         let cause = if dead { Cause::Unexpect } else { Cause::Expiry };
-        self.remove(at, index, Origin::KERNEL, cause);
+        self.end(at, exp, Origin::KERNEL, cause);
     }
 
     /// Takes a won expectation out of both lists, tells, and gives the table's reference back.
     #[doc(alias = "nf_ct_unlink_expect_report")]
     #[doc(alias = "nf_ct_unlink_expect")]
-    pub(crate) fn unlink(&mut self, at: At, index: u32, origin: Origin, cause: Cause) {
+    pub(crate) fn unlink(
+        &mut self,
+        at: At,
+        exp: Object<'a, Expectation<P>>,
+        origin: Origin,
+        cause: Cause,
+    ) {
         let engine = self.engine;
-        let slab = &engine.memory.expectations;
-        let exp = slab.at(index);
-        let About { net, .. } = exp.about();
+        let net = exp.net();
         let slot = engine.net(net);
         assert!(slot.alive.load_locked() != 0, "use after free of the table of {net:?}");
-        engine.table(net).del(slab, index);
+        engine.table_of(slot).del(&engine.memory.expectations, exp);
         if !P::slips(Slip::CountNotLowered) {
             slot.count.store(slot.count.load_locked().wrapping_sub(1), Ordering::Relaxed);
         }
-        self.unlist(index, cause);
-        engine.tell_destroy(index, origin, cause);
+        self.unlist(exp, cause);
+        engine.tell_destroy(exp.index, origin, cause);
         if let Some(eviction) = &mut self.state.eviction {
-            eviction.removed(at.now, slab.id(index), cause);
+            eviction.removed(at.now, exp.id(), cause);
         }
         if !P::slips(Slip::TableReferenceKept) {
-            engine.put_index(index);
+            engine.put_object(exp);
         }
         if !P::slips(Slip::DeleteUncounted) {
-            engine.count_stat(at, net, |stats| {
+            slot.count_stat(at.cpu, |stats| {
                 stats.expect_delete = stats.expect_delete.wrapping_add(1);
             });
         }
     }
 
     /// Takes an expectation out of its master's list, and out of its count.
-    fn unlist(&self, index: u32, cause: Cause) {
+    #[inline(always)]
+    fn unlist(&self, exp: Object<'a, Expectation<P>>, cause: Cause) {
         let slab = &self.engine.memory.expectations;
-        let exp = slab.at(index);
-        let About { master, class, .. } = exp.about();
-        let conn = self.engine.memory.conns.get(master);
+        let class = exp.class().index();
+        let conn = self.engine.memory.conns.get(exp.master());
         if !P::slips(Slip::StaysInMastersList) {
             let (older, newer) = (exp.older.get(), exp.newer.get());
             match older {
-                NULL => conn.oldest[class.index()].set(newer),
+                NULL => conn.oldest[class].set(newer),
                 older => slab.at(older).newer.set(newer),
             }
             match newer {
-                NULL => conn.newest[class.index()].set(older),
+                NULL => conn.newest[class].set(older),
                 newer => slab.at(newer).older.set(older),
             }
         }
@@ -267,7 +287,7 @@ impl<P: Platform> Locked<'_, P> {
         };
         if !kept {
             let first = P::slips(Slip::ExpectingOfFirstClass);
-            let expecting = &conn.expecting[if first { 0 } else { class.index() }];
+            let expecting = &conn.expecting[if first { 0 } else { class }];
             // KERNEL: nf_ct_unlink_expect_report(), v3.9: a byte, which wraps like one.
             expecting.set(expecting.get().wrapping_sub(1));
         }
@@ -283,8 +303,8 @@ impl<P: Platform> Locked<'_, P> {
         let mut cursor = self.cursor(master.index());
         // KERNEL: nf_ct_remove_expectations(), v3.9: one whose timer is firing stays linked to
         // a master that may be freed before the callback runs (CVE-2026-80668).
-        while let Some(index) = self.advance(&mut cursor) {
-            self.remove(at, index, Origin::KERNEL, cause);
+        while let Some(exp) = self.advance(&mut cursor) {
+            self.end(at, exp, Origin::KERNEL, cause);
             if P::slips(Slip::TeardownStopsEarly) {
                 return;
             }
@@ -298,8 +318,7 @@ impl<P: Platform> Locked<'_, P> {
     #[doc(alias = "ctnetlink_change_expect")]
     pub fn change_expires(&mut self, at: At, exp: ExpectId, expires: Jiffies) -> bool {
         let (engine, key) = (self.engine, TimerKey::expectation(exp.index()));
-        engine.memory.expectations.get(exp);
-        let won = self.win(exp.index());
+        let won = self.win(engine.memory.expectations.get_object(exp));
         if won {
             engine.timers.set_expires(&engine.memory, key, expires);
             if engine.config.revision.expiry == Expiry::Timer {
@@ -309,14 +328,13 @@ impl<P: Platform> Locked<'_, P> {
         won
     }
 
-    pub(crate) fn unexpect(&mut self, at: At, index: u32) {
+    pub(crate) fn unexpect(&mut self, at: At, exp: Object<'a, Expectation<P>>) {
         match self.engine.config.revision.expiry {
             Expiry::Timer => {
-                self.remove(at, index, Origin::KERNEL, Cause::Unexpect);
+                self.end(at, exp, Origin::KERNEL, Cause::Unexpect);
             }
             // KERNEL: nf_ct_unexpect_related(), 7.2: only marked; whoever comes by collects it.
             Expiry::Collected => {
-                let exp = self.engine.memory.expectations.at(index);
                 let dead = exp.flags_locked().with(Flags::DEAD);
                 exp.flags.store(dead.0, Ordering::Relaxed);
             }
@@ -339,12 +357,11 @@ impl<P: Platform> Locked<'_, P> {
         for bucket in 0..table.buckets() {
             let mut index = table.bucket_first(slab, bucket, Access::Locked);
             while index != NULL {
-                let exp = engine.memory.expectations.at(index);
-                let next = table.bucket_next(slab, index, Access::Locked);
-                if exp.about().net == net && which(exp) {
-                    self.remove(at, index, origin, cause);
+                let exp = slab.object(index);
+                index = table.bucket_next(slab, index, Access::Locked);
+                if exp.net() == net && which(&exp) {
+                    self.end(at, exp, origin, cause);
                 }
-                index = next;
             }
         }
     }
@@ -356,9 +373,9 @@ impl<P: Platform> Locked<'_, P> {
     #[doc(alias = "nf_ct_expectation_gc")]
     pub fn collect(&mut self, at: At, master: ConnId) {
         let mut cursor = self.cursor(master.index());
-        while let Some(index) = self.advance(&mut cursor) {
-            if self.engine.is_over(at, index) {
-                self.reap(at, index);
+        while let Some(exp) = self.advance(&mut cursor) {
+            if self.engine.is_over(at, exp) {
+                self.reap(at, exp);
             }
         }
     }
@@ -373,13 +390,14 @@ impl<P: Platform> Locked<'_, P> {
 
     /// The next of a master's list, newest first over all classes. The one answered may be
     /// unlinked before the next call.
-    pub(crate) fn advance(&self, cursor: &mut Cursor) -> Option<u32> {
+    #[inline]
+    pub(crate) fn advance(&self, cursor: &mut Cursor) -> Option<Object<'a, Expectation<P>>> {
         let slab = &self.engine.memory.expectations;
         let linked = cursor.0.iter_mut().filter(|index| **index != NULL);
         let newest = linked.max_by_key(|index| slab.at(**index).age.get())?;
-        let index = *newest;
-        *newest = slab.at(index).older.get();
-        Some(index)
+        let exp = slab.object(*newest);
+        *newest = exp.older.get();
+        Some(exp)
     }
 }
 

@@ -94,8 +94,8 @@ impl<P: Platform> Engine<P> {
         let locked = self.lock();
         let mut cursor = locked.cursor(master.index());
         let mut list = Vec::new();
-        while let Some(index) = locked.advance(&mut cursor) {
-            list.push(self.memory.expectations.id(index));
+        while let Some(exp) = locked.advance(&mut cursor) {
+            list.push(exp.id());
         }
         list
     }
@@ -121,8 +121,13 @@ impl<P: Platform> Engine<P> {
     /// The table in which a namespace's expectations are.
     #[inline]
     pub(crate) fn table(&self, net: NetId) -> &P::Index {
+        self.table_of(self.net(net))
+    }
+
+    #[inline(always)]
+    pub(crate) fn table_of<'a>(&'a self, net: &'a Net<P>) -> &'a P::Index {
         match self.config.revision.table {
-            TableScope::PerNetns => &self.net(net).index,
+            TableScope::PerNetns => &net.index,
             TableScope::Global => &self.nets[0].index,
         }
     }

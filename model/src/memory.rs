@@ -39,6 +39,16 @@ impl<P: Platform> Memory<P> {
         }
     }
 
+    /// Where a timer keeps when it expires, if not there.
+    #[inline]
+    pub(crate) fn expires(&self, key: TimerKey) -> &<P::Timers as TimerBase<P>>::Expires {
+        if key.is_conn() {
+            &self.conns.at(key.index()).expires
+        } else {
+            &self.expectations.at(key.index()).expires
+        }
+    }
+
     /// What `call_rcu()` asked for, now that the readers are gone.
     #[doc(alias = "nf_ct_expect_free_rcu")]
     pub fn run(&self, callback: Callback) {

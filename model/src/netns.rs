@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::kernel::platform::{Plain, Platform, Word};
+use crate::kernel::platform::{Cpu, Plain, Platform, Word};
 
 /// A network namespace of one engine.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,6 +134,14 @@ impl<P: Platform> Net<P> {
             alive: P::Word::new(0),
             stats: (0..cpus).map(|_| P::Plain::new(Stats::default())).collect(),
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn count_stat(&self, cpu: Cpu, count: impl FnOnce(&mut Stats)) {
+        let cell = &self.stats[usize::from(cpu.0)];
+        let mut stats = cell.get();
+        count(&mut stats);
+        cell.set(stats);
     }
 }
 

@@ -53,24 +53,22 @@ impl<P: Platform> Engine<P> {
         origin: Origin,
         masters: MasterCheck,
     ) -> Result<(), Errno> {
-        let indices = pair.map(|exp| exp.id().index());
-        let about = pair.map(|exp| self.memory.expectations.get(exp.id()).about());
-        let helpers = about.map(|about| self.attached_of(about.master));
+        let exps = pair.map(|exp| self.memory.expectations.get_object(exp.id()));
+        let helpers = exps.map(|exp| self.attached_of(exp.master()));
         if helpers[0] != helpers[1] {
             return Err(Errno::Invalid);
         }
         let mut locked = self.lock();
-        locked.check(at, indices[0], masters)?;
+        let first = locked.check(at, exps[0], masters)?;
         // The first one's place is kept while the second is looked at; the table's is not.
-        let conn = self.memory.conns.get(about[0].master);
-        let expecting = &conn.expecting[about[0].class.index()];
+        let expecting = &first.conn().expecting[exps[0].class().index()];
         expecting.set(expecting.get().wrapping_add(1));
-        let checked = locked.check(at, indices[1], masters);
+        let second = locked.check(at, exps[1], masters);
         expecting.set(expecting.get().wrapping_sub(1));
-        checked?;
-        for index in indices {
-            locked.insert(at, index);
-            self.tell_new(index, origin);
+        let second = second?.after_another();
+        for (exp, checked) in exps.into_iter().zip([first, second]) {
+            locked.insert(at, exp, checked);
+            self.tell_new(exp.index, origin);
         }
         Ok(())
     }

@@ -159,19 +159,19 @@ impl<'a, P: Platform> Reading<'a, P> {
     #[doc(alias = "exp_seq_show")]
     fn show(&self, out: &mut dyn Write) -> Result<bool, fmt::Error> {
         let engine = self.engine;
-        let exp = engine.memory.expectations.at(self.at);
+        let exp = engine.memory.expectations.object(self.at);
         let about = exp.about();
         let elsewhere = engine.config.revision.table == TableScope::Global
             && about.net != self.file.net
             && !P::slips(Slip::ListsOtherNamespaces);
-        if elsewhere || engine.is_over(self.when, self.at) {
+        if elsewhere || engine.is_over(self.when, exp) {
             return Ok(false);
         }
         self.show_seconds(out)?;
         let tuple = exp.tuple();
         write!(out, "l3proto = {} proto={} ", tuple.l3.number(), tuple.proto.0)?;
         print_tuple(out, &tuple, &engine.config.revision)?;
-        self.show_flags_and_helper(out, exp, &about)?;
+        self.show_flags_and_helper(out, &exp, &about)?;
         out.write_char('\n')?;
         Ok(true)
     }

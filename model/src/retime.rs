@@ -24,7 +24,7 @@ impl<P: Platform> Engine<P> {
         let locked = self.lock();
         let exp = self.memory.expectations.get(id);
         let key = TimerKey::expectation(id.index());
-        if !self.timers.detach(&self.memory, key) {
+        if !self.timers.detach(&self.memory, &exp.timer, key) {
             return false;
         }
         exp.flags.store(flags.0, Ordering::Relaxed);

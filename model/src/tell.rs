@@ -43,7 +43,7 @@ impl<P: Platform> Engine<P> {
             kind,
             id: self.memory.expectations.id(index),
             net: about.net,
-            zone: self.zone_of(&about),
+            zone: self.zone_of(exp),
             tuple: exp.tuple(),
             mask: exp.mask(),
             master: about.master,

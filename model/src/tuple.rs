@@ -26,6 +26,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// One end-to-end flow in one direction (`struct nf_conntrack_tuple`, without its direction).
 #[doc(alias = "nf_conntrack_tuple")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
 pub struct Tuple {
     /// Source address (`src.u3`).
     pub src: Addr,
@@ -83,10 +84,13 @@ impl Tuple {
     #[inline]
     #[must_use]
     pub fn same_destination(&self, other: &Self) -> bool {
-        self.dst == other.dst
-            && self.dport == other.dport
-            && self.l3 == other.l3
-            && self.proto == other.proto
+        self.dst.bits() == other.dst.bits() && self.tail() == other.tail()
+    }
+
+    /// Destination word, family and protocol in one word, as they lie in memory.
+    #[inline(always)]
+    pub(crate) const fn tail(&self) -> u32 {
+        self.dport as u32 | (self.l3.number() as u32) << 16 | (self.proto.0 as u32) << 24
     }
 
     /// The tuple of the answer, as each protocol inverts it; `None` where the protocol has no

@@ -357,14 +357,16 @@ impl LoomTimers {
 
 impl<W: World> TimerBase<Smp<W>> for LoomTimers {
     type Node = LoomTimer;
+    type Expires = ();
 
     fn new(_: WheelKind, _: Jiffies, _: u32, expectations: u32, conns: u32) -> Self {
         let words = |count| (0..=count).map(|_| LoomWord::new(0)).collect();
         Self { armed: [words(expectations), words(conns)] }
     }
 
-    fn blank() -> LoomTimer {
-        LoomTimer { expires: LoomPlain::new(Jiffies(0)), function: LoomPlain::new(false) }
+    fn blank() -> (LoomTimer, ()) {
+        let expires = LoomPlain::new(Jiffies(0));
+        (LoomTimer { expires, function: LoomPlain::new(false) }, ())
     }
 
     fn poison(node: &LoomTimer) {
@@ -401,7 +403,7 @@ impl<W: World> TimerBase<Smp<W>> for LoomTimers {
         assert!(before == 0, "add_timer() of a pending timer");
     }
 
-    fn detach(&self, memory: &Memory<Smp<W>>, key: TimerKey) -> bool {
+    fn detach(&self, memory: &Memory<Smp<W>>, _: &Self::Node, key: TimerKey) -> bool {
         // ORDERING: as taking and dropping the base's lock; pairs with `add`.
         let was_pending = if W::slips(Slip::SplitDetach) {
             let before = self.armed(key).load(Ordering::Acquire);
@@ -424,7 +426,7 @@ impl<W: World> TimerBase<Smp<W>> for LoomTimers {
     fn expire(&self, memory: &Memory<Smp<W>>, _: Jiffies) -> Option<TimerKey> {
         let keys = (1..self.armed[0].len() as u32).map(TimerKey::expectation);
         let mut keys = keys.chain((1..self.armed[1].len() as u32).map(TimerKey::conn));
-        keys.find(|key| TimerBase::<Smp<W>>::detach(self, memory, *key))
+        keys.find(|key| TimerBase::<Smp<W>>::detach(self, memory, memory.timer(*key), *key))
     }
 
     fn next_expiry(&self, memory: &Memory<Smp<W>>) -> Option<Jiffies> {

@@ -165,13 +165,14 @@ impl ThreadTimers {
 
 impl TimerBase<Threads> for ThreadTimers {
     type Node = ThreadTimer;
+    type Expires = ();
 
     fn new(_: WheelKind, _: Jiffies, _: u32, expectations: u32, conns: u32) -> Self {
         let words = |count| (0..=count).map(|_| AtomicU32::new(0)).collect();
         Self([words(expectations), words(conns)])
     }
-    fn blank() -> ThreadTimer {
-        ThreadTimer::default()
+    fn blank() -> (ThreadTimer, ()) {
+        (ThreadTimer::default(), ())
     }
     fn poison(node: &ThreadTimer) {
         node.function.store(false, Ordering::Relaxed);
@@ -196,13 +197,13 @@ impl TimerBase<Threads> for ThreadTimers {
         let before = self.armed(key).swap(1, Ordering::AcqRel);
         assert!(before == 0, "add_timer() of a pending timer");
     }
-    fn detach(&self, _: &Memory<Threads>, key: TimerKey) -> bool {
+    fn detach(&self, _: &Memory<Threads>, _: &Self::Node, key: TimerKey) -> bool {
         // ORDERING: as taking and dropping the base's lock; pairs with `add`.
         self.armed(key).swap(0, Ordering::AcqRel) != 0
     }
     fn expire(&self, memory: &Memory<Threads>, _: Jiffies) -> Option<TimerKey> {
         let mut keys = (1..self.0[0].len() as u32).map(TimerKey::expectation);
-        keys.find(|key| TimerBase::<Threads>::detach(self, memory, *key))
+        keys.find(|key| TimerBase::<Threads>::detach(self, memory, memory.timer(*key), *key))
     }
     fn next_expiry(&self, _: &Memory<Threads>) -> Option<Jiffies> {
         None

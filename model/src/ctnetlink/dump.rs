@@ -152,8 +152,9 @@ impl Dump {
                     let chain = engine.chain(self.net, *bucket);
                     // KERNEL: ctnetlink_exp_dump_table(), 7.2: what is over is skipped here, but
                     // not in a master's list.
-                    let chain = chain.into_iter().filter(|index| !engine.is_over(at, *index));
-                    let chain: Vec<u32> = chain.collect();
+                    let slab = &engine.memory.expectations;
+                    let lasts = |index: &u32| !engine.is_over(at, slab.object(*index));
+                    let chain: Vec<u32> = chain.into_iter().filter(lasts).collect();
                     self.resume =
                         tell(engine, (self.net, self.family), &chain, from, room, &mut piece);
                     if self.resume.is_some() {
@@ -251,7 +252,7 @@ impl<P: Platform> Engine<P> {
             tuple: exp.tuple(),
             mask: exp.mask(),
             master_tuple,
-            zone: self.zone_of(&about),
+            zone: self.zone_of(exp),
             expires: self.timers.expires(&self.memory, TimerKey::expectation(index)),
             flags: Flags(exp.flags.load(Ordering::Relaxed)).without(Flags::DEAD),
             class: about.class,

@@ -308,7 +308,8 @@ impl<P: Platform> Locked<'_, P> {
         let (engine, key) = (self.engine, TimerKey::expectation(index));
         let (timers, memory) = (&engine.timers, &engine.memory);
         let with_timer = engine.config.revision.expiry == Expiry::Timer;
-        if with_timer && !P::timer_detached(timers.detach(memory, key)) {
+        let node = memory.timer(key);
+        if with_timer && !P::timer_detached(timers.detach(memory, node, key)) {
             return Err(Errno::TimedOut);
         }
         let lifetime = Ticks::of_timeout(secs, engine.config.hz);

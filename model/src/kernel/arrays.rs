@@ -99,23 +99,21 @@ impl ArrayWheel {
     }
 
     /// Makes the timer `key` pending; answers when it expires, slack included.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(
         &self,
         owners: &impl Owners,
+        its_stamp: &Cell<u32>,
         key: u32,
         expires: Jiffies,
         now: Jiffies,
     ) -> Jiffies {
         if self.stamp.get() == u32::MAX {
-            // Numbers begin anew, so no entry may be left that could be taken for a new one.
-            self.sweep(owners);
-            self.stamp.set(0);
-            self.renumber(owners);
+            self.begin_stamps_anew(owners);
         }
         let stamp = self.stamp.get() + 1;
         self.stamp.set(stamp);
-        owners.stamp(key).set(stamp);
+        its_stamp.set(stamp);
         self.pending.set(self.pending.get() + 1);
         let (slot, expires) = match self.kind {
             WheelKind::Cascading => {
@@ -137,14 +135,14 @@ impl ArrayWheel {
 
     /// Takes the timer off the wheel; false if it is not on it.
     #[inline]
-    pub(super) fn del(&self, owners: &impl Owners, key: u32) -> bool {
-        if owners.stamp(key).replace(0) == 0 {
+    pub(super) fn del(&self, owners: &impl Owners, its_stamp: &Cell<u32>, key: u32) -> bool {
+        if its_stamp.replace(0) == 0 {
             return false;
         }
         let (pending, stale) = (self.pending.get() - 1, self.stale.get() + 1);
         self.pending.set(pending);
         self.stale.set(stale);
-        if self.earliest.get() == Some(owners.expires(key)) {
+        if self.earliest.get().is_some_and(|earliest| earliest == owners.expires(key)) {
             self.earliest.set(None);
         }
         if stale > pending.saturating_add(FEW) {
@@ -469,6 +467,7 @@ impl ArrayWheel {
 
     /// Drops every stale entry.
     #[cold]
+    #[inline(never)]
     fn sweep(&self, owners: &impl Owners) {
         for slot in (0..self.slots.len()).filter(|&slot| self.holds(slot)) {
             self.drop_stale(owners, slot);
@@ -483,9 +482,13 @@ impl ArrayWheel {
         self.stale.set(0);
     }
 
-    /// Gives every pending timer a stamp from the start of the numbers.
+    /// Gives every pending timer a stamp from the start of the numbers. No entry may be left that
+    /// could be taken for a new one.
     #[cold]
-    fn renumber(&self, owners: &impl Owners) {
+    #[inline(never)]
+    fn begin_stamps_anew(&self, owners: &impl Owners) {
+        self.sweep(owners);
+        self.stamp.set(0);
         let mut due = self.due.borrow_mut();
         let slots = self.slots.iter().map(RefCell::borrow_mut);
         for mut entries in slots {
@@ -551,7 +554,7 @@ mod tests {
             match what % 8 {
                 0 => {
                     let key = (span % deeds.len() as u64) as u32 + 1;
-                    if lists.del(&field, key) != arrays.del(&field, key) {
+                    if lists.del(&field, key) != arrays.del(&field, &field.0[key as usize].1, key) {
                         return false;
                     }
                 }
@@ -560,7 +563,7 @@ mod tests {
                     let (key, asked) = (place as u32 + 1, now.after(Ticks(span)));
                     let expires = lists.add(&field, key, asked, now);
                     field.0[place + 1].2.set(expires);
-                    if arrays.add(&field, key, asked, now) != expires {
+                    if arrays.add(&field, &field.0[place + 1].1, key, asked, now) != expires {
                         return false;
                     }
                 }

@@ -20,13 +20,14 @@ use core::fmt;
 use super::hlist::{Access, Chain, Index, IndexOf, Walk};
 use super::listing::Listing;
 use super::platform::{Plain, Platform, Word};
-use super::slab::{NULL, POISON, Slab};
-use super::tags::Tags;
+use super::slab::{NULL, Object, POISON, Slab};
+use super::tags::{Place, Tags};
 use crate::expectation::Expectation;
 use crate::netns::NetId;
 use crate::tuple::Tuple;
 
-/// Marks a `prev`: the newest of its destination.
+/// Marks a `prev` of the newest of its destination: the rest is its place among the tags, so
+/// that an end need not look for it.
 const HEAD: u32 = 1 << 31;
 
 /// The index of the one-CPU platform.
@@ -45,16 +46,17 @@ struct Tagged {
     listing: Listing,
     /// Whether the memory went back.
     freed: Cell<bool>,
-    /// What was looked for last under the lock and not found, until something changes: whoever
-    /// finds nothing in the way inserts.
-    missed: Cell<Option<Missed>>,
+    /// Whether it was made empty under expectations that believe to be in it.
+    dangles: Cell<bool>,
 }
 
+/// Where a destination belongs.
 #[derive(Clone, Copy, Debug)]
-struct Missed {
+pub struct Spot {
+    /// Its hash; the bucket of a chain.
     hash: u64,
-    net: NetId,
-    tuple: Tuple,
+    /// Whether nothing of it was there.
+    is_empty: bool,
 }
 
 impl<P: Platform> fmt::Debug for Flat<P> {
@@ -67,93 +69,101 @@ impl<P: Platform> fmt::Debug for Flat<P> {
 }
 
 /// Spreads a destination over 64 bits.
-#[inline]
+#[inline(always)]
 fn hash(net: NetId, tuple: &Tuple) -> u64 {
     let [low, high] = tuple.dst.halves();
-    let rest = u64::from(tuple.dport)
-        | u64::from(tuple.proto.0) << 16
-        | u64::from(tuple.l3.number()) << 24
-        | u64::from(net.0) << 32;
+    let rest = u64::from(tuple.tail()) | u64::from(net.0) << 32;
     let first = fold(low ^ 0xa076_1d64_78bd_642f, high ^ 0xe703_7ed1_a0b4_28db);
     fold(first ^ rest, 0x8ebc_6af0_9c88_c6e3)
 }
 
 /// Both halves of a product.
-#[inline]
+#[inline(always)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
 
-#[inline]
+#[inline(always)]
 fn is_at<P: Platform>(exp: &Expectation<P>, net: NetId, tuple: &Tuple) -> bool {
     exp.has_destination_of(tuple) && exp.net() == net
 }
 
 impl Tagged {
-    #[inline]
-    fn first<P: Platform>(
+    /// The newest of the destination of `tuple`, and its hash.
+    #[inline(always)]
+    fn search<P: Platform>(
         &self,
         slab: &Slab<P, Expectation<P>>,
         net: NetId,
         tuple: &Tuple,
-        access: Access,
-    ) -> u32 {
+    ) -> (u32, u64) {
         assert!(!self.freed.get(), "the table was freed under the walk");
         let hash = hash(net, tuple);
-        match self.tags.borrow().find(hash, |index| is_at(slab.at(index), net, tuple)) {
-            Some((_, index)) => index,
-            None => {
-                if access == Access::Locked {
-                    self.missed.set(Some(Missed { hash, net, tuple: *tuple }));
-                }
-                NULL
-            }
-        }
+        let found = self.tags.borrow().find(hash, |index| is_at(slab.at(index), net, tuple));
+        (found.unwrap_or(NULL), hash)
     }
 
-    fn add_head<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, index: u32, net: NetId) {
-        let exp = slab.at(index);
-        let tuple = exp.tuple();
+    #[inline(never)]
+    fn search_tuple<P: Platform>(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        tuple: &Tuple,
+    ) -> u32 {
+        self.search(slab, net, tuple).0
+    }
+
+    #[inline(never)]
+    fn search_exp<P: Platform>(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        exp: &Expectation<P>,
+    ) -> (u32, u64) {
+        self.search(slab, net, &exp.tuple())
+    }
+
+    #[inline(always)]
+    fn add_head<P: Platform>(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        exp: Object<'_, Expectation<P>>,
+        net: NetId,
+        spot: Option<Spot>,
+    ) {
         let mut tags = self.tags.borrow_mut();
-        let missed = self.missed.take();
-        let missed = missed.filter(|m| m.net == net && m.tuple.same_destination(&tuple));
-        let (hash_here, found) = match missed {
-            Some(Missed { hash, .. }) => (hash, None),
-            None => {
-                let hash = hash(net, &tuple);
-                (hash, tags.find(hash, |index| is_at(slab.at(index), net, &tuple)))
-            }
+        let (hash_here, found) = match spot {
+            Some(Spot { hash, is_empty: true }) => (hash, None),
+            _ => find_again(&tags, slab, net, &exp),
         };
-        exp.hprev.set(HEAD);
-        if let Some((place, newest)) = found {
-            tags.replace(place, index);
+        if let Some(newest) = found {
+            let newest_exp = slab.at(newest);
+            let place = newest_exp.hprev.get();
+            tags.replace(Place::from_bits(place & !HEAD), exp.index);
+            exp.hprev.set(place);
             exp.hnext.reset(newest);
-            slab.at(newest).hprev.set(index);
+            newest_exp.hprev.set(exp.index);
         } else {
             if tags.is_full() {
-                tags.grow(slab.capacity(), |index| {
-                    let exp = slab.at(index);
-                    hash(exp.net(), &exp.tuple())
-                });
+                grow(&mut tags, slab);
             }
-            tags.insert(hash_here, index);
+            exp.hprev.set(HEAD | tags.insert(hash_here, exp.index).bits());
             exp.hnext.reset(NULL);
         }
         self.listing.outdated();
     }
 
-    fn del<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, index: u32) {
-        let exp = slab.at(index);
+    #[inline]
+    fn del<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>) {
         let (next, prev) = (exp.hnext.load_locked(), exp.hprev.get());
         assert!(prev != POISON && prev != NULL, "hlist_del_rcu() of an expectation in no list");
-        if prev == HEAD {
-            let hash = hash(exp.net(), &exp.tuple());
+        if prev & HEAD != 0 {
+            let place = Place::from_bits(prev & !HEAD);
             let mut tags = self.tags.borrow_mut();
-            // Not there if the namespace ended and began again meanwhile.
-            if let Some((place, _)) = tags.find(hash, |other| other == index) {
+            if !self.dangles.get() || tags.holds(place, exp.index) {
                 match next {
-                    NULL => tags.remove(hash, place),
+                    NULL => tags.remove(place, || hash(exp.net(), &exp.tuple())),
                     next => tags.replace(place, next),
                 }
             }
@@ -167,7 +177,33 @@ impl Tagged {
     }
 }
 
+#[inline(never)]
+fn find_again<P: Platform>(
+    tags: &Tags,
+    slab: &Slab<P, Expectation<P>>,
+    net: NetId,
+    exp: &Expectation<P>,
+) -> (u64, Option<u32>) {
+    let tuple = exp.tuple();
+    let hash = hash(net, &tuple);
+    (hash, tags.find(hash, |index| is_at(slab.at(index), net, &tuple)))
+}
+
+#[cold]
+#[inline(never)]
+fn grow<P: Platform>(tags: &mut Tags, slab: &Slab<P, Expectation<P>>) {
+    let hash_of = |index| {
+        let exp = slab.at(index);
+        hash(exp.net(), &exp.tuple())
+    };
+    tags.grow(slab.capacity(), hash_of, |index, place| {
+        slab.at(index).hprev.set(HEAD | place.bits());
+    });
+}
+
 impl<P: Platform> Index<P> for Flat<P> {
+    type Spot = Spot;
+
     fn new(of: IndexOf) -> Self {
         Self(match of.walk {
             Walk::Bucket => Kind::Chain(Chain::new(of)),
@@ -176,7 +212,7 @@ impl<P: Platform> Index<P> for Flat<P> {
                 tags: RefCell::new(Tags::new()),
                 listing: Listing::new(of),
                 freed: Cell::new(false),
-                missed: Cell::new(None),
+                dangles: Cell::new(false),
             }),
         })
     }
@@ -191,8 +227,25 @@ impl<P: Platform> Index<P> for Flat<P> {
     ) -> u32 {
         match &self.0 {
             Kind::Chain(chain) => chain.first(slab, net, tuple, access),
-            Kind::Tags(tagged) => tagged.first(slab, net, tuple, access),
+            Kind::Tags(tagged) => tagged.search_tuple(slab, net, tuple),
         }
+    }
+
+    #[inline(always)]
+    fn search(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        exp: &Expectation<P>,
+    ) -> (u32, Spot) {
+        let (first, hash) = match &self.0 {
+            Kind::Chain(chain) => {
+                let (first, bucket) = chain.search(slab, net, exp);
+                (first, u64::from(bucket))
+            }
+            Kind::Tags(tagged) => tagged.search_exp(slab, net, exp),
+        };
+        (first, Spot { hash, is_empty: first == NULL })
     }
 
     #[inline]
@@ -203,19 +256,27 @@ impl<P: Platform> Index<P> for Flat<P> {
         }
     }
 
-    #[inline]
-    fn add_head(&self, slab: &Slab<P, Expectation<P>>, index: u32, net: NetId) {
+    #[inline(always)]
+    fn add_head(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        exp: Object<'_, Expectation<P>>,
+        net: NetId,
+        spot: Option<Spot>,
+    ) {
         match &self.0 {
-            Kind::Chain(chain) => chain.add_head(slab, index, net),
-            Kind::Tags(tagged) => tagged.add_head(slab, index, net),
+            Kind::Chain(chain) => {
+                chain.add_head(slab, exp, net, spot.map(|spot| spot.hash as u32));
+            }
+            Kind::Tags(tagged) => tagged.add_head(slab, exp, net, spot),
         }
     }
 
     #[inline]
-    fn del(&self, slab: &Slab<P, Expectation<P>>, index: u32) {
+    fn del(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>) {
         match &self.0 {
-            Kind::Chain(chain) => chain.del(slab, index),
-            Kind::Tags(tagged) => tagged.del(slab, index),
+            Kind::Chain(chain) => chain.del(slab, exp),
+            Kind::Tags(tagged) => tagged.del(slab, exp),
         }
     }
 
@@ -255,7 +316,7 @@ impl<P: Platform> Index<P> for Flat<P> {
             Kind::Chain(chain) => chain.clear(),
             Kind::Tags(tagged) => {
                 tagged.freed.set(false);
-                tagged.missed.set(None);
+                tagged.dangles.set(tagged.dangles.get() || !tagged.tags.borrow().is_empty());
                 tagged.tags.borrow_mut().clear();
                 tagged.listing.outdated();
             }

@@ -16,7 +16,7 @@ use core::fmt;
 
 use super::hash;
 use super::platform::{Ordering, Plain, Platform, Word};
-use super::slab::{NULL, POISON, Slab};
+use super::slab::{NULL, Object, POISON, Slab};
 use crate::expectation::Expectation;
 use crate::netns::NetId;
 use crate::revision::HashKind;
@@ -50,7 +50,6 @@ impl DstHash {
     }
 
     /// The hash before it is scaled.
-    #[inline]
     #[must_use]
     pub fn hash(&self, net: NetId, tuple: &Tuple) -> u32 {
         // The port as a little-endian machine reads it from the packet.
@@ -105,6 +104,10 @@ pub enum Access {
 
 /// The expectations by destination. All methods answer slots, 0 for none.
 pub trait Index<P: Platform>: Sized {
+    /// Where a destination belongs, as a search with the lock held found it: good for its
+    /// `add_head` as long as nothing else is added.
+    type Spot: Copy;
+
     /// An empty index.
     fn new(of: IndexOf) -> Self;
 
@@ -117,16 +120,31 @@ pub trait Index<P: Platform>: Sized {
         tuple: &Tuple,
         access: Access,
     ) -> u32;
+    /// The same for the destination of an expectation that is not linked, with the lock held;
+    /// and where it would go.
+    fn search(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        exp: &Expectation<P>,
+    ) -> (u32, Self::Spot);
     /// The next older candidate.
     fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
 
     /// `hlist_add_head_rcu()`: publishes the expectation, whose tuple must not change any more.
-    fn add_head(&self, slab: &Slab<P, Expectation<P>>, index: u32, net: NetId);
+    /// `spot` is where it belongs, if that is known.
+    fn add_head(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        exp: Object<'_, Expectation<P>>,
+        net: NetId,
+        spot: Option<Self::Spot>,
+    );
     /// `hlist_del_rcu()`.
     ///
     /// # Panics
     /// If the expectation is in no list.
-    fn del(&self, slab: &Slab<P, Expectation<P>>, index: u32);
+    fn del(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>);
 
     /// How many buckets a listing goes through.
     fn buckets(&self) -> u32;
@@ -194,11 +212,14 @@ fn poisoned() -> ! {
 }
 
 impl<P: Platform> Index<P> for Chain<P> {
+    /// The bucket.
+    type Spot = u32;
+
     fn new(IndexOf { hash, .. }: IndexOf) -> Self {
         Self { hash, heads: (0..hash.buckets).map(|_| P::Word::new(NULL)).collect() }
     }
 
-    #[inline]
+    #[inline(never)]
     fn first(
         &self,
         slab: &Slab<P, Expectation<P>>,
@@ -209,15 +230,33 @@ impl<P: Platform> Index<P> for Chain<P> {
         self.bucket_first(slab, self.hash.bucket(net, tuple), access)
     }
 
+    #[inline(never)]
+    fn search(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        exp: &Expectation<P>,
+    ) -> (u32, u32) {
+        let bucket = self.hash.bucket(net, &exp.tuple());
+        (self.bucket_first(slab, bucket, Access::Locked), bucket)
+    }
+
     #[inline]
     fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32 {
         Self::follow(&slab.at(index).hnext, access)
     }
 
-    fn add_head(&self, slab: &Slab<P, Expectation<P>>, index: u32, net: NetId) {
-        let bucket = self.hash.bucket(net, &slab.at(index).tuple());
+    #[inline(never)]
+    fn add_head(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        exp: Object<'_, Expectation<P>>,
+        net: NetId,
+        spot: Option<u32>,
+    ) {
+        let bucket = spot.unwrap_or_else(|| self.hash.bucket(net, &exp.tuple()));
         let head = &self.heads[bucket as usize];
-        let (next, prev) = Self::node(slab, index);
+        let (index, next, prev) = (exp.index, &exp.hnext, &exp.hprev);
         if P::slips(Slip::AppendsToBucket) && head.load_locked() != NULL {
             self.add_tail(slab, index, head.load_locked());
             return;
@@ -232,8 +271,9 @@ impl<P: Platform> Index<P> for Chain<P> {
         }
     }
 
-    fn del(&self, slab: &Slab<P, Expectation<P>>, index: u32) {
-        let (next, prev) = Self::node(slab, index);
+    #[inline(never)]
+    fn del(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>) {
+        let (next, prev) = (&exp.hnext, &exp.hprev);
         let to = next.load_locked();
         let from = prev.get();
         assert!(from != POISON && from != NULL, "hlist_del_rcu() of an expectation in no list");

@@ -47,12 +47,16 @@ pub trait Rcu<P: Platform>: Sized {
 
 /// RCU on one CPU's thread, for several virtual CPUs.
 ///
-/// A section normally opens and closes within one call of the engine, and then nobody can be
-/// waiting for it. One that is *held* across calls makes grace periods wait.
+/// A section normally opens and closes within one call of the engine, and no call both is in one
+/// and hands a callback in: nobody can be waiting for it, so it leaves no trace. One that is
+/// *held* across calls makes grace periods wait.
 #[derive(Debug)]
 pub struct UpRcu {
-    /// How deep each CPU is inside sections.
+    /// How deep each CPU is inside held sections, and which are at all, as bits.
     depth: Box<[Cell<u32>]>,
+    held: Cell<u64>,
+    /// Callbacks that wait for nobody, in the order they were handed in: before all that wait.
+    ready: RefCell<Vec<Callback>>,
     /// Callbacks in the order they were handed in, each with the CPUs it waits for, as bits.
     waiting: RefCell<VecDeque<(u64, Callback)>>,
 }
@@ -62,6 +66,7 @@ impl UpRcu {
     pub fn hold(&self, cpu: Cpu) {
         let depth = &self.depth[usize::from(cpu.0)];
         depth.set(depth.get() + 1);
+        self.held.set(self.held.get() | 1 << cpu.0);
     }
 
     /// Leaves it.
@@ -74,13 +79,14 @@ impl UpRcu {
         let left = left.unwrap_or_else(|| panic!("rcu_read_unlock() on {cpu:?} outside a section"));
         depth.set(left);
         if left == 0 {
+            self.held.set(self.held.get() & !(1 << cpu.0));
             for (waits_for, _) in self.waiting.borrow_mut().iter_mut() {
                 *waits_for &= !(1 << cpu.0);
             }
         }
     }
 
-    /// How deep `cpu` is inside sections.
+    /// How deep `cpu` is inside held sections.
     #[must_use]
     pub fn depth(&self, cpu: Cpu) -> u32 {
         self.depth[usize::from(cpu.0)].get()
@@ -89,62 +95,52 @@ impl UpRcu {
     /// Whether a callback could run now.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.waiting.borrow().iter().any(|&(waits_for, _)| waits_for == 0)
+        !self.ready.borrow().is_empty()
+            || self.waiting.borrow().iter().any(|&(waits_for, _)| waits_for == 0)
     }
 
     /// How many callbacks wait, for a reader or for their turn.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.borrow().len()
+        self.ready.borrow().len() + self.waiting.borrow().len()
     }
 
     /// The RCU softirq: runs the callbacks whose readers are all gone, oldest first, and
     /// answers how many.
     pub fn run_callbacks<P: Platform>(&self, memory: &Memory<P>) -> u32 {
-        let mut ran = 0;
-        let mut waiting = self.waiting.borrow_mut();
-        // Mostly no reader is held, and all go in order.
-        while let Some(&(0, callback)) = waiting.front() {
+        let mut ready = self.ready.borrow_mut();
+        let mut ran = ready.len() as u32;
+        for callback in ready.drain(..) {
             memory.run(callback);
-            ran += 1;
-            waiting.pop_front();
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            return ran;
         }
         waiting.retain(|&(waits_for, callback)| {
-            if waits_for == 0 || !P::call_rcu_waits() {
+            let runs = waits_for == 0 || !P::call_rcu_waits();
+            if runs {
                 memory.run(callback);
                 ran += 1;
             }
-            waits_for != 0 && P::call_rcu_waits()
+            !runs
         });
         ran
     }
 
-    #[inline]
-    fn readers(&self) -> u64 {
-        let open = self.depth.iter().enumerate().filter(|(_, depth)| depth.get() != 0);
-        open.fold(0, |bits, (cpu, _)| bits | 1 << cpu)
+    #[cold]
+    #[inline(never)]
+    fn wait(&self, callback: Callback) {
+        self.waiting.borrow_mut().push_back((self.held.get(), callback));
     }
 }
 
-/// A section of the one-CPU platform.
+/// A section of the one-CPU platform that lasts one call.
 #[derive(Debug)]
-pub struct UpReader<'a> {
-    rcu: &'a UpRcu,
-    cpu: Cpu,
-}
-
-impl Drop for UpReader<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // Not `release`: nothing calls `call_rcu` inside a section that lasts one call, so no
-        // callback can be waiting for this one.
-        let depth = &self.rcu.depth[usize::from(self.cpu.0)];
-        depth.set(depth.get() - 1);
-    }
-}
+pub struct UpReader;
 
 impl<P: Platform> Rcu<P> for UpRcu {
-    type Reader<'a> = UpReader<'a>;
+    type Reader<'a> = UpReader;
 
     /// # Panics
     /// With more than 64 CPUs.
@@ -152,20 +148,24 @@ impl<P: Platform> Rcu<P> for UpRcu {
         assert!((1..=64).contains(&cpus), "between 1 and 64 virtual CPUs, not {cpus}");
         Self {
             depth: (0..cpus).map(|_| Cell::new(0)).collect(),
-            waiting: RefCell::new(VecDeque::with_capacity(64)),
+            held: Cell::new(0),
+            ready: RefCell::new(Vec::with_capacity(64)),
+            waiting: RefCell::default(),
         }
     }
 
-    #[inline]
-    fn read_lock(&self, cpu: Cpu) -> UpReader<'_> {
-        let depth = &self.depth[usize::from(cpu.0)];
-        depth.set(depth.get() + 1);
-        UpReader { rcu: self, cpu }
+    #[inline(always)]
+    fn read_lock(&self, _: Cpu) -> UpReader {
+        UpReader
     }
 
-    #[inline]
+    #[inline(always)]
     fn call_rcu(&self, _: &Arc<Memory<P>>, callback: Callback) {
-        self.waiting.borrow_mut().push_back((self.readers(), callback));
+        if self.held.get() != 0 || !self.waiting.borrow().is_empty() {
+            self.wait(callback);
+        } else {
+            self.ready.borrow_mut().push(callback);
+        }
     }
 
     /// # Panics

@@ -97,6 +97,39 @@ impl<T> fmt::Debug for Id<T> {
     }
 }
 
+/// An object where it lies: what a link leads to, looked up once and handed on.
+#[derive(Debug)]
+pub struct Object<'a, T> {
+    /// Its slot.
+    pub index: u32,
+    record: &'a T,
+}
+
+impl<T> Clone for Object<'_, T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Object<'_, T> {}
+
+impl<T> core::ops::Deref for Object<'_, T> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        self.record
+    }
+}
+
+impl<T: Record> Object<'_, T> {
+    /// The id of what lives there now.
+    #[inline]
+    #[must_use]
+    pub fn id(&self) -> Id<T::Tag> {
+        Id::new(self.index, self.record.generation())
+    }
+}
+
 /// What a cache can hold.
 pub trait Record: Sized {
     /// What the object is called in a message.
@@ -216,6 +249,7 @@ impl<P: Platform, T: Record> Slab<P, T> {
     ///
     /// # Panics
     /// If there is no such slot.
+    #[cold]
     #[inline(never)]
     fn grown(&self, index: u32) -> &T {
         let beyond = index as usize - self.slots.len();
@@ -237,12 +271,10 @@ impl<P: Platform, T: Record> Slab<P, T> {
     /// `kmem_cache_alloc(…, GFP_ATOMIC)`: `None` when memory has run out. The object keeps
     /// what its last tenant left in it.
     #[inline]
-    pub fn alloc(&self) -> Option<Id<T::Tag>> {
-        let index = self.pool.take()?;
-        let slot = self.at(index);
-        let generation = slot.generation().wrapping_add(1);
-        slot.set_generation(generation);
-        Some(Id::new(index, generation))
+    pub fn alloc(&self) -> Option<Object<'_, T>> {
+        let object = self.object(self.pool.take()?);
+        object.set_generation(object.generation().wrapping_add(1));
+        Some(object)
     }
 
     /// `kmem_cache_free()`.
@@ -262,7 +294,7 @@ impl<P: Platform, T: Record> Slab<P, T> {
     }
 
     /// Follows a link: whatever is in the slot.
-    #[inline]
+    #[inline(always)]
     pub fn at(&self, index: u32) -> &T {
         match self.slots.get(index as usize) {
             Some(slot) => slot,
@@ -270,11 +302,26 @@ impl<P: Platform, T: Record> Slab<P, T> {
         }
     }
 
+    /// Follows a link, and keeps where it led.
+    #[inline(always)]
+    pub fn object(&self, index: u32) -> Object<'_, T> {
+        Object { index, record: self.at(index) }
+    }
+
+    /// Follows an id, and keeps where it led.
+    ///
+    /// # Panics
+    /// If that life is over.
+    #[inline(always)]
+    pub fn get_object(&self, id: Id<T::Tag>) -> Object<'_, T> {
+        Object { index: id.index, record: self.get(id) }
+    }
+
     /// Follows an id.
     ///
     /// # Panics
     /// If that life is over.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, id: Id<T::Tag>) -> &T {
         let slot = self.at(id.index);
         let now = slot.generation();
@@ -361,10 +408,10 @@ mod tests {
     #[test]
     fn a_freed_slot_begins_a_new_life() {
         let slab = Slab::<Up, Thing>::with_capacity(1);
-        let first = slab.alloc().expect("there is one");
+        let first = slab.alloc().expect("there is one").id();
         assert!(slab.alloc().is_none(), "memory has run out");
         slab.free(first.index());
-        let second = slab.alloc().expect("it was given back");
+        let second = slab.alloc().expect("it was given back").id();
         assert_eq!(first.index(), second.index());
         assert!(!slab.is_live(first) && slab.is_live(second));
         assert_eq!(slab.live(), 1);
@@ -375,7 +422,7 @@ mod tests {
         let slab = Slab::<Up, Thing>::growing(2, 5000);
         assert_eq!(slab.capacity(), 5000);
         assert!(!slab.is_live(Id::new(3, 1)) && slab.later[0].get().is_none());
-        let ids: Vec<Id<()>> = std::iter::from_fn(|| slab.alloc()).collect();
+        let ids: Vec<Id<()>> = std::iter::from_fn(|| slab.alloc().map(|it| it.id())).collect();
         assert_eq!(ids.len(), 5000);
         assert!(ids.iter().all(|&id| slab.is_live(id)) && slab.iter_live().eq(ids));
         assert!(!slab.is_live(Id::new(5001, 1)), "no such slot");
@@ -387,7 +434,7 @@ mod tests {
     #[should_panic(expected = "use after free of thing 1 (generation 1, now 2)")]
     fn following_a_dead_id_is_a_use_after_free() {
         let slab = Slab::<Up, Thing>::with_capacity(1);
-        let id = slab.alloc().expect("there is one");
+        let id = slab.alloc().expect("there is one").id();
         slab.free(id.index());
         slab.get(id);
     }
@@ -396,7 +443,7 @@ mod tests {
     #[should_panic(expected = "double free of thing 1")]
     fn freeing_twice_is_noticed() {
         let slab = Slab::<Up, Thing>::with_capacity(1);
-        let id = slab.alloc().expect("there is one");
+        let id = slab.alloc().expect("there is one").id();
         slab.free(id.index());
         slab.free(id.index());
     }

@@ -19,7 +19,7 @@
 /// Places in a group.
 const PLACES: usize = 15;
 /// How many of them may be taken on average before the table grows.
-const FILL: usize = 12;
+const FILL: usize = 10;
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 /// The high bits of the seven places beside the overflow byte.
@@ -29,11 +29,40 @@ const HIGH_OF_SEVEN: u64 = HIGH >> 8;
 #[repr(align(64))]
 struct Handles([u32; 16]);
 
-/// Where a handle stands.
+/// Where a handle stands, and whether that is not the group its hash belongs to.
+///
+/// Thirty bits, so that whoever it stands for can keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    group: usize,
-    slot: usize,
+pub(super) struct Place(u32);
+
+impl Place {
+    const DISPLACED: u32 = 1 << 29;
+
+    #[inline]
+    fn new(group: usize, slot: usize, displaced: bool) -> Self {
+        let place = (group as u32) << 4 | slot as u32;
+        Self(if displaced { place | Self::DISPLACED } else { place })
+    }
+
+    #[inline]
+    pub(super) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline]
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
+    const fn group(self) -> usize {
+        ((self.0 & !Self::DISPLACED) / 16) as usize
+    }
+
+    #[inline]
+    const fn slot(self) -> usize {
+        (self.0 % 16) as usize
+    }
 }
 
 /// The table.
@@ -59,46 +88,62 @@ impl Tags {
         self.index_mask == 0 || self.used >= self.groups.len() * FILL
     }
 
-    /// A larger table with everything in it; indices are at most `largest`.
-    pub(super) fn grow(&mut self, largest: u32, hash_of: impl Fn(u32) -> u64) {
+    /// A larger table with everything in it; indices are at most `largest`. Everything has moved.
+    pub(super) fn grow(
+        &mut self,
+        largest: u32,
+        hash_of: impl Fn(u32) -> u64,
+        moved: impl Fn(u32, Place),
+    ) {
         let old = core::mem::replace(self, Self::new());
-        let groups = if old.index_mask == 0 { 1 } else { old.groups.len() * 3 / 2 + 1 };
+        let groups = if old.index_mask == 0 { 1 } else { old.groups.len() * 5 / 4 + 1 };
+        assert!(groups < 1 << 25, "a place has 29 bits: {groups} groups are too many");
         self.groups = vec![[0; 2]; groups];
         self.handles = vec![Handles([0; 16]); groups];
         self.index_mask = u32::MAX >> largest.max(1).leading_zeros();
         for index in old.indices() {
-            self.insert(hash_of(index), index);
+            let place = self.insert(hash_of(index), index);
+            moved(index, place);
         }
     }
 
     /// The first index under `hash` that `is` the one.
-    #[inline]
-    pub(super) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<(Place, u32)> {
-        let mut group = self.home(hash);
-        let wanted = u64::from(tag(hash)) * LOW;
-        loop {
-            let [low, high] = self.groups[group];
-            let mut agree = zero_bytes(low ^ wanted);
-            let mut above = zero_bytes(high ^ wanted) & HIGH_OF_SEVEN;
-            if agree | above != 0 {
-                let mut base = 0;
-                loop {
-                    if agree == 0 {
-                        if above == 0 {
-                            break;
-                        }
-                        (agree, above, base) = (above, 0, 8);
-                    }
-                    let slot = base + (agree.trailing_zeros() / 8) as usize;
-                    let handle = self.handles[group].0[slot & 15];
-                    let index = handle & self.index_mask;
-                    if handle ^ index == fingerprint(hash, self.index_mask) && is(index) {
-                        return Some((Place { group, slot }, index));
-                    }
-                    agree &= agree - 1;
-                }
+    #[inline(always)]
+    pub(super) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let home = self.home(hash);
+        let tags = self.groups[home];
+        let agree = places(tags, tag(hash));
+        // Mostly nothing agrees, or one place, and that one is it.
+        if agree == 0 && tags[1] >> 56 == 0 {
+            return None;
+        }
+        if agree != 0 {
+            let handle = self.handles[home].0[slot_of(agree)];
+            let index = handle & self.index_mask;
+            if handle ^ index == fingerprint(hash, self.index_mask) && is(index) {
+                return Some(index);
             }
-            if high >> 56 == 0 {
+        }
+        self.find_further(hash, is)
+    }
+
+    /// The same for all places.
+    #[cold]
+    #[inline(never)]
+    fn find_further(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut group = self.home(hash);
+        loop {
+            let tags = self.groups[group];
+            let mut agree = places(tags, tag(hash));
+            while agree != 0 {
+                let handle = self.handles[group].0[slot_of(agree)];
+                let index = handle & self.index_mask;
+                if handle ^ index == fingerprint(hash, self.index_mask) && is(index) {
+                    return Some(index);
+                }
+                agree &= agree - 1;
+            }
+            if tags[1] >> 56 == 0 {
                 return None;
             }
             group = self.after(group);
@@ -106,46 +151,79 @@ impl Tags {
     }
 
     /// Adds an index; the table must not be full.
-    pub(super) fn insert(&mut self, hash: u64, index: u32) {
-        let mut group = self.home(hash);
+    #[inline(always)]
+    pub(super) fn insert(&mut self, hash: u64, index: u32) -> Place {
+        let home = self.home(hash);
+        match self.insert_into(home, hash, index) {
+            Some(slot) => Place::new(home, slot, false),
+            None => self.insert_further(home, hash, index),
+        }
+    }
+
+    /// The same where home is full.
+    #[cold]
+    #[inline(never)]
+    fn insert_further(&mut self, home: usize, hash: u64, index: u32) -> Place {
+        let mut group = home;
         loop {
-            let tags = &mut self.groups[group];
-            let empty = [zero_bytes(tags[0]), zero_bytes(tags[1]) & HIGH_OF_SEVEN];
-            let word = usize::from(empty[0] == 0);
-            if empty[word] != 0 {
-                let byte = empty[word].trailing_zeros() / 8;
-                tags[word] |= u64::from(tag(hash)) << (8 * byte);
-                let slot = word * 8 + byte as usize;
-                self.handles[group].0[slot] = fingerprint(hash, self.index_mask) | index;
-                self.used += 1;
-                return;
-            }
             // A count that has reached its end stays there: a search goes on in vain.
+            let tags = &mut self.groups[group];
             if tags[1] >> 56 != 0xff {
                 tags[1] += 1 << 56;
             }
             group = self.after(group);
+            if let Some(slot) = self.insert_into(group, hash, index) {
+                return Place::new(group, slot, true);
+            }
         }
+    }
+
+    #[inline(always)]
+    fn insert_into(&mut self, group: usize, hash: u64, index: u32) -> Option<usize> {
+        let tags = &mut self.groups[group];
+        let empty = places(*tags, 0);
+        if empty == 0 {
+            return None;
+        }
+        let slot = slot_of(empty);
+        tags[slot / 8] |= u64::from(tag(hash)) << (8 * (slot % 8));
+        self.handles[group].0[slot] = fingerprint(hash, self.index_mask) | index;
+        self.used += 1;
+        Some(slot)
     }
 
     /// Puts another index under the same key.
+    #[inline]
     pub(super) fn replace(&mut self, place: Place, index: u32) {
-        let handle = &mut self.handles[place.group].0[place.slot];
+        let handle = &mut self.handles[place.group()].0[place.slot()];
         *handle = *handle & !self.index_mask | index;
     }
 
-    /// Removes what stands at `place` under `hash`.
-    pub(super) fn remove(&mut self, hash: u64, place: Place) {
-        let mut group = self.home(hash);
-        while group != place.group {
-            let overflow = &mut self.groups[group][1];
-            if *overflow >> 56 != 0xff {
-                *overflow -= 1 << 56;
+    /// Whether this index stands there.
+    pub(super) fn holds(&self, place: Place, index: u32) -> bool {
+        let handles = self.handles.get(place.group());
+        handles.is_some_and(|handles| handles.0[place.slot()] & self.index_mask == index)
+    }
+
+    /// Removes what stands at `place`; its hash is asked for only if it is displaced.
+    #[inline]
+    pub(super) fn remove(&mut self, place: Place, hash: impl FnOnce() -> u64) {
+        if place.bits() & Place::DISPLACED != 0 {
+            let mut group = self.home(hash());
+            while group != place.group() {
+                let overflow = &mut self.groups[group][1];
+                if *overflow >> 56 != 0xff {
+                    *overflow -= 1 << 56;
+                }
+                group = self.after(group);
             }
-            group = self.after(group);
         }
-        self.groups[group][place.slot / 8] &= !(0xff << (8 * (place.slot % 8)));
+        self.groups[place.group()][place.slot() / 8] &= !(0xff << (8 * (place.slot() % 8)));
         self.used -= 1;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.used == 0
     }
 
     /// Forgets everything.
@@ -179,10 +257,11 @@ impl Tags {
     }
 }
 
+/// Neither 0, an empty place, nor 1 (see [`places`]).
 #[inline]
 const fn tag(hash: u64) -> u8 {
     let tag = hash as u8;
-    if tag == 0 { 1 } else { tag }
+    if tag < 2 { tag + 2 } else { tag }
 }
 
 /// Other bits of the hash than tag and home, where the index is not.
@@ -191,10 +270,23 @@ const fn fingerprint(hash: u64, index_mask: u32) -> u32 {
     hash as u32 & !index_mask
 }
 
-/// The high bit of every byte that is zero, and of no other: an empty place must not show.
-#[inline]
-const fn zero_bytes(word: u64) -> u64 {
-    !((word & !HIGH).wrapping_add(!HIGH) | word | !HIGH)
+/// Which of a group's places hold this tag: a bit for each, see [`slot_of`]. Beside a place that
+/// does, one with a tag that differs in the last bit only may show as well; an empty one never
+/// does, because no tag is 1.
+#[inline(always)]
+const fn places(group: [u64; 2], tag: u8) -> u64 {
+    let wanted = tag as u64 * LOW;
+    let [low, high] = [group[0] ^ wanted, group[1] ^ wanted];
+    let low = low.wrapping_sub(LOW) & !low & HIGH;
+    let high = high.wrapping_sub(LOW) & !high & HIGH_OF_SEVEN;
+    low >> 7 | high
+}
+
+/// The place of the lowest bit.
+#[inline(always)]
+const fn slot_of(places: u64) -> usize {
+    let bit = places.trailing_zeros() as usize;
+    (bit / 8 + bit % 2 * 8) % 16
 }
 
 #[cfg(test)]
@@ -209,41 +301,66 @@ mod tests {
     }
 
     quickcheck! {
+        fn prop_what_is_there_shows_and_what_is_empty_never(tags: Vec<u8>, wanted: u8) -> bool {
+            let wanted = tag(u64::from(wanted));
+            // Tags near the one that is looked for, whose differences carry.
+            let near = [0, wanted, tag(u64::from(wanted ^ 1))];
+            let mut bytes = [0; 16];
+            for (byte, from) in bytes.iter_mut().zip(&tags) {
+                *byte = if from % 4 == 3 { tag(u64::from(*from)) } else { near[*from as usize % 4] };
+            }
+            bytes[15] = wanted;
+            let words = bytes.as_chunks::<8>().0;
+            let group = [u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])];
+            [wanted, 0].into_iter().all(|wanted| {
+                let mut shown = [false; 16];
+                let mut left = places(group, wanted);
+                while left != 0 {
+                    shown[slot_of(left)] = true;
+                    left &= left - 1;
+                }
+                !shown[15] && (0..15).all(|at| match bytes[at] {
+                    byte if byte == wanted => shown[at],
+                    0 => !shown[at],
+                    byte => !shown[at] || wanted != 0 && byte ^ wanted == 1,
+                })
+            })
+        }
+
         fn prop_a_table_is_a_set(deeds: Vec<(bool, u8)>) -> bool {
             let mut table = Tags::new();
-            let mut set = std::collections::BTreeSet::new();
+            let places = core::cell::RefCell::new(std::collections::BTreeMap::new());
             for (add, key) in deeds.iter().cycle().take(deeds.len() * 8) {
                 let key = u32::from(*key) + 1;
                 let found = table.find(poor(key), |index| index == key);
-                assert_eq!(found.is_some(), set.contains(&key));
-                match (add, found) {
-                    (true, None) => {
-                        if table.is_full() {
-                            table.grow(256, poor);
-                        }
-                        table.insert(poor(key), key);
-                        set.insert(key);
+                assert_eq!(found.is_some(), places.borrow().contains_key(&key));
+                if *add && found.is_none() {
+                    if table.is_full() {
+                        table.grow(256, poor, |key, place| {
+                            places.borrow_mut().insert(key, place);
+                        });
                     }
-                    (false, Some((place, _))) => {
-                        table.remove(poor(key), place);
-                        set.remove(&key);
-                    }
-                    _ => {}
+                    let place = table.insert(poor(key), key);
+                    assert!(table.holds(place, key));
+                    places.borrow_mut().insert(key, place);
+                }
+                let place = if *add { None } else { places.borrow_mut().remove(&key) };
+                if let Some(place) = place {
+                    table.remove(place, || poor(key));
                 }
             }
             let mut all: Vec<u32> = table.indices().collect();
             all.sort_unstable();
-            all.into_iter().eq(set)
+            all.into_iter().eq(places.into_inner().into_keys())
         }
     }
 
     #[test]
     fn an_index_may_take_another_ones_place() {
         let mut table = Tags::new();
-        table.grow(9, poor);
-        table.insert(poor(3), 3);
-        let (place, _) = table.find(poor(3), |_| true).expect("it was inserted");
+        table.grow(9, poor, |_, _| {});
+        let place = table.insert(poor(3), 3);
         table.replace(place, 9);
-        assert_eq!(table.find(poor(3), |_| true), Some((place, 9)));
+        assert_eq!(table.find(poor(3), |_| true), Some(9));
     }
 }

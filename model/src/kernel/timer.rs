@@ -77,13 +77,15 @@ impl TimerKey {
 ///
 /// `setup`, then `set_expires`, then `add`; `del` or `expire` end what `add` began.
 pub trait TimerBase<P: Platform>: Sized {
-    /// What the base keeps inside the owner.
+    /// What the base keeps inside the owner, where lookups come by.
     type Node: 'static;
+    /// What it keeps there beside, for listings and events.
+    type Expires: 'static;
 
     /// A base on which nothing is pending.
     fn new(wheel: WheelKind, start: Jiffies, hz: u32, expectations: u32, conns: u32) -> Self;
     /// The timer of a blank owner.
-    fn blank() -> Self::Node;
+    fn blank() -> (Self::Node, Self::Expires);
     /// Overwrites the timer of freed memory.
     fn poison(node: &Self::Node);
 
@@ -103,9 +105,26 @@ pub trait TimerBase<P: Platform>: Sized {
     /// # Panics
     /// If it is pending already (`BUG_ON`).
     fn add(&self, memory: &Memory<P>, key: TimerKey, now: Jiffies);
+    /// `setup_timer()`, `timer.expires` if it is told, and `add_timer()`; `_timer` is what the
+    /// owner holds.
+    #[inline]
+    fn start(
+        &self,
+        memory: &Memory<P>,
+        _timer: (&Self::Node, &Self::Expires),
+        key: TimerKey,
+        expires: Option<Jiffies>,
+        now: Jiffies,
+    ) {
+        self.setup(memory, key);
+        if let Some(expires) = expires {
+            self.set_expires(memory, key, expires);
+        }
+        self.add(memory, key, now);
+    }
     /// `del_timer()` and the first half of expiry: takes the timer off the base, and answers
-    /// whether it was on it.
-    fn detach(&self, memory: &Memory<P>, key: TimerKey) -> bool;
+    /// whether it was on it. `node` is the owner's.
+    fn detach(&self, memory: &Memory<P>, node: &Self::Node, key: TimerKey) -> bool;
     /// Takes the next timer due at `now` off the base, in the order the softirq would.
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
     /// The first moment at which `expire` has something to answer.
@@ -114,7 +133,7 @@ pub trait TimerBase<P: Platform>: Sized {
     /// Whether the timer's sight is proof that its owner's master lives: while it is pending,
     /// whoever ends the master would have taken it off. Only where nobody else runs.
     #[inline]
-    fn vouches_for_master(&self, _: &Memory<P>, _: TimerKey) -> bool {
+    fn vouches_for_master(&self, _: &Self::Node) -> bool {
         false
     }
 
@@ -128,54 +147,44 @@ pub trait TimerBase<P: Platform>: Sized {
 #[derive(Debug)]
 pub struct ArrayTimers {
     wheel: ArrayWheel,
-    /// `timer.expires`: only listings and events read it again.
-    expires: [Box<[Cell<Jiffies>]>; 2],
-}
-
-impl ArrayTimers {
-    #[inline]
-    fn expires(&self, key: TimerKey) -> &Cell<Jiffies> {
-        &self.expires[usize::from(key.is_conn())][key.index() as usize]
-    }
 }
 
 impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
     /// The stamp of the entry that stands for it; 0 while it is not pending.
     type Node = Cell<u32>;
+    type Expires = Cell<Jiffies>;
 
-    fn new(wheel: WheelKind, start: Jiffies, hz: u32, expectations: u32, conns: u32) -> Self {
-        let expires = |count| (0..=count).map(|_| Cell::new(UpTimers::NEVER)).collect();
-        let wheel = ArrayWheel::new(wheel, start, hz);
-        Self { wheel, expires: [expires(expectations), expires(conns)] }
+    fn new(wheel: WheelKind, start: Jiffies, hz: u32, _: u32, _: u32) -> Self {
+        Self { wheel: ArrayWheel::new(wheel, start, hz) }
     }
 
-    fn blank() -> Cell<u32> {
-        Cell::new(0)
+    fn blank() -> (Cell<u32>, Cell<Jiffies>) {
+        (Cell::new(0), Cell::new(UpTimers::NEVER))
     }
 
     fn poison(_: &Cell<u32>) {}
 
     #[inline]
-    fn setup(&self, _: &Memory<P>, key: TimerKey) {
-        let expires = self.expires(key);
+    fn setup(&self, memory: &Memory<P>, key: TimerKey) {
+        let expires = memory.expires(key);
         if expires.get() == UpTimers::NEVER {
             // Garbage in the kernel; here, a timer that is due at once.
             expires.set(Jiffies(0));
         }
     }
 
-    fn has_function(&self, _: &Memory<P>, key: TimerKey) -> bool {
-        self.expires(key).get() != UpTimers::NEVER
+    fn has_function(&self, memory: &Memory<P>, key: TimerKey) -> bool {
+        memory.expires(key).get() != UpTimers::NEVER
     }
 
     #[inline]
-    fn set_expires(&self, _: &Memory<P>, key: TimerKey, expires: Jiffies) {
-        self.expires(key).set(expires);
+    fn set_expires(&self, memory: &Memory<P>, key: TimerKey, expires: Jiffies) {
+        memory.expires(key).set(expires);
     }
 
     #[inline]
-    fn expires(&self, _: &Memory<P>, key: TimerKey) -> Jiffies {
-        self.expires(key).get()
+    fn expires(&self, memory: &Memory<P>, key: TimerKey) -> Jiffies {
+        memory.expires(key).get()
     }
 
     #[inline]
@@ -185,51 +194,67 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
 
     #[inline]
     fn add(&self, memory: &Memory<P>, key: TimerKey, now: Jiffies) {
-        assert!(memory.timer(key).get() == 0, "add_timer() of a pending timer");
-        let expires = self.expires(key);
-        let owners = Stamps { memory, timers: self };
-        expires.set(self.wheel.add(&owners, key.bits(), expires.get(), now));
+        let stamp = memory.timer(key);
+        assert!(stamp.get() == 0, "add_timer() of a pending timer");
+        let expires = memory.expires(key);
+        let owners = Stamps(memory);
+        expires.set(self.wheel.add(&owners, stamp, key.bits(), expires.get(), now));
     }
 
     #[inline]
-    fn detach(&self, memory: &Memory<P>, key: TimerKey) -> bool {
-        self.wheel.del(&Stamps { memory, timers: self }, key.bits())
+    fn start(
+        &self,
+        memory: &Memory<P>,
+        (stamp, cell): (&Cell<u32>, &Cell<Jiffies>),
+        key: TimerKey,
+        expires: Option<Jiffies>,
+        now: Jiffies,
+    ) {
+        assert!(stamp.get() == 0, "add_timer() of a pending timer");
+        let expires = expires.unwrap_or_else(|| match cell.get() {
+            // As in `setup`.
+            UpTimers::NEVER => Jiffies(0),
+            left => left,
+        });
+        cell.set(self.wheel.add(&Stamps(memory), stamp, key.bits(), expires, now));
+    }
+
+    #[inline]
+    fn detach(&self, memory: &Memory<P>, stamp: &Cell<u32>, key: TimerKey) -> bool {
+        self.wheel.del(&Stamps(memory), stamp, key.bits())
     }
 
     #[inline]
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
-        self.wheel.expire(&Stamps { memory, timers: self }, now).map(TimerKey::from_bits)
+        self.wheel.expire(&Stamps(memory), now).map(TimerKey::from_bits)
     }
 
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies> {
-        self.wheel.next_expiry(&Stamps { memory, timers: self })
+        self.wheel.next_expiry(&Stamps(memory))
     }
 
     #[inline]
-    fn vouches_for_master(&self, memory: &Memory<P>, key: TimerKey) -> bool {
-        memory.timer(key).get() != 0
+    fn vouches_for_master(&self, stamp: &Cell<u32>) -> bool {
+        stamp.get() != 0
     }
 
     fn bytes(&self) -> usize {
-        self.wheel.bytes() + size_of_val(&*self.expires[0]) + size_of_val(&*self.expires[1])
+        self.wheel.bytes()
     }
 }
 
 /// Where the arrays find the stamp of a timer: in its owner.
-struct Stamps<'a, P: Platform> {
-    memory: &'a Memory<P>,
-    timers: &'a ArrayTimers,
-}
+struct Stamps<'a, P: Platform>(&'a Memory<P>);
 
 impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> {
     #[inline]
     fn stamp(&self, key: u32) -> &Cell<u32> {
-        self.memory.timer(TimerKey::from_bits(key))
+        self.0.timer(TimerKey::from_bits(key))
     }
 
     #[inline]
     fn expires(&self, key: u32) -> Jiffies {
-        self.timers.expires(TimerKey::from_bits(key)).get()
+        self.0.expires(TimerKey::from_bits(key)).get()
     }
 
     #[inline]
@@ -238,9 +263,9 @@ impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> 
         if key.is_conn() {
             return;
         }
-        let exp = self.memory.expectations.at(key.index());
+        let exp = self.0.expectations.at(key.index());
         if deep {
-            black_box(self.memory.conns.at(exp.about().master.index()).uses.load_locked());
+            black_box(self.0.conns.at(exp.master().index()).uses.load_locked());
         } else {
             black_box((exp.uses.load_locked(), exp.older.get()));
         }
@@ -273,13 +298,14 @@ impl UpTimers {
 
 impl<P: Platform<Timers = Self>> TimerBase<P> for UpTimers {
     type Node = UpTimer;
+    type Expires = ();
 
     fn new(wheel: WheelKind, start: Jiffies, hz: u32, _: u32, _: u32) -> Self {
         Self { wheel: Wheel::new(wheel, start, hz) }
     }
 
-    fn blank() -> UpTimer {
-        UpTimer { links: Links::default(), expires: Cell::new(Self::NEVER) }
+    fn blank() -> (UpTimer, ()) {
+        (UpTimer { links: Links::default(), expires: Cell::new(Self::NEVER) }, ())
     }
 
     fn poison(_: &UpTimer) {}
@@ -321,7 +347,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for UpTimers {
     }
 
     #[inline]
-    fn detach(&self, memory: &Memory<P>, key: TimerKey) -> bool {
+    fn detach(&self, memory: &Memory<P>, _: &UpTimer, key: TimerKey) -> bool {
         self.wheel.del(&Owners(memory), key.bits())
     }
 
