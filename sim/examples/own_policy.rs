@@ -6,11 +6,11 @@
 use nfexp_model::expectation::ExpectId;
 use nfexp_model::revision::Revision;
 use nfexp_sim::research::cell::Block;
+use nfexp_sim::research::document::Document;
 use nfexp_sim::research::measure::Recording;
 use nfexp_sim::research::policy::Spec;
 use nfexp_sim::research::policy::book::{Book, Entry};
 use nfexp_sim::research::policy::victim::Victim;
-use nfexp_sim::research::scenario::Document;
 use nfexp_sim::research::sweep::study::shipped;
 
 #[derive(Debug, Default)]

@@ -11,13 +11,14 @@
 use cpu_time::ProcessTime;
 use nfexp_model::revision::Revision;
 use nfexp_sim::research::cast::Cast;
+use nfexp_sim::research::document::Document;
 use nfexp_sim::research::ledger::Ending;
 use nfexp_sim::research::measure::Recording;
 use nfexp_sim::research::policy::parse::policy;
-use nfexp_sim::research::scenario::Document;
+use nfexp_sim::research::setup::Setup;
 use nfexp_sim::research::sweep::study::shipped;
 use nfexp_sim::research::workload::{Happening, Micros, Workload, masters_at_once};
-use nfexp_sim::research::world::{Setup, World};
+use nfexp_sim::research::world::World;
 
 const HZ: u32 = 250;
 

@@ -28,11 +28,11 @@ use nfexp_model::revision::Revision;
 use nfexp_model::tuple::{Addr, L3, Proto, Tuple};
 use nfexp_model::{At, Config, Engine};
 use nfexp_sim::research::cast::Cast;
+use nfexp_sim::research::document::Document;
 use nfexp_sim::research::ledger::Ending;
 use nfexp_sim::research::policy::Surroundings;
 use nfexp_sim::research::policy::names::NAMED;
 use nfexp_sim::research::policy::parse::policy;
-use nfexp_sim::research::scenario::Document;
 use nfexp_sim::research::tape::Tape;
 
 /// Which kinds hold room, and whom it is taken from.

@@ -11,13 +11,14 @@
 use nfexp_model::revision::Revision;
 use nfexp_sim::research::cast::Cast;
 use nfexp_sim::research::cell::masters_of;
+use nfexp_sim::research::document::Document;
 use nfexp_sim::research::measure::Recording;
 use nfexp_sim::research::policy::parse::policy;
-use nfexp_sim::research::scenario::Document;
+use nfexp_sim::research::setup::Setup;
 use nfexp_sim::research::statistics::{Estimate, erlang_b};
 use nfexp_sim::research::sweep::study::shipped;
 use nfexp_sim::research::workload::{Happening, Workload};
-use nfexp_sim::research::world::{Outcome, Setup, World};
+use nfexp_sim::research::world::{Outcome, World};
 
 fn one_class(
     rate: f64,

@@ -10,14 +10,16 @@ use serde::{Deserialize, Serialize};
 use nfexp_model::revision::Revision;
 
 use super::cast::Cast;
+use super::document::Document;
 use super::ledger::{Account, Ending};
 use super::measure::{BINS, Measure, Owned, Recording};
 use super::optimum::{Bracket, Offer};
 use super::policy::Spec;
-use super::scenario::{Document, Scenario};
+use super::scenario::Scenario;
+use super::setup::Setup;
 use super::statistics::{jain, mser5};
 use super::workload::{Happening, What, Workload, micros};
-use super::world::{Outcome, Setup, World};
+use super::world::{Outcome, World};
 
 /// What a block is made of.
 #[derive(Clone, Debug)]

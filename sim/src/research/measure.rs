@@ -6,8 +6,9 @@
 
 use super::cast::Cast;
 use super::ledger::Ending;
+use super::setup::Setup;
 use super::workload::{Micros, NEVER, Who};
-use super::world::{Live, Setup};
+use super::world::Live;
 
 /// What is recorded beside the counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -15,6 +15,7 @@
 
 pub mod cast;
 pub mod cell;
+pub mod document;
 pub mod law;
 pub mod ledger;
 pub mod measure;
@@ -23,6 +24,7 @@ pub mod picture;
 pub mod policy;
 pub mod random;
 pub mod scenario;
+pub mod setup;
 pub mod statistics;
 pub mod sweep;
 pub mod tape;

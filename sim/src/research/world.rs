@@ -22,63 +22,18 @@ use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::locked::MasterHold;
 use nfexp_model::netns::{NetId, Zone};
-use nfexp_model::revision::{Expiry, Revision};
+use nfexp_model::revision::Expiry;
 use nfexp_model::tuple::{Addr, L3, Proto, Tuple};
-use nfexp_model::{At, Config, Engine};
+use nfexp_model::{At, Engine};
 
 use super::cast::{Cast, Kind};
 use super::ledger::{Account, Ending, Unbalanced};
-use super::measure::{Measure, Recording};
+use super::measure::Measure;
 use super::policy::{Spec, Surroundings};
+use super::setup::Setup;
 use super::tape::Tape;
 use super::walks::Walks;
 use super::workload::{Happening, Micros, NEVER, What, Who, jiffy};
-
-/// How a world is set up.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Which kernel.
-    pub revision: Revision,
-    /// Ticks in a second.
-    pub hz: u32,
-    /// The table's limit, per namespace.
-    pub expect_max: u32,
-    /// Buckets; what a module load would choose for that limit if not given.
-    pub hash_size: Option<u32>,
-    /// The seed, for policies that draw.
-    pub seed: u64,
-    /// The replication.
-    pub replication: u32,
-    /// How many masters may be open at once.
-    pub masters: u32,
-    /// When it ends.
-    pub horizon: Micros,
-    /// What is recorded beside the counts.
-    pub recording: Recording,
-}
-
-impl Setup {
-    fn config(&self, cast: &Cast) -> Config {
-        // As nf_conntrack_expect_init() has it: four a bucket, whole pages of buckets.
-        let usual = (self.expect_max / 4).max(1).next_multiple_of(512);
-        let nets = u32::from(cast.namespaces);
-        Config {
-            revision: self.revision,
-            hz: self.hz,
-            hash_size: self.hash_size.unwrap_or(usual),
-            expect_max: self.expect_max,
-            hash_seed: 0x5eed,
-            expectations: self.expect_max.saturating_mul(nets).saturating_add(64).min(1 << 26),
-            conns: self.masters.saturating_add(64),
-            conns_ready: u32::MAX,
-            cpus: 1,
-            netns: cast.namespaces,
-            events: false,
-            helpers: cast.helpers.clone(),
-            fail_nth: 0,
-        }
-    }
-}
 
 /// What is linked in a slot, as the run knows it.
 #[derive(Clone, Copy, Debug, Default)]

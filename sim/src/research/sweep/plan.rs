@@ -14,9 +14,9 @@ use nfexp_model::revision::Revision;
 
 use super::study::Study;
 use crate::research::cell::{Block, Cell, Detail};
+use crate::research::document::Document;
 use crate::research::measure::Recording;
 use crate::research::policy::{Spec, parse};
-use crate::research::scenario::Document;
 
 /// Changes whenever rows change their meaning.
 pub const FORMAT: &str = concat!("nfexp.sweep/1 ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A scenario as a document: its numbers have paths, by which they are changed, and sources.
+//!
+//! The rule that matters: a table that holds a number holds its `source`, too, or the document is
+//! refused.
+
+use toml::{Table, Value};
+
+use super::law::Span;
+use super::scenario::Scenario;
+
+/// A number of a scenario and where it comes from, for reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// Where in the scenario it stands.
+    pub path: String,
+    /// The numbers as written.
+    pub value: String,
+    /// Where they come from.
+    pub source: String,
+}
+
+/// A scenario as a document, in which numbers can be changed by path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document(Table);
+
+impl Document {
+    /// Reads a scenario's text.
+    ///
+    /// # Errors
+    /// What was expected, with its line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let table: Table = text.parse().map_err(|error: toml::de::Error| located(text, &error))?;
+        let document = Self(table);
+        document.scenario().map_err(|why| match why.0 {
+            Some(error) => located(text, &error),
+            None => why.1,
+        })?;
+        Ok(document)
+    }
+
+    /// Changes a number: `class.irc.arrivals.per_second`. Its source becomes `why`.
+    ///
+    /// # Errors
+    /// If there is nothing at that path.
+    pub fn set(&mut self, path: &str, value: &str, why: &str) -> Result<(), String> {
+        let missing = |part: &str| format!("{path}: the scenario has no `{part}`");
+        let mut parts: Vec<&str> = path.split('.').collect();
+        let last = parts.pop().filter(|last| !last.is_empty()).ok_or_else(|| missing(path))?;
+        let mut table = &mut self.0;
+        let mut at = 0;
+        while at < parts.len() {
+            let part = parts[at];
+            at += 1;
+            table = match table.get_mut(part).ok_or_else(|| missing(part))? {
+                Value::Table(inner) => inner,
+                Value::Array(items) => {
+                    let name = parts.get(at).copied().unwrap_or(last);
+                    at += 1;
+                    let named =
+                        |item: &&mut Value| item.get("name").and_then(Value::as_str) == Some(name);
+                    let item = items.iter_mut().find(named).and_then(Value::as_table_mut);
+                    item.ok_or_else(|| missing(name))?
+                }
+                _ => return Err(missing(part)),
+            };
+        }
+        let slot = table.get_mut(last).ok_or_else(|| missing(last))?;
+        let parsed = match slot {
+            Value::String(_) => Some(Value::String(value.to_owned())),
+            Value::Boolean(_) => value.parse().ok().map(Value::Boolean),
+            _ => value.parse::<i64>().ok().map(Value::Integer).or_else(|| {
+                value.parse::<f64>().ok().filter(|value| value.is_finite()).map(Value::Float)
+            }),
+        };
+        *slot = parsed.ok_or_else(|| format!("{path}: expected a number, not `{value}`"))?;
+        if table.contains_key("source") {
+            table.insert("source".into(), Value::String(why.to_owned()));
+        }
+        self.scenario().map_err(|why| format!("{path}={value}: {}", why.1))?;
+        Ok(())
+    }
+
+    /// Gives a class limits of its own: how many a master may have, for how many seconds.
+    ///
+    /// # Errors
+    /// If there is no such class.
+    pub fn set_policy(&mut self, class: &str, to: (u32, u32), why: &str) -> Result<(), String> {
+        let classes = self.0.get_mut("class").and_then(Value::as_array_mut);
+        let named = |item: &&mut Value| item.get("name").and_then(Value::as_str) == Some(class);
+        let found = classes.and_then(|classes| classes.iter_mut().find(named));
+        let table = found.and_then(Value::as_table_mut);
+        let table = table.ok_or_else(|| format!("the scenario has no class {class}"))?;
+        let mut policy = Table::new();
+        policy.insert("max_expected".into(), Value::Integer(i64::from(to.0)));
+        policy.insert("timeout".into(), Value::String(format!("{}s", to.1)));
+        policy.insert("source".into(), Value::String(why.to_owned()));
+        table.insert("policy".into(), Value::Table(policy));
+        self.scenario().map_err(|why| why.1)?;
+        Ok(())
+    }
+
+    /// The scenario it describes.
+    fn scenario(&self) -> Result<Scenario, (Option<toml::de::Error>, String)> {
+        let mut unsourced = Vec::new();
+        provenance("", &self.0, &mut Vec::new(), &mut unsourced);
+        if let Some(path) = unsourced.first() {
+            return Err((None, format!("{path}: expected `source = …` beside its numbers")));
+        }
+        let scenario: Scenario =
+            Value::Table(self.0.clone()).try_into().map_err(|error: toml::de::Error| {
+                let text = error.message().to_owned();
+                (Some(error), text)
+            })?;
+        scenario.check().map_err(|why| (None, why))?;
+        Ok(scenario)
+    }
+
+    /// The same, once it was parsed: cannot fail.
+    ///
+    /// # Panics
+    /// Never: a document is checked whenever it changes.
+    #[must_use]
+    pub fn read(&self) -> Scenario {
+        self.scenario().expect("checked whenever it changes")
+    }
+
+    /// Every number with its source.
+    #[must_use]
+    pub fn provenance(&self) -> Vec<Provenance> {
+        let mut sourced = Vec::new();
+        provenance("", &self.0, &mut sourced, &mut Vec::new());
+        sourced
+    }
+
+    /// The document in one spelling: what a result's identity is hashed from.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        Value::Table(self.0.clone()).to_string()
+    }
+}
+
+fn located(text: &str, error: &toml::de::Error) -> String {
+    let Some(span) = error.span() else { return error.message().to_owned() };
+    let before = text.get(..span.start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    format!("line {line}, column {column}: {}", error.message())
+}
+
+/// Collects the tables that hold numbers: with a source, and without.
+fn provenance(
+    path: &str,
+    table: &Table,
+    sourced: &mut Vec<Provenance>,
+    unsourced: &mut Vec<String>,
+) {
+    let under = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let mut numbers = Vec::new();
+    for (key, value) in table {
+        match value {
+            Value::Table(inner) => provenance(&under(key), inner, sourced, unsourced),
+            Value::Array(items) if items.iter().any(Value::is_table) => {
+                for (at, item) in items.iter().enumerate() {
+                    let name = item.get("name").and_then(Value::as_str).map(str::to_owned);
+                    let place = under(&format!("{key}.{}", name.unwrap_or_else(|| at.to_string())));
+                    if let Value::Table(inner) = item {
+                        provenance(&place, inner, sourced, unsourced);
+                    }
+                }
+            }
+            _ if is_number(value) => numbers.push(format!("{key} = {value}")),
+            _ => {}
+        }
+    }
+    if numbers.is_empty() {
+        return;
+    }
+    match table.get("source").and_then(Value::as_str).filter(|source| !source.trim().is_empty()) {
+        Some(source) => {
+            let value = numbers.join(", ");
+            sourced.push(Provenance { path: path.to_owned(), value, source: source.to_owned() });
+        }
+        None => unsourced.push(if path.is_empty() { numbers.join(", ") } else { path.to_owned() }),
+    }
+}
+
+fn is_number(value: &Value) -> bool {
+    match value {
+        Value::Integer(_) | Value::Float(_) => true,
+        Value::String(text) => Span::parse(text).is_ok(),
+        Value::Array(items) => items.iter().any(is_number),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::research::law::{Arrivals, Law};
+
+    const TEXT: &str = r#"
+name = "one"
+[run]
+lasts = "100s"
+source = "the test"
+[[class]]
+name = "ftp"
+helper = "ftp"
+arrivals = { law = "poisson", per_second = 1.5, source = "the test" }
+delay = { law = "log-normal", median = "60ms", sigma = 1, source = "the test" }
+answered = { share = 0.97, source = "the test" }
+"#;
+
+    #[test]
+    fn a_scenario_reads_and_its_numbers_can_be_changed() {
+        let mut document = Document::parse(TEXT).expect("it is fine");
+        assert_eq!(
+            document.read().classes[0].delay.value.clone(),
+            Law::LogNormal { median: Span(0.06), sigma: 1.0 }
+        );
+        document.set("class.ftp.arrivals.per_second", "3", "the command line").expect("there");
+        document.set("class.ftp.delay.median", "1s", "the command line").expect("there");
+        let scenario = document.read();
+        assert_eq!(scenario.classes[0].arrivals.source, "the command line");
+        assert_eq!(scenario.classes[0].arrivals.value, Arrivals::Poisson { per_second: 3.0 });
+        assert!(document.set("class.irc.arrivals.per_second", "3", "x").is_err());
+        assert!(document.set("class.ftp.answered.share", "3", "x").is_err());
+    }
+
+    #[test]
+    fn a_number_without_a_source_is_refused_and_named() {
+        let without = TEXT.replace(", source = \"the test\" }\nanswered", " }\nanswered");
+        let why = Document::parse(&without).expect_err("it has no source");
+        assert_eq!(why, "class.ftp.delay: expected `source = …` beside its numbers");
+        let why = Document::parse("name = 3 x").expect_err("no toml");
+        assert!(why.starts_with("line 1, column 8: "), "{why}");
+    }
+}

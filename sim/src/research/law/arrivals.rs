@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Arrival laws: when sessions begin.
+
+use serde::Deserialize;
+
+use super::{Law, Span};
+use crate::research::random::Stream;
+
+/// When sessions begin.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "law", rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// Without memory.
+    Poisson {
+        /// How many in a second.
+        per_second: f64,
+    },
+    /// At equal distances.
+    Constant {
+        /// How many in a second.
+        per_second: f64,
+    },
+    /// Renewals with distances of any law.
+    Renewal {
+        /// From one to the next.
+        gap: Law,
+    },
+    /// Poisson with two rates that take turns (MMPP-2).
+    TwoRates {
+        /// How many in a second while low.
+        low_per_second: f64,
+        /// How many in a second while high.
+        high_per_second: f64,
+        /// How long low lasts, in the mean.
+        low_for: Span,
+        /// How long high lasts, in the mean.
+        high_for: Span,
+    },
+    /// Poisson while on, nothing while off; both last as their laws say.
+    OnOff {
+        /// How many in a second while on.
+        per_second: f64,
+        /// How long on lasts.
+        on: Law,
+        /// How long off lasts.
+        off: Law,
+    },
+    /// Poisson whose rate swings with the day.
+    Diurnal {
+        /// How many in a second, in the mean.
+        per_second: f64,
+        /// By which share of the mean it swings, 0 to 1.
+        swing: f64,
+        /// How long a day is.
+        period: Span,
+    },
+    /// Many at once, spread over a while.
+    Batch {
+        /// How many.
+        count: u32,
+        /// Within which time, evenly.
+        within: Span,
+        /// When the first batch begins.
+        first: Span,
+        /// From one batch's begin to the next.
+        every: Span,
+    },
+    /// At equal distances while on, again and again.
+    Pulsed {
+        /// How many in a second while on.
+        per_second: f64,
+        /// How long on lasts.
+        on: Span,
+        /// From one pulse's begin to the next.
+        period: Span,
+    },
+}
+
+/// Where an arrival law stands.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    now: f64,
+    /// Until when the present phase lasts, and whether it is the high one.
+    phase_end: f64,
+    high: bool,
+    count: u32,
+    batch: f64,
+    offsets: Vec<f64>,
+}
+
+impl Arrivals {
+    /// When the next session begins, in seconds from the start; `None` if none ever does.
+    pub fn next(&self, place: &mut Place, stream: &mut Stream) -> Option<f64> {
+        match self {
+            Self::Poisson { per_second } => {
+                place.now += exponential(*per_second, stream)?;
+            }
+            Self::Constant { per_second } => {
+                if *per_second <= 0.0 {
+                    return None;
+                }
+                place.count = place.count.wrapping_add(1);
+                place.now += 1.0 / per_second;
+            }
+            Self::Renewal { gap } => place.now += gap.draw(stream).max(1e-6),
+            Self::TwoRates { low_per_second, high_per_second, low_for, high_for } => {
+                let stay = |high: bool, stream: &mut Stream| {
+                    let mean = if high { high_for.0 } else { low_for.0 };
+                    -mean * libm::log(stream.uniform())
+                };
+                let rate = |high: bool| if high { *high_per_second } else { *low_per_second };
+                return switched(place, stream, rate, stay);
+            }
+            Self::OnOff { per_second, on, off } => {
+                let stay = |high: bool, stream: &mut Stream| {
+                    if high { on.draw(stream) } else { off.draw(stream) }
+                };
+                return switched(place, stream, |high| if high { *per_second } else { 0.0 }, stay);
+            }
+            Self::Diurnal { per_second, swing, period } => loop {
+                // Thinning: candidates at the highest rate, kept as often as the rate says.
+                place.now += exponential(per_second * (1.0 + swing), stream)?;
+                let turn = 2.0 * core::f64::consts::PI * place.now / period.0;
+                let share = (1.0 + swing * libm::sin(turn)) / (1.0 + swing);
+                if stream.uniform() < share {
+                    break;
+                }
+            },
+            Self::Batch { count, within, first, every } => {
+                if *count == 0 {
+                    return None;
+                }
+                if place.offsets.is_empty() {
+                    place.offsets = (0..*count).map(|_| within.0 * stream.uniform()).collect();
+                    place.offsets.sort_unstable_by(|a, b| b.total_cmp(a));
+                    place.batch = first.0 + f64::from(place.count) * every.0.max(1e-3);
+                    place.count += 1;
+                }
+                place.now = place.batch + place.offsets.pop()?;
+            }
+            Self::Pulsed { per_second, on, period } => {
+                let per_pulse = (per_second * on.0) as u32;
+                if per_pulse == 0 {
+                    return None;
+                }
+                let (pulse, within) = (place.count / per_pulse, place.count % per_pulse);
+                place.count += 1;
+                place.now = f64::from(pulse) * period.0 + f64::from(within) / per_second;
+            }
+        }
+        Some(place.now)
+    }
+
+    /// Whether its parameters make sense.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check(&self) -> Result<(), String> {
+        let rates: &[f64] = match self {
+            Self::Poisson { per_second }
+            | Self::Constant { per_second }
+            | Self::OnOff { per_second, .. }
+            | Self::Diurnal { per_second, .. }
+            | Self::Pulsed { per_second, .. } => &[*per_second],
+            Self::TwoRates { low_per_second, high_per_second, .. } => {
+                &[*low_per_second, *high_per_second]
+            }
+            Self::Renewal { .. } | Self::Batch { .. } => &[],
+        };
+        if let Some(rate) = rates.iter().find(|rate| !(0.0..=1e7).contains(*rate)) {
+            return Err(format!("expected a rate from 0 to 10000000 per second, not {rate}"));
+        }
+        match self {
+            Self::Renewal { gap } => gap.check(),
+            Self::OnOff { on, off, .. } => on.check().and_then(|()| off.check()),
+            Self::Diurnal { swing, period, .. } => {
+                match (0.0..=1.0).contains(swing) && period.0 > 0.0 {
+                    true => Ok(()),
+                    false => Err("expected a swing from 0 to 1 and a positive period".into()),
+                }
+            }
+            Self::TwoRates { low_for, high_for, .. } if low_for.0 <= 0.0 || high_for.0 <= 0.0 => {
+                Err("expected positive stays in both rates".into())
+            }
+            Self::Batch { within, every, .. } if every.0 < within.0.max(1e-3) => {
+                Err("expected `every` no shorter than `within`".into())
+            }
+            Self::Pulsed { on, period, .. } if on.0 <= 0.0 || period.0 < on.0 => {
+                Err("expected a pulse that is shorter than its period".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn exponential(rate: f64, stream: &mut Stream) -> Option<f64> {
+    let gap = -libm::log(stream.uniform()) / rate;
+    gap.is_finite().then_some(gap)
+}
+
+/// A Poisson process whose rate switches between two.
+fn switched(
+    place: &mut Place,
+    stream: &mut Stream,
+    rate: impl Fn(bool) -> f64,
+    stay: impl Fn(bool, &mut Stream) -> f64,
+) -> Option<f64> {
+    if rate(true) <= 0.0 && rate(false) <= 0.0 {
+        return None;
+    }
+    loop {
+        if place.now >= place.phase_end {
+            place.high = !place.high;
+            place.phase_end = place.now + stay(place.high, stream).max(1e-6);
+        }
+        let next = match rate(place.high) {
+            rate if rate > 0.0 => place.now - libm::log(stream.uniform()) / rate,
+            _ => f64::INFINITY,
+        };
+        if next < place.phase_end {
+            place.now = next;
+            return Some(next);
+        }
+        // What was drawn beyond the phase is void: without memory, nothing is lost.
+        place.now = place.phase_end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_arrival_law_has_its_rate_and_never_turns_back() {
+        let (on, off) = (Law::Constant { is: Span(1.0) }, Law::Exponential { mean: Span(3.0) });
+        let laws = [
+            (Arrivals::Poisson { per_second: 5.0 }, 5.0),
+            (Arrivals::Constant { per_second: 5.0 }, 5.0),
+            (Arrivals::Renewal { gap: Law::Uniform { from: Span(0.0), to: Span(0.4) } }, 5.0),
+            (
+                Arrivals::TwoRates {
+                    low_per_second: 2.0,
+                    high_per_second: 10.0,
+                    low_for: Span(5.0),
+                    high_for: Span(3.0),
+                },
+                5.0,
+            ),
+            (Arrivals::OnOff { per_second: 20.0, on, off }, 5.0),
+            (Arrivals::Diurnal { per_second: 5.0, swing: 0.8, period: Span(100.0) }, 5.0),
+            (
+                Arrivals::Batch {
+                    count: 50,
+                    within: Span(4.0),
+                    first: Span(0.0),
+                    every: Span(10.0),
+                },
+                5.0,
+            ),
+            (Arrivals::Pulsed { per_second: 20.0, on: Span(1.0), period: Span(4.0) }, 5.0),
+        ];
+        for (law, rate) in laws {
+            assert_eq!(law.check(), Ok(()));
+            let (mut place, mut stream) = (Place::default(), Stream::keyed(1, 0, "law", "rate"));
+            let mut last = 0.0;
+            for _ in 0..20_000 {
+                let next = law.next(&mut place, &mut stream).expect("it never ends");
+                assert!(next >= last, "{law:?}");
+                last = next;
+            }
+            assert!((20_000.0 / last / rate - 1.0).abs() < 0.06, "{law:?}: {}", 20_000.0 / last);
+        }
+        let mut stream = Stream::keyed(1, 0, "law", "rate");
+        let never = Arrivals::Poisson { per_second: 0.0 };
+        assert_eq!(never.next(&mut Place::default(), &mut stream), None);
+    }
+}
