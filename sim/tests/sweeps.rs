@@ -149,10 +149,10 @@ fn every_shipped_scenario_reads_and_names_its_sources() {
         assert!(provenance.iter().all(|one| one.source.len() > 3), "{name}");
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("studies");
-    for file in fs::read_dir(folder).expect("it is there") {
+    for file in fs::read_dir(&folder).expect("it is there") {
         let path = file.expect("it can be read").path();
         let text = fs::read_to_string(&path).expect("it can be read");
         let study = Study::parse(&text).unwrap_or_else(|why| panic!("{path:?}: {why}"));
-        Plan::of(study, None).unwrap_or_else(|why| panic!("{path:?}: {why}"));
+        Plan::of(study, Some(&folder)).unwrap_or_else(|why| panic!("{path:?}: {why}"));
     }
 }

@@ -11,11 +11,15 @@ use super::Failure;
 use super::kernel::Kernel;
 use super::replay::ledger;
 use crate::report::delays::{Delays, delays};
+use crate::research::fit::toml;
+use crate::research::recorded::Recorded;
+use crate::settings::Port;
 
 /// The arguments of `nfexp fit`.
 #[derive(Debug, Args)]
 pub struct Fit {
-    /// Captures (pcap, pcapng or snoop, gzipped or not).
+    /// Captures (pcap, pcapng or snoop, gzipped or not); for `toml` also logs of
+    /// `conntrack -E expect -o timestamp`.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// How to tell it.
@@ -34,6 +38,8 @@ enum Format {
     Json,
     /// The same as comma-separated values.
     Csv,
+    /// Laws with their sources, for a scenario's `fits`.
+    Toml,
 }
 
 impl Fit {
@@ -42,6 +48,9 @@ impl Fit {
     /// # Errors
     /// [`Failure`]: bad data.
     pub fn run(&self) -> Result<(), Failure> {
+        if self.format == Format::Toml {
+            return self.toml();
+        }
         let (mut ledgers, mut failures) = (Vec::new(), Vec::new());
         for path in &self.files {
             match ledger(path, &self.kernel) {
@@ -67,9 +76,28 @@ impl Fit {
                 rows.iter().for_each(|row| writer.serialize(row).expect("memory takes all"));
                 out.write_all(&writer.into_inner().expect("memory takes all"))?;
             }
+            Format::Toml => unreachable!("told apart above"),
         }
         out.flush()?;
         Failure::first_of(failures)
+    }
+
+    fn toml(&self) -> Result<(), Failure> {
+        let mut options = self.kernel.options.clone();
+        for Port { helper, proto, port } in &self.kernel.helpers {
+            options += &format!(";port={helper}:{proto}/{port}");
+        }
+        let mut recordings = Vec::new();
+        for path in &self.files {
+            let recorded = Recorded::read(path, &options);
+            recordings.push(recorded.map_err(|why| Failure::Data(path.clone(), why))?);
+        }
+        let name = |path: &PathBuf| {
+            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        };
+        let names: Vec<String> = self.files.iter().map(name).collect();
+        io::stdout().write_all(toml(&recordings, &names.join(" ")).as_bytes())?;
+        Ok(())
     }
 }
 

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 
-use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE};
+use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE, MAX_CLASSES};
 use nfexp_model::tuple::Proto;
 
-use super::scenario::{ClassSpec, Scenario};
+use super::scenario::{ClassSpec, RecordingSpec, Scenario};
 
 /// One class of a scenario, resolved.
 #[derive(Clone, Debug)]
@@ -62,6 +62,10 @@ impl Cast {
                 resolve(spec, &mut helpers).map_err(|why| format!("class.{}: {why}", spec.name))?,
             );
         }
+        for recording in &scenario.recordings {
+            let of = of_recording(recording, &mut helpers);
+            kinds.extend(of.map_err(|why| format!("recording.{}: {why}", recording.name))?);
+        }
         let counts = scenario.classes.iter().filter_map(|class| class.namespaces.as_ref());
         let namespaces = counts.map(|count| count.value.count).max().unwrap_or(1);
         let namespaces = u16::try_from(namespaces).expect("checked to be at most 1024");
@@ -71,12 +75,20 @@ impl Cast {
     /// The same without any limit per class, for engines that have none.
     #[must_use]
     pub fn without_class_limits(mut self) -> Self {
-        for helper in self.helpers.to_mut() {
-            let lift = |policy: &ExpectPolicy| ExpectPolicy { max_expected: 0, ..*policy };
-            helper.policies = interned(helper.policies.iter().map(lift).collect());
-        }
+        self.helpers = unlimited(&self.helpers);
         self
     }
+}
+
+/// The same helpers without any limit per class.
+#[must_use]
+pub fn unlimited(helpers: &[Helper]) -> Cow<'static, [Helper]> {
+    let lift = |policy: &ExpectPolicy| ExpectPolicy { max_expected: 0, ..*policy };
+    let lifted = |helper: &Helper| {
+        let policies = interned(helper.policies.iter().map(lift).collect());
+        Helper { policies, ..*helper }
+    };
+    helpers.iter().map(lifted).collect()
 }
 
 fn resolve(spec: &ClassSpec, helpers: &mut Vec<Helper>) -> Result<Kind, String> {
@@ -99,16 +111,8 @@ fn resolve(spec: &ClassSpec, helpers: &mut Vec<Helper>) -> Result<Kind, String> 
     };
     let mut policy = *helper.policy(class).expect("filtered above");
     if let Some(limits) = &spec.policy {
-        if let Some(max_expected) = limits.value.max_expected {
-            policy.max_expected = max_expected;
-        }
-        if let Some(timeout) = limits.value.timeout {
-            policy.timeout_secs = (timeout.0 as u32).max(1);
-        }
-        let mut policies = helper.policies.to_vec();
-        policies[usize::from(class.number())] = policy;
-        helpers.push(Helper { policies: interned(policies), ..helper });
-        place = helpers.len() - 1;
+        policy = limits.value.over(policy);
+        place = with_policy(helpers, place, class, policy);
     }
     Ok(Kind {
         name: spec.name.clone(),
@@ -122,6 +126,71 @@ fn resolve(spec: &ClassSpec, helpers: &mut Vec<Helper>) -> Result<Kind, String> 
         permanent: spec.permanent,
         worth: spec.worth.as_ref().map_or(1, |worth| worth.value.is),
     })
+}
+
+/// A helper of its own, as `nft`'s `ct expectation` would be, for a class with another policy.
+fn with_policy(
+    helpers: &mut Vec<Helper>,
+    place: usize,
+    class: Class,
+    policy: ExpectPolicy,
+) -> usize {
+    let helper = helpers[place];
+    let mut policies = helper.policies.to_vec();
+    policies[usize::from(class.number())] = policy;
+    helpers.push(Helper { policies: interned(policies), ..helper });
+    helpers.len() - 1
+}
+
+/// The sorts of a recording. They share one helper each name, so that a master meets the limits
+/// of all its classes; a helper nobody knows has the limits that were seen.
+fn of_recording(spec: &RecordingSpec, helpers: &mut Vec<Helper>) -> Result<Vec<Kind>, String> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut kinds = Vec::new();
+    for sort in &spec.recorded.sorts {
+        let known = IN_TREE.iter().position(|helper| helper.name == sort.helper);
+        let seen =
+            ExpectPolicy { max_expected: sort.most, timeout_secs: sort.timeout_secs, name: "" };
+        let place = places.get(sort.helper.as_str()).copied().unwrap_or_else(|| match known {
+            Some(place) => {
+                helpers.push(helpers[place]);
+                helpers.len() - 1
+            }
+            None => {
+                let policies = interned(vec![seen; MAX_CLASSES]);
+                helpers.push(Helper { name: "recorded", policies, ..IN_TREE[0] });
+                helpers.len() - 1
+            }
+        });
+        places.insert(&sort.helper, place);
+        let class = Class::new(sort.class).ok_or("expected a class from 0 to 3")?;
+        let usual = helpers[place].policy(class).copied();
+        let mut policy = usual.filter(|_| known.is_some()).unwrap_or(seen);
+        // Helpers, nft's objects and netlink give times of their own.
+        policy.timeout_secs = sort.timeout_secs;
+        let name = spec.name_of(sort);
+        if let Some(limits) = spec.limits.get(&name) {
+            policy = limits.value.over(policy);
+        }
+        let mut policies = helpers[place].policies.to_vec();
+        let needed = usize::from(sort.class) + 1;
+        policies.resize(policies.len().max(needed), seen);
+        policies[needed - 1] = policy;
+        helpers[place].policies = interned(policies);
+        kinds.push(Kind {
+            name,
+            helper: u16::try_from(place).map_err(|_| "too many helpers")?,
+            class,
+            proto: helpers[place].proto.first().copied().unwrap_or(Proto::UDP),
+            max_expected: policy.max_expected,
+            timeout_secs: policy.timeout_secs,
+            hostile: spec.hostile,
+            wide: sort.wide,
+            permanent: sort.permanent,
+            worth: 1,
+        });
+    }
+    Ok(kinds)
 }
 
 /// Policies live as long as the process, each list once.

@@ -12,12 +12,13 @@ use nfexp_model::revision::Revision;
 use super::cast::Cast;
 use super::document::Document;
 use super::ledger::{Account, Ending};
-use super::measure::{BINS, Measure, Owned, Recording};
+use super::measure::{Measure, Owned, Recording};
 use super::optimum::{Bracket, Offer};
 use super::policy::Spec;
 use super::scenario::Scenario;
 use super::setup::Setup;
-use super::statistics::{jain, mser5};
+use super::statistics::jain;
+use super::steady;
 use super::workload::{Happening, What, Workload, micros};
 use super::world::{Outcome, World};
 
@@ -65,6 +66,12 @@ pub struct Cell {
     pub optimum_lower: f64,
     /// And at most.
     pub optimum_upper: f64,
+    /// The share by what matches are worth; the recall, where all are worth the same.
+    pub worth: f64,
+    /// The share of worth a perfect policy reaches at least.
+    pub worth_lower: f64,
+    /// And at most.
+    pub worth_upper: f64,
     /// Share of useful announcements thrown out before their match, over the whole run.
     pub premature: f64,
     /// Share of useful announcements refused because the class was full.
@@ -150,6 +157,7 @@ impl Block<'_> {
         let mut details = Vec::new();
         for &expect_max in sizes {
             let bracket = offer.bracket(expect_max);
+            let by_worth = offer.has_worths().then(|| offer.worth_bracket(expect_max));
             for policy in self.policies {
                 let setup = Setup {
                     revision: self.revision,
@@ -165,7 +173,8 @@ impl Block<'_> {
                 let world = World::new(&cast, policy, &setup)?;
                 let outcome = world.run(happenings.iter().copied());
                 let outcome = outcome.map_err(|why| format!("policy {}: {why}", policy.name))?;
-                let mut cell = of_outcome(&scenario, &cast, &outcome, &bracket);
+                let ceilings = [&bracket, by_worth.as_ref().unwrap_or(&bracket)];
+                let mut cell = of_outcome(&scenario, &cast, &outcome, ceilings);
                 cell.policy.clone_from(&policy.name);
                 cell.expect_max = expect_max;
                 cell.replication = self.replication;
@@ -187,38 +196,22 @@ pub fn masters_of(happenings: &[Happening]) -> u32 {
     happenings.iter().filter_map(number).max().unwrap_or(0)
 }
 
-/// With fewer misses, one in ten bins, a run's recall says nothing about its warm-up.
-const SPEAKS: u32 = BINS as u32 / 10;
-
 /// From which bin on a run is in its steady state, and whether it is at all.
 fn warm_up(scenario: &Scenario, cast: &Cast, measure: &Measure) -> (usize, bool) {
     if scenario.run.value.transient {
         return (0, true);
     }
-    let bins = &measure.bins;
-    let occupancy: Vec<f64> = bins.iter().map(|bin| bin.slots as f64).collect();
-    // An empty bin says nothing about recall; the one before speaks for it.
-    let mut last = 1.0;
-    let recall: Vec<f64> = bins
-        .iter()
-        .map(|bin| {
-            if bin.useful > 0 {
-                last = f64::from(bin.hits) / f64::from(bin.useful);
-            }
-            last
-        })
-        .collect();
-    // A miss in a thousand is no transient: where the rest is without any, MSER would cut behind
-    // the last one, wherever it fell.
-    let misses: u32 = bins.iter().map(|bin| bin.useful - bin.hits).sum();
-    let by_recall = if misses < SPEAKS { 0 } else { mser5(&recall) };
     let longest = cast.kinds.iter().map(|kind| kind.timeout_secs).max().unwrap_or(0);
     let floor = (micros(3.0 * f64::from(longest)) / measure.width) as usize;
-    let cut = mser5(&occupancy).max(by_recall).max(floor);
-    (cut.min(bins.len() - 1), cut <= bins.len() / 2)
+    steady::warm_up(&measure.bins, floor)
 }
 
-fn of_outcome(scenario: &Scenario, cast: &Cast, outcome: &Outcome, bracket: &Bracket) -> Cell {
+fn of_outcome(
+    scenario: &Scenario,
+    cast: &Cast,
+    outcome: &Outcome,
+    [bracket, by_worth]: [&Bracket; 2],
+) -> Cell {
     let measure = &outcome.measure;
     let (cut, steady) = warm_up(scenario, cast, measure);
     let bins = &measure.bins[cut..];
@@ -235,12 +228,15 @@ fn of_outcome(scenario: &Scenario, cast: &Cast, outcome: &Outcome, bracket: &Bra
         }
     }
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    // Where nothing could be found, nothing was missed.
+    let recall = if useful == 0 { 1.0 } else { share(hits, useful) };
     let lost = |endings: &[Ending]| {
         let lost = endings.iter().map(|ending| friendly.lost[*ending as usize]).sum();
         share(lost, friendly.useful)
     };
     let by_kind = kinds_after(measure, cast, cut);
     let (lower, upper) = bracket.shares(cut);
+    let (worth_lower, worth_upper) = by_worth.shares(cut);
     let (masters, sources) = (recalls(&measure.masters), recalls(&measure.sources));
     let nets = recalls(std::slice::from_ref(&measure.nets));
     let kind_recalls: Vec<f64> =
@@ -259,9 +255,12 @@ fn of_outcome(scenario: &Scenario, cast: &Cast, outcome: &Outcome, bracket: &Bra
         steady,
         useful,
         hits,
-        recall: share(hits, useful),
+        recall,
         optimum_lower: lower,
         optimum_upper: upper,
+        worth: worth_after(measure, cast, cut),
+        worth_lower,
+        worth_upper,
         premature: lost(&[Ending::EvictedByClass, Ending::EvictedByTable, Ending::EvictedByQuota]),
         refused_class: lost(&[Ending::RefusedByClass]),
         refused_table: lost(&[Ending::RefusedByTable]),
@@ -321,6 +320,18 @@ fn kinds_after(measure: &Measure, cast: &Cast, cut: usize) -> Vec<(String, Owned
     };
     let friendly = cast.kinds.iter().enumerate().filter(|(_, kind)| !kind.hostile);
     friendly.map(|(at, kind)| (kind.name.clone(), of(at))).collect()
+}
+
+/// The share of what could be found, by what it is worth.
+fn worth_after(measure: &Measure, cast: &Cast, cut: usize) -> f64 {
+    let (mut found, mut there) = (0u64, 0u64);
+    for bin in measure.kinds[cut * cast.kinds.len()..].chunks_exact(cast.kinds.len()) {
+        for (owned, kind) in bin.iter().zip(&cast.kinds).filter(|(_, kind)| !kind.hostile) {
+            found += u64::from(owned.hits) * u64::from(kind.worth);
+            there += u64::from(owned.useful) * u64::from(kind.worth);
+        }
+    }
+    if there == 0 { 1.0 } else { found as f64 / there as f64 }
 }
 
 /// The recalls of owners that had at least ten useful arrivals: fewer say nothing.

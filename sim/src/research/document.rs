@@ -4,9 +4,14 @@
 //! The rule that matters: a table that holds a number holds its `source`, too, or the document is
 //! refused.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use toml::{Table, Value};
 
+use super::included;
 use super::law::Span;
+use super::recorded::{self, Recorded};
 use super::scenario::Scenario;
 
 /// A number of a scenario and where it comes from, for reports.
@@ -22,20 +27,78 @@ pub struct Provenance {
 
 /// A scenario as a document, in which numbers can be changed by path.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Document(Table);
+pub struct Document {
+    table: Table,
+    /// What was read for `[[recording]]`: file, options, and what is in it.
+    files: Vec<(String, String, Arc<Recorded>)>,
+}
 
 impl Document {
-    /// Reads a scenario's text.
+    /// Reads a scenario's text, whose files lie in the working directory.
     ///
     /// # Errors
     /// What was expected, with its line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| located(text, &error))?;
-        let document = Self(table);
+        Self::parse_beside(text, Path::new(""))
+    }
+
+    /// Reads a scenario's text, whose files lie in this folder.
+    ///
+    /// # Errors
+    /// What was expected, with its line.
+    pub fn parse_beside(text: &str, folder: &Path) -> Result<Self, String> {
+        let mut table: Table =
+            text.parse().map_err(|error: toml::de::Error| located(text, &error))?;
+        included::fits(&mut table, folder)?;
+        let files = included::recordings(&table, folder)?;
+        let document = Self { table, files };
         document.scenario().map_err(|why| match why.0 {
             Some(error) => located(text, &error),
             None => why.1,
         })?;
+        Ok(document)
+    }
+
+    /// A file: a scenario, or a recording that is played as a scenario of its own.
+    ///
+    /// # Errors
+    /// What was expected, with its place.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        if recorded::is_recording(&bytes[..bytes.len().min(64)]) {
+            return Self::of_recording(path);
+        }
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            format!("offset {at}: expected a scenario in UTF-8, a capture or a log")
+        })?;
+        Self::parse_beside(&text, path.parent().unwrap_or_else(|| Path::new("")))
+    }
+
+    fn of_recording(path: &Path) -> Result<Self, String> {
+        let recorded = Recorded::read_some(path, "")?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let text = |text: &str| Value::String(text.to_owned());
+        let run = [
+            // A moment longer, so that the last packet is in it.
+            ("lasts", text(&format!("{}us", recorded.span + 1_000_000))),
+            ("transient", Value::Boolean(true)),
+            ("source", text("as long as the recording, and a second")),
+        ];
+        let recording =
+            [("name", text("recorded")), ("file", text(&name)), ("source", text(&name))];
+        let table_of = |pairs: &[(&str, Value)]| -> Table {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+        };
+        let table = table_of(&[
+            ("name", text(&name)),
+            ("about", text("Announcements and connections as they were recorded.")),
+            ("run", Value::Table(table_of(&run))),
+            ("recording", Value::Array(vec![Value::Table(table_of(&recording))])),
+        ]);
+        let document = Self { table, files: vec![(name, String::new(), Arc::new(recorded))] };
+        document.scenario().map_err(|why| why.1)?;
         Ok(document)
     }
 
@@ -47,7 +110,7 @@ impl Document {
         let missing = |part: &str| format!("{path}: the scenario has no `{part}`");
         let mut parts: Vec<&str> = path.split('.').collect();
         let last = parts.pop().filter(|last| !last.is_empty()).ok_or_else(|| missing(path))?;
-        let mut table = &mut self.0;
+        let mut table = &mut self.table;
         let mut at = 0;
         while at < parts.len() {
             let part = parts[at];
@@ -86,16 +149,28 @@ impl Document {
     /// # Errors
     /// If there is no such class.
     pub fn set_policy(&mut self, class: &str, to: (u32, u32), why: &str) -> Result<(), String> {
-        let classes = self.0.get_mut("class").and_then(Value::as_array_mut);
-        let named = |item: &&mut Value| item.get("name").and_then(Value::as_str) == Some(class);
-        let found = classes.and_then(|classes| classes.iter_mut().find(named));
-        let table = found.and_then(Value::as_table_mut);
-        let table = table.ok_or_else(|| format!("the scenario has no class {class}"))?;
         let mut policy = Table::new();
         policy.insert("max_expected".into(), Value::Integer(i64::from(to.0)));
         policy.insert("timeout".into(), Value::String(format!("{}s", to.1)));
         policy.insert("source".into(), Value::String(why.to_owned()));
-        table.insert("policy".into(), Value::Table(policy));
+        // A recording's kinds are named after it: `office/sip/audio`.
+        let (array, owner) = match class.split_once('/') {
+            Some((recording, _)) => ("recording", recording),
+            None => ("class", class),
+        };
+        let items = self.table.get_mut(array).and_then(Value::as_array_mut);
+        let named = |item: &&mut Value| item.get("name").and_then(Value::as_str) == Some(owner);
+        let found = items.and_then(|items| items.iter_mut().find(named));
+        let table = found.and_then(Value::as_table_mut);
+        let table = table.ok_or_else(|| format!("the scenario has no {array} {owner}"))?;
+        match array {
+            "recording" => {
+                let limits = table.entry("limits").or_insert_with(|| Value::Table(Table::new()));
+                let limits = limits.as_table_mut().ok_or("limits: expected a table")?;
+                limits.insert(class.to_owned(), Value::Table(policy));
+            }
+            _ => drop(table.insert("policy".into(), Value::Table(policy))),
+        }
         self.scenario().map_err(|why| why.1)?;
         Ok(())
     }
@@ -103,15 +178,23 @@ impl Document {
     /// The scenario it describes.
     fn scenario(&self) -> Result<Scenario, (Option<toml::de::Error>, String)> {
         let mut unsourced = Vec::new();
-        provenance("", &self.0, &mut Vec::new(), &mut unsourced);
+        provenance("", &self.table, &mut Vec::new(), &mut unsourced);
         if let Some(path) = unsourced.first() {
             return Err((None, format!("{path}: expected `source = …` beside its numbers")));
         }
-        let scenario: Scenario =
-            Value::Table(self.0.clone()).try_into().map_err(|error: toml::de::Error| {
+        let mut scenario: Scenario =
+            Value::Table(self.table.clone()).try_into().map_err(|error: toml::de::Error| {
                 let text = error.message().to_owned();
                 (Some(error), text)
             })?;
+        for recording in &mut scenario.recordings {
+            let same = |(file, options, _): &&(String, String, Arc<Recorded>)| {
+                (file, options) == (&recording.file, &recording.options)
+            };
+            let found = self.files.iter().find(same).map(|(.., recorded)| Arc::clone(recorded));
+            let missing = || (None, format!("recording.{}: it cannot be changed", recording.name));
+            recording.recorded = found.ok_or_else(missing)?;
+        }
         scenario.check().map_err(|why| (None, why))?;
         Ok(scenario)
     }
@@ -129,18 +212,37 @@ impl Document {
     #[must_use]
     pub fn provenance(&self) -> Vec<Provenance> {
         let mut sourced = Vec::new();
-        provenance("", &self.0, &mut sourced, &mut Vec::new());
+        provenance("", &self.table, &mut sourced, &mut Vec::new());
+        for recording in self.read().recordings {
+            let (announced, came) = recording.recorded.counts();
+            sourced.push(Provenance {
+                path: format!("recording.{}", recording.name),
+                value: format!(
+                    "{}, SHA-256 {}…: {} masters announced {announced} connections in {} s, \
+                     {came} came",
+                    recording.file,
+                    recording.recorded.digest,
+                    recording.recorded.sessions.len(),
+                    recording.recorded.span as f64 / 1e6
+                ),
+                source: recording.source,
+            });
+        }
         sourced
     }
 
     /// The document in one spelling: what a result's identity is hashed from.
     #[must_use]
     pub fn canonical(&self) -> String {
-        Value::Table(self.0.clone()).to_string()
+        let mut text = Value::Table(self.table.clone()).to_string();
+        for (file, options, recorded) in &self.files {
+            text += &format!("\n{file} {options} {}", recorded.digest);
+        }
+        text
     }
 }
 
-fn located(text: &str, error: &toml::de::Error) -> String {
+pub(super) fn located(text: &str, error: &toml::de::Error) -> String {
     let Some(span) = error.span() else { return error.message().to_owned() };
     let before = text.get(..span.start).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

@@ -17,9 +17,14 @@
 //! The rule that matters: a table that holds a number holds its `source`, too, or the scenario
 //! is refused. A result is worth what its inputs are worth, so the reader must see them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nfexp_model::helper::{Class, ExpectPolicy, IN_TREE};
 use serde::Deserialize;
 
 use super::law::{Arrivals, Law, Span};
+use super::recorded::{Recorded, Sort};
 
 /// Who announces what.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -33,8 +38,70 @@ pub struct Scenario {
     /// How long it lasts.
     pub run: Sourced<Run>,
     /// The kinds of announcements.
-    #[serde(rename = "class")]
+    #[serde(rename = "class", default)]
     pub classes: Vec<ClassSpec>,
+    /// What was recorded.
+    #[serde(rename = "recording", default)]
+    pub recordings: Vec<RecordingSpec>,
+}
+
+/// A recording that is played.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingSpec {
+    /// What it is called; names its kinds.
+    pub name: String,
+    /// A capture, or a log of `conntrack -E expect -o timestamp`; beside the scenario.
+    pub file: String,
+    /// Where that comes from.
+    pub source: String,
+    /// How its router was set up, as for `nfexp replay --options`.
+    #[serde(default)]
+    pub options: String,
+    /// Whether an attacker made it.
+    #[serde(default)]
+    pub hostile: bool,
+    /// Whether it is played as it happened, the same in every replication. If not, every
+    /// replication draws as many masters as there were, with replacement.
+    #[serde(default)]
+    pub as_it_happened: bool,
+    /// When sessions begin, each one of the recorded ones; as recorded if not given.
+    #[serde(default)]
+    pub arrivals: Option<Sourced<Arrivals>>,
+    /// Other limits than the recorded ones, by kind.
+    #[serde(default)]
+    pub limits: BTreeMap<String, Sourced<Limits>>,
+    /// What was read of it.
+    #[serde(skip)]
+    pub recorded: Arc<Recorded>,
+}
+
+impl RecordingSpec {
+    /// The name of the kind that a sort of it makes.
+    #[must_use]
+    pub fn name_of(&self, sort: &Sort) -> String {
+        let mut name = format!("{}/{}", self.name, sort.helper);
+        let helper = IN_TREE.iter().find(|helper| helper.name == sort.helper);
+        let class = Class::new(sort.class);
+        let policy = helper.zip(class).and_then(|(helper, class)| helper.policy(class));
+        match policy.map_or("", |policy| policy.name) {
+            "" if sort.class == 0 => {}
+            "" => name += &format!("/{}", sort.class),
+            class => name += &format!("/{class}"),
+        }
+        let same = |other: &&Sort| (&other.helper, other.class) == (&sort.helper, sort.class);
+        if self.recorded.sorts.iter().filter(same).count() > 1 {
+            name += if sort.wide { "/wide" } else { "/narrow" };
+            name += if sort.permanent { "/permanent" } else { "/once" };
+        }
+        name
+    }
+
+    /// Whether chance has no part in it.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.arrivals.is_none() && (self.as_it_happened || self.recorded.sessions.len() < 2)
+    }
 }
 
 /// How long a scenario lasts.
@@ -156,6 +223,20 @@ pub struct Limits {
     pub timeout: Option<Span>,
 }
 
+impl Limits {
+    /// A policy with these limits in place of its own.
+    #[must_use]
+    pub fn over(&self, policy: ExpectPolicy) -> ExpectPolicy {
+        ExpectPolicy {
+            max_expected: self.max_expected.unwrap_or(policy.max_expected),
+            timeout_secs: self
+                .timeout
+                .map_or(policy.timeout_secs, |timeout| (timeout.0 as u32).max(1)),
+            ..policy
+        }
+    }
+}
+
 /// What is lost on the way.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Loss {
@@ -175,13 +256,19 @@ pub struct Worth {
 }
 
 impl Scenario {
+    /// Whether chance has no part in it: every replication would be the same.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.classes.is_empty() && self.recordings.iter().all(RecordingSpec::is_fixed)
+    }
+
     /// Whether its numbers make sense.
     ///
     /// # Errors
     /// What was expected.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.classes.is_empty() {
-            return Err("expected at least one `[[class]]`".into());
+        if self.classes.is_empty() && self.recordings.is_empty() {
+            return Err("expected at least one `[[class]]` or `[[recording]]`".into());
         }
         let lasts = self.run.value.lasts.0;
         if !(1e-3..=1e9).contains(&lasts) {
@@ -196,6 +283,22 @@ impl Scenario {
                 return Err(fail("expected a name of its own".into()));
             }
             class.check().map_err(fail)?;
+        }
+        for (at, recording) in self.recordings.iter().enumerate() {
+            let fail = |why: String| format!("recording.{}: {why}", recording.name);
+            let others = self.recordings[..at].iter().map(|other| &other.name);
+            if others
+                .chain(self.classes.iter().map(|class| &class.name))
+                .any(|n| *n == recording.name)
+            {
+                return Err(fail("expected a name of its own".into()));
+            }
+            if recording.source.trim().is_empty() {
+                return Err(fail("expected `source = …`".into()));
+            }
+            if let Some(arrivals) = &recording.arrivals {
+                arrivals.value.check().map_err(fail)?;
+            }
         }
         Ok(())
     }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::error::RelateError;
-use nfexp_model::event::Origin;
-use nfexp_model::expectation::{Expected, Flags};
+use nfexp_model::event::{Cause, Origin};
+use nfexp_model::expectation::{ExpectId, Expected, Flags};
 use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::locked::MasterHold;
@@ -159,6 +159,7 @@ impl World {
             What::Arrive { master, kind, key, useful } => {
                 self.arrive(at, master, kind, key, useful)
             }
+            What::Withdraw { master, kind, key } => self.withdraw(at, master, kind, key),
             What::Open { master, who } => return self.open(master, who),
             What::Close { master } => self.close(at, master),
         }
@@ -353,6 +354,22 @@ impl World {
         account.late += u64::from(!useful && hit);
         if useful {
             self.measure.useful(at, kind, &who, hit);
+        }
+        self.settle(at);
+    }
+
+    /// An announcement is taken back, if it still stands.
+    fn withdraw(&mut self, at: Micros, master: u32, kind: u16, key: u64) {
+        let Some(ct) = &self.masters[master as usize] else { return };
+        let stands = |id: &ExpectId| {
+            let tuple = self.engine.expectation(*id).tuple();
+            self.live[id.index() as usize].kind == kind
+                && (tuple.dst, tuple.dport) == (address(11, (key >> 16) as u32), key as u16)
+        };
+        let found = self.engine.expectations_of(ct.id()).into_iter().find(stands);
+        if let Some(id) = found {
+            let (at, cause) = (self.at(), Cause::Unexpect);
+            self.engine.lock().remove(at, id.index(), Origin::KERNEL, cause);
         }
         self.settle(at);
     }

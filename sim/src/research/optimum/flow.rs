@@ -42,10 +42,8 @@ pub struct Choice {
     pub worth: u64,
     /// The one-shot ones that are kept.
     pub kept: Vec<Interval>,
-    /// The matches of permanent ones.
-    pub chain_matches: Vec<Micros>,
-    /// All matches.
-    pub matches: Vec<Micros>,
+    /// How many matches of each permanent one are kept, from the first on.
+    pub matches: Vec<usize>,
 }
 
 /// An item on the line of time: an interval, or the steps of a chain.
@@ -65,7 +63,7 @@ enum What {
 /// The best choice of intervals and chains for so many slots.
 #[must_use]
 pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Choice {
-    let mut choice = Choice::default();
+    let mut choice = Choice { matches: vec![0; chains.len()], ..Choice::default() };
     let mut items = Vec::new();
     for (at, one) in intervals.iter().enumerate() {
         match one.to > one.from {
@@ -77,7 +75,7 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Choice {
         let Some(&to) = chain.matches.last() else { continue };
         match to > chain.from {
             true => items.push(Item { from: chain.from, to, what: What::Chain(at) }),
-            false => keep_chain(&mut choice, chain, chain.matches.len()),
+            false => keep_chain(&mut choice, at, chain, chain.matches.len()),
         }
     }
     items.sort_unstable_by_key(|item| (item.from, item.to));
@@ -91,7 +89,7 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Choice {
             // Only uncongested moments: nobody is in its way.
             match item.what {
                 What::Interval(at) => keep_interval(&mut choice, &intervals[at]),
-                What::Chain(at) => keep_chain(&mut choice, &chains[at], usize::MAX),
+                What::Chain(at) => keep_chain(&mut choice, at, &chains[at], usize::MAX),
             }
             continue;
         }
@@ -111,14 +109,12 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Choice {
 fn keep_interval(choice: &mut Choice, one: &Interval) {
     choice.worth += u64::from(one.worth);
     choice.kept.push(*one);
-    choice.matches.push(one.to);
 }
 
-fn keep_chain(choice: &mut Choice, chain: &Chain, matches: usize) {
-    let kept = &chain.matches[..matches.min(chain.matches.len())];
-    choice.worth += u64::from(chain.worth) * kept.len() as u64;
-    choice.chain_matches.extend(kept);
-    choice.matches.extend(kept);
+fn keep_chain(choice: &mut Choice, at: usize, chain: &Chain, matches: usize) {
+    let matches = matches.min(chain.matches.len());
+    choice.worth += u64::from(chain.worth) * matches as u64;
+    choice.matches[at] += matches;
 }
 
 /// The moments that matter: neighbours with no congested stretch between them are one.
@@ -310,29 +306,27 @@ fn solve(
     for at in 0..line - 1 {
         network.arc(at as u32, at as u32 + 1, slots, 0);
     }
-    let mut taken: Vec<(usize, What, usize)> = Vec::new();
+    let mut taken: Vec<(usize, What)> = Vec::new();
     let mut nodes = line as u32;
     for item in items {
         match item.what {
             What::Interval(at) => {
                 let cost = -i64::from(intervals[at].worth);
                 let arc = network.arc(node(item.from), node(item.to), 1, cost);
-                taken.push((arc, item.what, 0));
+                taken.push((arc, item.what));
             }
             What::Chain(at) => {
                 let chain = &chains[at];
                 let mut before = node(chain.from);
-                for (step, time) in chain.matches.iter().enumerate() {
+                for time in &chain.matches {
                     let here = node(*time);
                     if here == before {
                         // Nobody was in its way so far: it is still at the line, and matched.
-                        choice.worth += u64::from(chain.worth);
-                        choice.chain_matches.push(*time);
-                        choice.matches.push(*time);
+                        keep_chain(choice, at, chain, 1);
                         continue;
                     }
                     let arc = network.arc(before, nodes, 1, -i64::from(chain.worth));
-                    taken.push((arc, item.what, step));
+                    taken.push((arc, item.what));
                     network.arc(nodes, here, 1, 0);
                     steps.push((here, nodes));
                     before = nodes;
@@ -354,17 +348,13 @@ fn solve(
     }
     network.index(nodes as usize);
     network.push(slots, line - 1, &rank);
-    for (arc, what, step) in taken {
+    for (arc, what) in taken {
         if network.arcs[arc].room > 0 {
             continue;
         }
         match what {
             What::Interval(at) => keep_interval(choice, &intervals[at]),
-            What::Chain(at) => {
-                choice.worth += u64::from(chains[at].worth);
-                choice.chain_matches.push(chains[at].matches[step]);
-                choice.matches.push(chains[at].matches[step]);
-            }
+            What::Chain(at) => keep_chain(choice, at, &chains[at], 1),
         }
     }
 }

@@ -76,9 +76,9 @@ impl Nested {
         Self { limit, open: BTreeMap::new(), groups: BTreeMap::new(), offered: 0 }
     }
 
-    /// Offers an interval to its group, which has room for `group_limit`; answers the ends of
-    /// those that are dropped.
-    pub fn offer(&mut self, interval: &Interval, group_limit: u32) -> [Option<Micros>; 2] {
+    /// Offers an interval to its group, which has room for `group_limit`; answers which ones are
+    /// dropped, by how many had been offered before.
+    pub fn offer(&mut self, interval: &Interval, group_limit: u32) -> [Option<usize>; 2] {
         while let Some((&key, &group)) = self.open.first_key_value() {
             if key.0 > interval.from {
                 break;
@@ -98,12 +98,12 @@ impl Nested {
         let over = group.len() as u64 > u64::from(group_limit);
         if let Some(latest) = over.then(|| group.pop_last()).flatten() {
             self.open.remove(&latest);
-            dropped[0] = Some(latest.0);
+            dropped[0] = Some(latest.1 as usize - 1);
         }
         let over = self.open.len() as u64 > u64::from(self.limit);
         if let Some((latest, group)) = over.then(|| self.open.pop_last()).flatten() {
             self.leave(group, latest);
-            dropped[1] = Some(latest.0);
+            dropped[1] = Some(latest.1 as usize - 1);
         }
         dropped
     }

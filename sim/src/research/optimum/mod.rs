@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!  one-shot, worth 1, limit C        greedy::Sweep      exact
-//!  worths, PERMANENT                 flow::best         exact (min-cost flow)
-//!  limits per master and class, too  bracket            lower: nested sweep
+//!  worths, PERMANENT, limit C        flow::best         exact (min-cost flow)
+//!  limits per master and class, too  bracket            lower: nested sweep, all or the flow's
 //!                                                       upper: the least of the relaxations
 //! ```
 //!
@@ -45,7 +45,10 @@ impl Bracket {
     #[must_use]
     pub fn shares(&self, from: usize) -> (f64, f64) {
         let sum = |bins: &[u64]| bins[from.min(bins.len())..].iter().sum::<u64>() as f64;
-        let useful = sum(&self.useful).max(1.0);
+        let useful = sum(&self.useful);
+        if useful == 0.0 {
+            return (1.0, 1.0);
+        }
         (sum(&self.lower) / useful, sum(&self.upper).min(useful) / useful)
     }
 }
@@ -109,8 +112,7 @@ impl Offer {
                     if spec.max_expected > 0 {
                         offer.limits.insert(group, spec.max_expected);
                     }
-                    // Recall counts matches, whatever they are worth.
-                    let (from, worth) = (happening.at, 1);
+                    let (from, worth) = (happening.at, spec.worth);
                     if spec.permanent {
                         open.insert(key, offer.chains.len());
                         offer.chains.push(Chain { from, matches: Vec::new(), worth, group, net });
@@ -124,7 +126,7 @@ impl Offer {
                         offer.chains[*chain].matches.push(happening.at);
                     }
                 }
-                What::Close { .. } => {}
+                What::Withdraw { .. } | What::Close { .. } => {}
             }
         }
         offer.chains.retain(|chain| !chain.matches.is_empty());
@@ -135,18 +137,41 @@ impl Offer {
         ((at / self.width) as usize).min(BINS - 1)
     }
 
-    /// The best there is with `expect_max` slots a namespace.
+    /// Whether some matches are worth more than others.
+    #[must_use]
+    pub fn has_worths(&self) -> bool {
+        let worths = self.intervals.iter().map(|one| one.worth);
+        worths.chain(self.chains.iter().map(|one| one.worth)).any(|worth| worth != 1)
+    }
+
+    /// The best there is with `expect_max` slots a namespace: matches, whatever they are worth.
     #[must_use]
     pub fn bracket(&self, expect_max: u32) -> Bracket {
+        match self.has_worths() {
+            true => self.of_worth_one().worth_bracket(expect_max),
+            false => self.worth_bracket(expect_max),
+        }
+    }
+
+    fn of_worth_one(&self) -> Self {
+        let mut one = self.clone();
+        one.intervals.iter_mut().for_each(|interval| interval.worth = 1);
+        one.chains.iter_mut().for_each(|chain| chain.worth = 1);
+        one
+    }
+
+    /// The same by what matches are worth.
+    #[must_use]
+    pub fn worth_bracket(&self, expect_max: u32) -> Bracket {
         let nets = self.intervals.iter().map(|interval| interval.net);
         let nets = nets.chain(self.chains.iter().map(|chain| chain.net)).max().unwrap_or(0);
         let mut bracket =
             Bracket { lower: vec![0; BINS], upper: vec![0; BINS], useful: vec![0; BINS] };
         for interval in &self.intervals {
-            bracket.useful[self.bin(interval.to)] += 1;
+            bracket.useful[self.bin(interval.to)] += u64::from(interval.worth);
         }
-        for at in self.chains.iter().flat_map(|chain| &chain.matches) {
-            bracket.useful[self.bin(*at)] += 1;
+        for chain in &self.chains {
+            self.enter(&mut bracket.useful, &chain.matches, chain.worth);
         }
         for net in 0..=nets {
             let (lower, upper) = self.one_net(net, expect_max);
@@ -160,19 +185,24 @@ impl Offer {
         bracket
     }
 
+    fn enter(&self, bins: &mut [u64], matches: &[Micros], worth: u32) {
+        for at in matches {
+            bins[self.bin(*at)] += u64::from(worth);
+        }
+    }
+
     /// Lower and upper bound of one namespace, by bin.
     fn one_net(&self, net: u16, expect_max: u32) -> (Vec<u64>, Vec<u64>) {
         let chains: Vec<Chain> = self.chains.iter().filter(|one| one.net == net).cloned().collect();
         let intervals: Vec<Interval> =
             self.intervals.iter().filter(|one| one.net == net).copied().collect();
-        if !chains.is_empty() {
-            return self.with_chains(&intervals, &chains, expect_max);
+        if !chains.is_empty() || intervals.iter().any(|one| one.worth != 1) {
+            return self.by_flow(&intervals, &chains, expect_max);
         }
-        let lower = self.nested(&intervals, expect_max);
+        let lower = self.nested(&Kept::all(&intervals, &[]), expect_max);
         // Two relaxations: every group alone under its own limit, and all under the global one.
         let by_groups = self.alone(&intervals);
         let by_limit = self.swept(&intervals, expect_max);
-        let total = |bins: &[u64]| bins.iter().sum::<u64>();
         let upper = if total(&by_groups) < total(&by_limit) { by_groups } else { by_limit };
         (lower, upper)
     }
@@ -181,15 +211,19 @@ impl Offer {
         self.limits.get(&group).copied().unwrap_or(u32::MAX)
     }
 
-    /// Which matches a feasible choice keeps: the nested sweep's.
-    fn nested(&self, intervals: &[Interval], expect_max: u32) -> Vec<u64> {
+    /// What a feasible choice of these is worth: the nested sweep's.
+    fn nested(&self, kept: &[Kept<'_>], expect_max: u32) -> Vec<u64> {
         let mut bins = vec![0; BINS];
         let mut nested = Nested::new(expect_max);
-        for one in intervals {
-            bins[self.bin(one.to)] += 1;
-            let dropped = nested.offer(one, self.limit_of(one.group));
-            for dropped in dropped.into_iter().flatten() {
-                bins[self.bin(dropped)] -= 1;
+        let mut dropped = vec![false; kept.len()];
+        for one in kept {
+            let out = nested.offer(&one.interval, self.limit_of(one.interval.group));
+            out.into_iter().flatten().for_each(|at| dropped[at] = true);
+        }
+        for (one, _) in kept.iter().zip(dropped).filter(|(_, dropped)| !dropped) {
+            match one.matches {
+                [] => self.enter(&mut bins, &[one.interval.to], one.interval.worth),
+                matches => self.enter(&mut bins, matches, one.interval.worth),
             }
         }
         bins
@@ -227,29 +261,54 @@ impl Offer {
         bins
     }
 
-    /// With permanent ones: the flow, which knows no groups, is the upper bound; what of its
-    /// choice also keeps the groups' limits is feasible.
-    fn with_chains(
+    /// With worths or permanent ones: the flow, which knows no groups, is the upper bound. What of
+    /// its choice also keeps the groups' limits is feasible, and so is the nested sweep of all.
+    fn by_flow(
         &self,
         intervals: &[Interval],
         chains: &[Chain],
         expect_max: u32,
     ) -> (Vec<u64>, Vec<u64>) {
-        let (mut lower, mut upper) = (vec![0; BINS], vec![0; BINS]);
         let chosen = flow::best(intervals, chains, expect_max);
-        for at in &chosen.matches {
-            upper[self.bin(*at)] += 1;
+        let mut upper = vec![0; BINS];
+        for one in &chosen.kept {
+            self.enter(&mut upper, &[one.to], one.worth);
         }
-        let mut kept = chosen.kept;
-        kept.sort_unstable_by_key(|one| one.from);
-        for (bin, count) in self.nested(&kept, u32::MAX).into_iter().enumerate() {
-            lower[bin] += count;
+        let mut shorter = chains.to_vec();
+        for (chain, kept) in shorter.iter_mut().zip(&chosen.matches) {
+            chain.matches.truncate(*kept);
+            self.enter(&mut upper, &chain.matches, chain.worth);
         }
-        // A permanent class of one per master meets its limit by a refresh only, which ends the
-        // chain in any case.
-        for at in &chosen.chain_matches {
-            lower[self.bin(*at)] += 1;
-        }
+        let of_flow = self.nested(&Kept::all(&chosen.kept, &shorter), expect_max);
+        let of_all = self.nested(&Kept::all(intervals, chains), expect_max);
+        let lower = if total(&of_all) > total(&of_flow) { of_all } else { of_flow };
         (lower, upper)
+    }
+}
+
+fn total(bins: &[u64]) -> u64 {
+    bins.iter().sum()
+}
+
+/// An interval, or a chain as the interval until its last match.
+#[derive(Clone, Copy, Debug)]
+struct Kept<'a> {
+    interval: Interval,
+    /// A chain's matches; none of an interval.
+    matches: &'a [Micros],
+}
+
+impl<'a> Kept<'a> {
+    /// All of them, in the order of their begin.
+    fn all(intervals: &[Interval], chains: &'a [Chain]) -> Vec<Self> {
+        let mut kept: Vec<Self> =
+            intervals.iter().map(|one| Self { interval: *one, matches: &[] }).collect();
+        for Chain { from, matches, worth, group, net } in chains {
+            let Some(&to) = matches.last() else { continue };
+            let (from, worth, group, net) = (*from, *worth, *group, *net);
+            kept.push(Self { interval: Interval { from, to, worth, group, net }, matches });
+        }
+        kept.sort_by_key(|one| one.interval.from);
+        kept
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::chart::{Axis, Chart, Dot, escape, short};
 use super::lives;
+use crate::research::cast::Cast;
 use crate::research::cell::Detail;
 use crate::research::sweep::plan::{FORMAT, Plan};
 use crate::research::sweep::summary::Line;
@@ -29,8 +30,9 @@ pub fn pictures(plan: &Plan, lines: &[Line], details: &[Detail], varied_to: &str
     pictures.extend(by_size(plan, lines));
     for detail in details.iter().take(2) {
         pictures.push(occupancy(detail, varied_to));
-        let kinds: Vec<String> =
-            plan.points[0].document.read().classes.into_iter().map(|class| class.name).collect();
+        let cast = Cast::of(&plan.points[0].document.read());
+        let kinds = cast.map_or_else(|_| Vec::new(), |cast| cast.kinds);
+        let kinds: Vec<String> = kinds.into_iter().map(|kind| kind.name).collect();
         let policy = &detail.cell.policy;
         let title = format!("Lifelines under {policy}");
         pictures.push(Picture {
@@ -299,14 +301,19 @@ fn verdict(lines: &[Line]) -> String {
 fn table(lines: &[Line]) -> String {
     let mut out = String::from("<div class=\"scroll\"><table id=\"policies\">");
     let mut point = None;
+    let worths = lines.iter().any(Line::has_worths);
+    let (span, heads) = match worths {
+        true => (11, "<th>worth</th><th>its optimum</th>"),
+        false => (9, ""),
+    };
     for line in lines {
         let here = (&line.revision, &line.varied);
         if point != Some(here) {
             let varied = line.varied.replace(';', ", ");
             let _ = write!(
                 out,
-                "<tr><th colspan=\"9\">Linux {} {}</th></tr><tr><th>policy</th><th>expect_max</th>\
-                 <th>recall</th><th>optimum</th><th>regret</th><th>thrown out</th>\
+                "<tr><th colspan=\"{span}\">Linux {} {}</th></tr><tr><th>policy</th><th>expect_max</th>\
+                 <th>recall</th><th>optimum</th><th>regret</th>{heads}<th>thrown out</th>\
                  <th>table full</th><th>stale</th><th>evenness</th></tr>",
                 escape(&line.revision),
                 escape(&varied)
@@ -314,9 +321,14 @@ fn table(lines: &[Line]) -> String {
             point = Some(here);
         }
         let unsteady = if line.steady { "" } else { " (not steady)" };
+        let (lower, upper) = (line.worth_lower.mean, line.worth_upper.mean);
+        let worth = match worths {
+            true => format!("<td>{}</td><td>[{lower:.4}, {upper:.4}]</td>", line.worth),
+            false => String::new(),
+        };
         let _ = write!(
             out,
-            "<tr><td>{}{unsteady}</td><td>{}</td><td>{}</td><td>[{:.4}, {:.4}]</td><td>{}</td>\
+            "<tr><td>{}{unsteady}</td><td>{}</td><td>{}</td><td>[{:.4}, {:.4}]</td><td>{}</td>{worth}\
              <td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&line.policy),
             line.expect_max,

@@ -19,7 +19,7 @@ use crate::research::measure::Recording;
 use crate::research::policy::{Spec, parse};
 
 /// Changes whenever rows change their meaning.
-pub const FORMAT: &str = concat!("nfexp.sweep/1 ", env!("CARGO_PKG_VERSION"));
+pub const FORMAT: &str = concat!("nfexp.sweep/2 ", env!("CARGO_PKG_VERSION"));
 
 /// A study, ready to run.
 #[derive(Clone, Debug)]
@@ -79,11 +79,15 @@ impl Plan {
     ///
     /// # Errors
     /// If something of it does not read.
-    pub fn of(study: Study, beside: Option<&Path>) -> Result<Self, String> {
+    pub fn of(mut study: Study, beside: Option<&Path>) -> Result<Self, String> {
         study.check()?;
         let policies: Vec<Spec> =
             study.policies.iter().map(|text| parse::policy(text)).collect::<Result<_, _>>()?;
         let base = study.document(beside)?;
+        if base.read().is_fixed() {
+            // The same each time: an interval over copies would be a lie.
+            study.replications = 1;
+        }
         let mut points = Vec::new();
         for name in &study.revisions {
             let revision = Revision::named(name);

@@ -154,7 +154,7 @@ impl<'a> Flatten<'a> for Flat<'a> {
 }
 
 /// The columns of a cell, in order.
-pub const CELL_COLUMNS: [&str; 37] = [
+pub const CELL_COLUMNS: [&str; 40] = [
     "policy",
     "expect_max",
     "replication",
@@ -165,6 +165,9 @@ pub const CELL_COLUMNS: [&str; 37] = [
     "recall",
     "optimum_lower",
     "optimum_upper",
+    "worth",
+    "worth_lower",
+    "worth_upper",
     "premature",
     "refused_class",
     "refused_table",

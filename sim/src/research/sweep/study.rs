@@ -185,15 +185,12 @@ impl Study {
                 let near = beside.map(|folder| folder.join(&self.scenario));
                 let path = near.filter(|path| path.exists());
                 let path = path.unwrap_or_else(|| self.scenario.clone().into());
-                let text = std::fs::read_to_string(&path).map_err(|error| {
+                if !path.exists() {
                     let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-                    let names = names.join(", ");
-                    format!(
-                        "scenario {}: {error}; expected a file or one of {names}",
-                        self.scenario
-                    )
-                })?;
-                Document::parse(&text)
+                    let (asked, names) = (&self.scenario, names.join(", "));
+                    return Err(format!("scenario {asked}: expected a file or one of {names}"));
+                }
+                Document::open(&path)
             }
         }
         .map_err(|why| format!("scenario {}: {why}", self.scenario))?;

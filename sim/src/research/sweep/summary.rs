@@ -35,6 +35,12 @@ pub struct Line {
     pub optimum_upper: Estimate,
     /// The optimum's upper bound less the recall.
     pub regret: Estimate,
+    /// The share by what matches are worth.
+    pub worth: Estimate,
+    /// What a perfect policy reaches of that, at least.
+    pub worth_lower: Estimate,
+    /// And at most.
+    pub worth_upper: Estimate,
     /// The recall less the first policy's, same workloads.
     pub against_first: Estimate,
     /// Thrown out before their match.
@@ -55,6 +61,15 @@ pub struct Line {
     pub exposure: Estimate,
     /// The longest walk under the lock; 0 if not counted.
     pub walk_max: u32,
+}
+
+impl Line {
+    /// Whether some matches are worth more than others, as far as this line tells.
+    #[must_use]
+    pub fn has_worths(&self) -> bool {
+        (self.worth, self.worth_lower, self.worth_upper)
+            != (self.recall, self.optimum_lower, self.optimum_upper)
+    }
 }
 
 /// The lines of a plan, in its order. Rows come block by block, in the plan's order.
@@ -94,6 +109,9 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         optimum_lower: estimate(&|cell| cell.optimum_lower),
         optimum_upper: estimate(&|cell| cell.optimum_upper),
         regret: Estimate::of_pairs(&values(&|cell| cell.optimum_upper), &recalls),
+        worth: estimate(&|cell| cell.worth),
+        worth_lower: estimate(&|cell| cell.worth_lower),
+        worth_upper: estimate(&|cell| cell.worth_upper),
         against_first: Estimate::of_pairs(&recalls, &firsts),
         premature: estimate(&|cell| cell.premature),
         refused_table: estimate(&|cell| cell.refused_table),
@@ -114,6 +132,7 @@ pub fn text(lines: &[Line]) -> String {
     let mut out = String::new();
     let mut point = None;
     let mut table: Option<Table> = None;
+    let worths = lines.iter().any(Line::has_worths);
     for line in lines {
         let here = (&line.scenario, &line.revision, &line.varied);
         if point != Some(here) {
@@ -129,35 +148,36 @@ pub fn text(lines: &[Line]) -> String {
             let rule = LineStyle::none().fill('─').junction('─');
             fresh.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
             fresh.set_content_arrangement(ContentArrangement::Disabled);
-            fresh.set_header([
-                "policy",
-                "expect_max",
-                "recall",
-                "optimum",
-                "regret",
-                "thrown out",
-                "table full",
-                "stale",
-                "worst kind",
-                "",
-            ]);
+            let mut head = vec!["policy", "expect_max", "recall", "optimum", "regret"];
+            if worths {
+                head.extend(["worth", "its optimum"]);
+            }
+            head.extend(["thrown out", "table full", "stale", "worst kind", ""]);
+            fresh.set_header(head);
             table = Some(fresh);
             point = Some(here);
         }
         let Some(table) = &mut table else { continue };
         let (lower, upper) = (line.optimum_lower.mean, line.optimum_upper.mean);
-        table.add_row([
+        let mut row = vec![
             line.policy.clone(),
             line.expect_max.to_string(),
             line.recall.to_string(),
             format!("[{lower:.4}, {upper:.4}]"),
             line.regret.to_string(),
+        ];
+        if worths {
+            let (lower, upper) = (line.worth_lower.mean, line.worth_upper.mean);
+            row.extend([line.worth.to_string(), format!("[{lower:.4}, {upper:.4}]")]);
+        }
+        row.extend([
             line.premature.to_string(),
             line.refused_table.to_string(),
             line.stale.to_string(),
             line.least_kind.to_string(),
             if line.steady { "" } else { "inconclusive: not steady" }.to_owned(),
         ]);
+        table.add_row(row);
         if let Some(column) = table.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -48,6 +48,15 @@ pub enum What {
         /// Whether it is useful.
         useful: bool,
     },
+    /// A master takes an announcement back.
+    Withdraw {
+        /// The master.
+        master: u32,
+        /// Which kind.
+        kind: u16,
+        /// The destination's number.
+        key: u64,
+    },
     /// A master ends.
     Close {
         /// Its number.

@@ -17,6 +17,7 @@
 //! policy meets the same happenings.
 
 pub mod happening;
+mod session;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -33,6 +34,7 @@ pub struct Workload {
     horizon: Micros,
     hz: u64,
     kinds: Vec<KindState>,
+    tapes: Vec<session::Played>,
     masters: Vec<MasterState>,
     free: Vec<u32>,
     heap: BinaryHeap<Reverse<(Micros, u64, Pending)>>,
@@ -71,6 +73,10 @@ enum Pending {
     Session { kind: u16 },
     Announce { kind: u16, master: u32 },
     Arrive { kind: u16, master: u32, key: u64, useful: bool, epoch: u32, until: Micros },
+    Begin { tape: u16 },
+    Say { tape: u16, session: u32, said: u32, master: u32, began: Micros, key: u64 },
+    Come { kind: u16, master: u32, key: u64, useful: bool },
+    Withdraw { kind: u16, master: u32, key: u64 },
     Close { master: u32 },
 }
 
@@ -106,6 +112,7 @@ impl Workload {
         let mut workload = Self {
             horizon: micros(scenario.run.value.lasts.0),
             hz: u64::from(hz),
+            tapes: session::Played::all(scenario, cast, kinds.len(), (seed, replication, hz)),
             kinds,
             masters,
             free: Vec::new(),
@@ -117,6 +124,9 @@ impl Workload {
         };
         for kind in 0..workload.kinds.len() {
             workload.next_session(kind as u16);
+        }
+        for tape in 0..workload.tapes.len() {
+            workload.next_recorded(tape as u16);
         }
         workload
     }
@@ -186,10 +196,7 @@ impl Workload {
             None => {
                 self.fresh_sources = self.fresh_sources.wrapping_add(1);
                 let fresh = MasterState::default();
-                let master = self.free.pop().unwrap_or_else(|| {
-                    self.masters.push(fresh);
-                    self.masters.len() as u32 - 1
-                });
+                let master = self.free_master();
                 self.masters[master as usize] =
                     MasterState { who: Who { kind, member: u32::MAX, ..Who::default() }, ..fresh };
                 let number = sources.map_or(self.fresh_sources, below);
@@ -206,6 +213,14 @@ impl Workload {
             self.out.push_back(Happening { at, what: What::Open { master, who } });
         }
         master
+    }
+
+    /// A number for a new master.
+    fn free_master(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.masters.push(MasterState::default());
+            self.masters.len() as u32 - 1
+        })
     }
 
     fn announce(&mut self, at: Micros, kind: u16, master: u32) {
@@ -288,6 +303,16 @@ impl Iterator for Workload {
                 Pending::Session { kind } => self.session(at, kind),
                 Pending::Announce { kind, master } => self.announce(at, kind, master),
                 Pending::Arrive { .. } => self.arrive(at, pending),
+                Pending::Begin { tape } => self.begin(at, tape),
+                Pending::Say { .. } => self.say(at, pending),
+                Pending::Come { kind, master, key, useful } => {
+                    let what = What::Arrive { master, kind, key, useful };
+                    self.out.push_back(Happening { at, what });
+                }
+                Pending::Withdraw { kind, master, key } => {
+                    let what = What::Withdraw { master, kind, key };
+                    self.out.push_back(Happening { at, what });
+                }
                 Pending::Close { master } => {
                     self.masters[master as usize].open = false;
                     self.free.push(master);

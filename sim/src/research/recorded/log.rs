@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A log's announcements, and what its ends say about connections.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::net::IpAddr;
+use std::path::Path;
+
+use nfexp_model::expectation::Flags;
+use nfexp_model::tuple::Addr;
+use nfexp_traces::tools::{Ends, EventWord, ToolLine, Words, lines};
+
+use super::{At, Gather, Recorded, Told};
+use crate::log::heard;
+use crate::research::workload::Micros;
+
+/// What one master does this close together is one deed: a flush, its own end, an eviction by the
+/// next one (a few microseconds apart in what we recorded; a match and a reply are hundreds).
+const TOGETHER: Micros = 100;
+
+type Master = (IpAddr, IpAddr, u16, u16);
+
+pub(super) fn read(path: &Path) -> Result<Recorded, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut log = Log { gather: Gather::new(), open: Vec::new(), ended: Vec::new() };
+    let (mut start, mut last, mut number) = (None, 0, 0);
+    for line in lines(BufReader::new(file)) {
+        number += 1;
+        let Some(line) = heard(&line.map_err(|error| error.to_string())?) else { continue };
+        let Some(stamp) = line.stamp else {
+            return Err(format!(
+                "line {number}: expected a time stamp, as `conntrack -E expect -o timestamp` prints"
+            ));
+        };
+        let now = stamp.secs.saturating_mul(1_000_000).saturating_add(stamp.micros.into());
+        // A clock that is set back tells nothing: time stands still until it has caught up.
+        last = now.saturating_sub(*start.get_or_insert(now)).max(last);
+        log.take(last, line);
+    }
+    log.settle();
+    Ok(log.gather.finish(last))
+}
+
+#[derive(Debug)]
+struct Log {
+    gather: Gather<Master>,
+    open: Vec<(ToolLine, At)>,
+    /// What ended of one master at one time, and when: nothing else was heard since.
+    ended: Vec<(ToolLine, At, Micros)>,
+}
+
+impl Log {
+    fn take(&mut self, now: Micros, line: ToolLine) {
+        let follows = |(ended, _, when): &(ToolLine, At, Micros)| {
+            ended.master == line.master && now - *when <= TOGETHER
+        };
+        if line.event == Some(EventWord::Destroy) {
+            if !self.ended.iter().all(follows) {
+                self.settle();
+            }
+            let same = |(open, _): &(ToolLine, At)| {
+                (open.proto, open.expected, open.master) == (line.proto, line.expected, line.master)
+            };
+            if let Some(place) = self.open.iter().position(same) {
+                let (_, at) = self.open.remove(place);
+                self.gather.ended(at, now);
+                self.ended.push((line, at, now));
+            }
+            return;
+        }
+        // Evicted by the next of its class, or replaced by its equal: whether its connection
+        // would have come, nobody knows.
+        if let [(ended, _, when)] = &self.ended[..]
+            && (ended.master, ended.class) == (line.master, line.class)
+            && now - *when <= TOGETHER
+        {
+            self.ended.clear();
+        }
+        self.settle();
+        let permanent = line.flags.has(Flags::PERMANENT);
+        let told = Told {
+            source: Addr::from(line.master.src).bits(),
+            zone: line.zone.unwrap_or(0),
+            helper: line.helper.as_deref().unwrap_or(""),
+            class: line.class.and_then(|class| u8::try_from(class).ok()).unwrap_or(0).min(3),
+            permanent,
+            wide: line.mask.src.is_unspecified(),
+            secs: line.seconds,
+            whom: format!("{} {:?} {:?}", line.proto, line.expected, line.mask),
+        };
+        let at = self.gather.said(now, master(&line.master), &told);
+        self.open.push((line, at));
+    }
+
+    /// What ended alone and before its time was matched.
+    fn settle(&mut self) {
+        let alone = self.ended.len() == 1;
+        for (line, at, when) in self.ended.drain(..) {
+            match line.seconds > 0 && !line.flags.has(Flags::PERMANENT) && alone {
+                true => self.gather.arrived(at, when),
+                false if line.seconds > 0 => self.gather.withdrawn(at, when),
+                false => {}
+            }
+        }
+    }
+}
+
+fn master(ends: &Ends) -> Master {
+    let (sport, dport) = match ends.words {
+        Words::Ports(sport, dport) | Words::Keys(sport, dport) => (sport, dport),
+        Words::None | Words::Icmp { .. } => (0, 0),
+    };
+    (ends.src, ends.dst, sport, dport)
+}
