@@ -27,10 +27,10 @@ use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
 use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
-use crate::locked::{MasterHold, Matched};
+use crate::locked::{Locked, MasterHold, Matched};
 use crate::netns::{NetId, Zone};
 use crate::nft_ct::CtExpectation;
-use crate::revision::FoundStat;
+use crate::revision::{ExpectLock, FoundStat};
 use crate::slip::Slip;
 use crate::tuple::Tuple;
 
@@ -200,7 +200,7 @@ impl<P: Platform> Engine<P> {
         if !self.nft_ct_expect_help(at, ct) {
             return false;
         }
-        let locked = self.lock();
+        let shared = self.lock_shared();
         let mut table = self.conns.lock();
         let keys = [(net, zone, original), (net, zone, reply)];
         if keys.iter().any(|key| table.0.contains_key(key)) || conn.status().has(Status::DYING) {
@@ -213,9 +213,17 @@ impl<P: Platform> Engine<P> {
         P::atomic_add(&conn.uses, 1);
         conn.status.fetch_or(Status::CONFIRMED.0, Ordering::Relaxed);
         self.count_stat(at, net, |stats| stats.insert = stats.insert.wrapping_add(1));
-        drop(locked);
+        drop(shared);
         self.tell_conn(ct.0, ConnEventKind::New, origin);
         true
+    }
+
+    /// The lock of whoever changes the table of connections, where expectations are under it too.
+    fn lock_shared(&self) -> Option<Locked<'_, P>> {
+        // KERNEL: nf_ct_delete_from_lists() and __nf_conntrack_confirm(), v3.9: one
+        // `nf_conntrack_lock`; since v3.15 they hold locks of the table's buckets, and only
+        // nf_ct_remove_expectations() takes that of expectations.
+        (self.config.revision.expect_lock == ExpectLock::Shared).then(|| self.lock())
     }
 
     /// The connection a packet belongs to, and which way it goes.
@@ -283,11 +291,12 @@ impl<P: Platform> Engine<P> {
         helper_destroy();
         let AboutConn { original, reply, net, .. } = conn.about();
         let zone = Zone(conn.zone.load_locked() as u16);
-        let mut locked = self.lock();
+        let shared = self.lock_shared();
         let mut table = self.conns.lock();
         table.0.remove(&(net, zone, original));
         table.0.remove(&(net, zone, reply));
         drop(table);
+        let mut locked = shared.unwrap_or_else(|| self.lock());
         if !P::slips(Slip::FirstTeardownOmitted) {
             locked.remove_expectations(at, id, Cause::MasterGone);
         }

@@ -157,6 +157,8 @@ pub struct Engine<P: Platform = Up> {
     outbox: P::SpinLock<VecDeque<Event>>,
     /// The helpers that were unregistered, one bit each by place.
     pub(crate) gone_helpers: Box<[P::Word]>,
+    /// The functions of expectations that were unregistered, one bit each.
+    pub(crate) gone_functions: P::Word,
     /// How many allocations succeed before one fails; 0: all do.
     pub(crate) fail_nth: P::Word,
 }
@@ -222,6 +224,7 @@ impl<P: Platform> Engine<P> {
             expect_max: P::Word::new(config.expect_max),
             outbox: P::SpinLock::new(VecDeque::new()),
             gone_helpers: (0..config.helpers.len().div_ceil(32)).map(|_| P::Word::new(0)).collect(),
+            gone_functions: P::Word::new(0),
             fail_nth: P::Word::new(config.fail_nth),
             terms: TermsTable::new(&config),
             config,

@@ -29,8 +29,12 @@ enum Manip {
 
 impl<P: Platform> Engine<P> {
     /// Runs the function of the expectation that announced `ct`, which is not confirmed yet.
+    ///
+    /// # Panics
+    /// If the function has gone, as a kernel crashes.
     #[doc(alias = "nf_nat_follow_master")]
     pub fn run_expectfn(&self, ct: &ConnRef, function: ExpectFn, saved: Nat) {
+        assert!(self.is_callable(function), "a call into the text of a module that went");
         let Some(master) = self.conn(ct.id()).about().master else {
             return;
         };

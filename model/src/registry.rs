@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The end of a helper: who loses it, and who keeps a helper that has gone.
+//! The end of a helper, and of a function: who loses it, and who keeps what has gone.
 //!
 //! *Registered*: found by its name. *Held*: a connection's extension points to it.
 //!
@@ -15,16 +15,16 @@
 //! at all connections) for a helper that has gone.
 //!
 //! # Source
-//! `nf_conntrack_helper_unregister()`, v3.9 and v7.2.
+//! `nf_conntrack_helper_unregister()`, v3.9 and v7.2; `nf_ct_helper_expectfn_unregister()`.
 
 use crate::conn::{Attached, ConnId};
 use crate::engine::{At, Engine};
-use crate::event::{Cause, Origin};
+use crate::event::{Cause, ExpectFn, Origin};
 use crate::expectation::{About, Expectation};
 use crate::helper::HelperId;
 use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::netns::NetId;
-use crate::revision::HelperExit;
+use crate::revision::{ExpectFnExit, HelperExit};
 
 impl<P: Platform> Engine<P> {
     /// A helper goes: its expectations end in every namespace, and before 7.2 its connections
@@ -46,6 +46,26 @@ impl<P: Platform> Engine<P> {
                 mine.for_each(|id| self.forget_helper(*id));
             }
         }
+    }
+
+    /// A function goes, with the module it is in: since 2026 the expectations that name it end.
+    #[doc(alias = "nf_ct_helper_expectfn_unregister")]
+    pub fn expectfn_unregister(&self, at: At, function: ExpectFn) {
+        self.gone_functions.fetch_or(1 << function as u32, Ordering::Release);
+        if self.config.revision.expectfn_exit == ExpectFnExit::Leaves {
+            return;
+        }
+        for net in (0..self.config.netns).map(NetId).filter(|net| self.has_net(*net)) {
+            self.lock().iterate_destroy(at, net, Origin::KERNEL, Cause::HelperGone, |exp| {
+                exp.about().expectfn == Some(function)
+            });
+        }
+    }
+
+    /// Whether a function is there to run and to be found by its name.
+    #[must_use]
+    pub fn is_callable(&self, function: ExpectFn) -> bool {
+        self.gone_functions.load(Ordering::Acquire) & 1 << function as u32 == 0
     }
 
     /// Whether an expectation ends with this helper.

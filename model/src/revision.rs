@@ -69,6 +69,13 @@ knobs! {
         /// One for all; whoever walks it filters.
         Global,
     }
+    /// Which lock expectations are under.
+    expect_lock: ExpectLock {
+        /// The connections' too: a connection and what it expects leave in one section.
+        Shared,
+        /// Their own: a connection leaves first, then what it expects.
+        Own,
+    }
     /// Where a lookup finds the zone of an expectation.
     zone_from: ZoneFrom {
         /// In its master, which may be another connection by then.
@@ -294,6 +301,7 @@ impl Revision {
         name: "3.9",
         hash: HashKind::Jhash2,
         table: TableScope::PerNetns,
+        expect_lock: ExpectLock::Shared,
         zone_from: ZoneFrom::Master,
         clash_scope: ClashScope::AnyZone,
         duplicate: Duplicate::SameMasterOnly,
@@ -332,6 +340,7 @@ impl Revision {
         name: "6.18",
         hash: HashKind::Siphash,
         table: TableScope::Global,
+        expect_lock: ExpectLock::Own,
         zone_from: ZoneFrom::Master,
         clash_scope: ClashScope::SameZone,
         duplicate: Duplicate::AnswerAlready,

@@ -25,7 +25,7 @@ use nfexp_model::kernel::{Cpu, Plain, Ticks};
 use nfexp_model::locked::MasterHold;
 use nfexp_model::netns::Zone;
 use nfexp_model::proc::SeqFile;
-use nfexp_model::revision::{ExpectFnExit, Expiry, NewEvent, UrqLock};
+use nfexp_model::revision::{Expiry, NewEvent, UrqLock};
 use nfexp_model::slip::Slip;
 
 use crate::op::Op;
@@ -135,6 +135,7 @@ impl<P: Machine> Actor<P> {
                 drop(locked);
                 self.note(op, if found { "found" } else { "none" })
             }
+            Op::Follow(port) => self.follow(at, op, port),
             Op::Announce(port) => self.announce(at, op, port, step),
             Op::Unexpect(port) | Op::Put(port) => self.unexpect(at, op, port, step),
             Op::Reuse(port) => self.reuse(at, op, port, step),
@@ -255,6 +256,20 @@ impl<P: Machine> Actor<P> {
         self.hand.exp = Some(exp);
         self.scene.note(op, "found");
         Step
+    }
+
+    fn follow(&self, at: At, op: Op, port: u8) -> Next {
+        let engine = &self.scene.engine;
+        let locked = engine.lock();
+        let found = locked.find(at, NET, ZONE, &tuple(41000, port));
+        let master = found.map(|exp| engine.expectation(exp).about().master);
+        let answer = match master {
+            None => "none",
+            Some(master) if engine.conns_of(NET).contains(&master) => "in-the-table",
+            Some(_) => "on-its-way-out",
+        };
+        drop(locked);
+        self.note(op, answer)
     }
 
     // ---- helpers -----------------------------------------------------------------------------
@@ -514,12 +529,7 @@ impl<P: Machine> Actor<P> {
     fn rmmod(&self, at: At, step: u8) -> Next {
         let engine = &self.scene.engine;
         if step == 0 {
-            if engine.config().revision.expectfn_exit == ExpectFnExit::Sweeps {
-                let mut locked = engine.lock();
-                locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::HelperGone, |exp| {
-                    exp.about().expectfn == Some(ExpectFn::Sip)
-                });
-            }
+            engine.expectfn_unregister(at, ExpectFn::Sip);
             return Step;
         }
         let text = Arc::clone(&self.scene.text);

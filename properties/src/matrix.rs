@@ -105,8 +105,11 @@ pub fn mechanism(scenario: &Scenario) -> String {
     let count = |is: fn(Op) -> bool| {
         scenario.cpus.iter().filter(|ops| ops.iter().any(|op| is(*op))).count()
     };
-    let lockless = |op: Op| matches!(op.letter(), 'G' | 'D') && !matches!(op, Op::Find(_));
-    let lockers = count(|op| !matches!(op.letter(), 'G' | 'D' | 'P') || matches!(op, Op::Find(_)));
+    let lockless =
+        |op: Op| matches!(op.letter(), 'G' | 'D') && !matches!(op, Op::Find(_) | Op::Follow(_));
+    let lockers = count(|op| {
+        !matches!(op.letter(), 'G' | 'D' | 'P') || matches!(op, Op::Find(_) | Op::Follow(_))
+    });
     let enders = count(|op| matches!(op.letter(), 'T' | 'I' | 'F' | 'R' | 'U' | 'X' | 'H' | 'N'));
     let readers =
         count(lockless) + if timers { count(|op| matches!(op, Op::Delete(_))) } else { 0 };

@@ -83,6 +83,8 @@ ops! {
     LookupElsewhere(port), "lookup-elsewhere", 'G';
     /// Somebody looks it up under the lock (`__nf_ct_expect_find`).
     Find(port), "find", 'G';
+    /// Somebody looks it up under the lock, and whether its master is in the table.
+    Follow(port), "follow", 'G';
     /// A helper announces it: new, or a refresh of the one that is linked.
     Announce(port), "announce", 'I';
     /// Its maker takes it back and gives the creator's reference back.

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Revisions as sets of knobs.
 //!
-//! * Every knob, turned alone, changes what some trace of the corpus is answered; but for those
-//!   that only show while another CPU looks, which have their race instead.
+//! *Witness*: a trace that is answered otherwise when one knob is turned; or, for what shows only
+//! while another CPU looks, a race that ends otherwise.
+//!
+//! * Every knob has its row in `model/docs/revisions.md`, and whatever the row says shows it does.
 //! * Whatever two revisions answer differently on the corpus, knobs explain.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use nfexp_model::revision::Revision;
+use nfexp_properties::explore::{Limits, Verdict, explore};
+use nfexp_properties::scenario::Scenario;
 use nfexp_sim::revisions::{changes, partings};
 use nfexp_traces::text::{Trace, parse};
 
-/// What happens inside one call, through memory that is another's by then, or when a module
-/// leaves: a trace cannot look there, the races can.
-const NEEDS_TWO_CPUS: [&str; 5] =
-    ["zone_from", "new_event", "insert_order", "expectfn_exit", "urq_lock"];
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
 
 fn traces(folder: &Path, found: &mut Vec<(PathBuf, Trace)>) {
     let entries = fs::read_dir(folder).expect("the corpus is there");
@@ -25,35 +29,94 @@ fn traces(folder: &Path, found: &mut Vec<(PathBuf, Trace)>) {
         if path.is_dir() {
             traces(&path, found);
         } else if path.extension().is_some_and(|ending| ending == "trace") {
-            let text = fs::read_to_string(&path).expect("a trace can be read");
-            found.push((path, parse(&text).expect("a trace of the corpus")));
+            found.push((path.clone(), trace(&path).expect("a trace of the corpus")));
         }
     }
+}
+
+fn trace(path: &Path) -> Option<Trace> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(parse(&text).expect("a trace of the corpus"))
 }
 
 fn corpus() -> Vec<(PathBuf, Trace)> {
     let mut found = Vec::new();
-    traces(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/corpus"), &mut found);
+    traces(&repository().join("traces/corpus"), &mut found);
     found
 }
 
-#[test]
-fn every_knob_changes_a_trace() {
-    let corpus = corpus();
-    let mut idle = Vec::new();
-    for knob in Revision::KNOBS {
-        let turned = Revision::ALL.iter().any(|from| {
-            let other = Revision::ALL.iter().filter(|to| from.differing_knobs(to).contains(knob));
-            other.clone().any(|to| corpus.iter().any(|(_, trace)| changes(trace, *from, knob, to)))
-        });
-        if !turned {
-            idle.push(*knob);
+/// A knob, and what its row says shows it.
+struct Shown {
+    knob: String,
+    witnesses: Vec<String>,
+}
+
+fn rows() -> Vec<Shown> {
+    let text = fs::read_to_string(repository().join("model/docs/revisions.md")).expect("a page");
+    let quoted = |cell: &str| -> Vec<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let knob = quoted(cells[0]).remove(0);
+        Shown { knob, witnesses: quoted(cells.last().expect("a column")) }
+    })
+    .collect()
+}
+
+/// How a race ends on a kernel: what is violated, or everything that may come of it.
+fn ends(kernel: Revision, name: &str) -> Result<BTreeSet<String>, String> {
+    let scenario = Scenario::named(kernel, name)?;
+    assert!(scenario.cpus.len() < 3, "{name} is too large for a witness");
+    let report = explore(&scenario, Limits::NONE);
+    Ok(match &report.verdict {
+        Verdict::Violation(message) => BTreeSet::from([message.clone()]),
+        _ => report.outcome_set(),
+    })
+}
+
+/// Whether turning the knob, in any kernel to any other's way, changes what a witness shows.
+fn shows(knob: &str, witness: &str) -> Result<bool, String> {
+    let kernels = Revision::ALL.iter().flat_map(|from| {
+        let to = Revision::ALL.iter().filter(|to| from.differing_knobs(to).contains(&knob));
+        to.map(move |to| (*from, to))
+    });
+    if let Some(trace) = trace(&repository().join(format!("traces/corpus/{witness}.trace"))) {
+        return Ok(kernels.into_iter().any(|(from, to)| changes(&trace, from, knob, to)));
+    }
+    for (from, to) in kernels {
+        let turned = from.with_knob_of(knob, to).expect("a knob that differs");
+        if ends(from, witness)? != ends(turned, witness)? {
+            return Ok(true);
         }
     }
-    idle.sort_unstable();
-    let mut expected = NEEDS_TWO_CPUS;
-    expected.sort_unstable();
-    assert_eq!(idle, expected, "no trace shows these");
+    Ok(false)
+}
+
+#[test]
+fn every_knob_has_a_witness() {
+    let rows = rows();
+    let named: Vec<&str> = rows.iter().map(|row| row.knob.as_str()).collect();
+    for knob in Revision::KNOBS {
+        let rows = named.iter().filter(|name| *name == knob).count();
+        assert_eq!(rows, 1, "rows of `{knob}` in model/docs/revisions.md");
+    }
+    let mut blind = Vec::new();
+    for Shown { knob, witnesses } in &rows {
+        assert!(Revision::KNOBS.contains(&knob.as_str()), "`{knob}` is no knob");
+        if witnesses.is_empty() {
+            blind.push(format!("{knob}: nothing shows it"));
+        }
+        for witness in witnesses {
+            match shows(knob, witness) {
+                Ok(true) => {}
+                Ok(false) => blind.push(format!("{knob}: `{witness}` is the same either way")),
+                Err(error) => blind.push(format!("{knob}: no trace and no race: {error}")),
+            }
+        }
+    }
+    assert!(blind.is_empty(), "{}", blind.join("\n"));
 }
 
 #[test]

@@ -189,6 +189,8 @@ pub enum Step {
         /// Its name.
         helper: String,
     },
+    /// A function that expectations may name is unregistered, with its module.
+    UnregisterFunction(ExpectFn),
     /// A rule is added: UDP packets to a port use a `ct expectation` object.
     CtExpectation(NftExpectation),
     /// A user asks for something, or a packet is forwarded, in the words of a transcript.

@@ -77,6 +77,21 @@ pub fn crash_quietly() {
     }));
 }
 
+/// What a simulated kernel answers.
+///
+/// # Errors
+/// The words of its crash; after one it is good for nothing more.
+pub fn unless_it_crashes<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let before = PLAYING.replace(true);
+    let played = catch_unwind(AssertUnwindSafe(work));
+    PLAYING.set(before);
+    played.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("a panic").to_owned()
+    })
+}
+
 type Played<T = ()> = Result<T, StepError>;
 
 /// The simulator of traces, on the one-CPU platform.
@@ -203,14 +218,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     /// # Errors
     /// [`StepError`]; after a crash or a violation the simulator is good for nothing more.
     pub fn step(&mut self, step: &Step) -> Played<Vec<String>> {
-        let before = PLAYING.replace(true);
-        let played = catch_unwind(AssertUnwindSafe(|| self.play(step)));
-        PLAYING.set(before);
-        played.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(StepError::Crash(text.unwrap_or("a panic").to_owned()))
-        })?;
+        unless_it_crashes(|| self.play(step)).unwrap_or_else(|why| Err(StepError::Crash(why)))?;
         Ok(std::mem::take(&mut self.answers))
     }
 
@@ -335,6 +343,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             Step::CtExpectation(object) => self.host.nft.push(*object),
             Step::Request(operation) => self.request(operation),
             Step::Unregister { helper } => self.unregister(helper)?,
+            Step::UnregisterFunction(function) => self.engine.expectfn_unregister(at, *function),
             Step::Collect { conn } => {
                 let master = self.conn_ref(conn)?.id();
                 self.engine.lock().collect(at, master);

@@ -176,6 +176,7 @@ impl Line<'_> {
             "ct-expectation" => self.ct_expectation()?,
             "request" => self.request()?,
             "unregister" => Step::Unregister { helper: self.name()? },
+            "unregister-function" => Step::UnregisterFunction(self.read(|v| function(v.0))?),
             "collect" => Step::Collect { conn: self.name()? },
             _ => {
                 self.at = start;
@@ -274,11 +275,7 @@ impl Line<'_> {
             "flags" => value.flags().map(|flags| said.flags = flags),
             "assign" => value.name().map(|helper| said.assign = Some(helper)),
             "timeout" => value.span(hz).map(|span| said.timeout = Some(span)),
-            "fn" => {
-                let known = ExpectFn::REGISTERED.into_iter().find(|f| f.name() == Some(value.0));
-                said.expectfn = Some(known.ok_or("the name of a registered function")?);
-                Ok(())
-            }
+            "fn" => function(value.0).map(|function| said.expectfn = Some(function)),
             "nat" => translation(value.0, tuple.l3).map(|nat| said.nat = Some(nat)),
             _ => request(key, value, &mut skip_master, &mut origin),
         })?;
@@ -297,6 +294,11 @@ impl Line<'_> {
     fn cpu(&mut self) -> Result<Cpu, TextError> {
         self.read(|value| cpu_number(value.0.strip_prefix("cpu").unwrap_or_default()))
     }
+}
+
+fn function(name: &str) -> Want<ExpectFn> {
+    let known = ExpectFn::REGISTERED.into_iter().find(|known| known.name() == Some(name));
+    known.ok_or_else(|| "the name of a registered function".to_owned())
 }
 
 fn helper_choice(word: &str) -> HelperChoice {
@@ -378,6 +380,7 @@ netns-init 1
 netns-exit 1
 flush net=0 portid=4 report
 unregister ftp
+unregister-function Q.931
 collect m";
 
     #[test]

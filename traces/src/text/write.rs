@@ -82,6 +82,9 @@ impl fmt::Display for Step {
                 write_request(f, false, *origin)
             }
             Self::Unregister { helper } => write!(f, "unregister {helper}"),
+            Self::UnregisterFunction(function) => {
+                write!(f, "unregister-function {}", function.name().unwrap_or_default())
+            }
             Self::CtExpectation(object) => {
                 let NftExpectation { udp_dport, l4, dport, seconds, size } = object;
                 write!(f, "ct-expectation {udp_dport} proto={l4} dport={dport}")?;
