@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::Failure;
 use super::kernel::revision;
 use super::output::write_beside;
-use crate::conform::{Divergence, Player, as_trace, check, shrink};
+use crate::conform::{Divergence, Player, Witness, as_trace, check, shrink};
+use crate::simulator::unless_it_crashes;
 
 /// How many steps are told before a divergence.
 const TOLD: usize = 10;
@@ -96,6 +97,9 @@ impl Conform {
         for earlier in &lines[place.saturating_sub(TOLD)..*place] {
             writeln!(out, "  {}", json(earlier))?;
         }
+        if let Some(witness) = Witness::of(header, &lines[..=*place], self.revision) {
+            writeln!(out, "{witness}")?;
+        }
         let shrunk = shrink(header, lines, self.revision, divergence);
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let base = self.out.join(format!("{stem}.{}", self.revision.name));
@@ -160,7 +164,10 @@ fn answer(
     let player = Player::of_revision(&header, revision);
     let mut player: Player = player.map_err(|error| Failure::System(error.to_string()))?;
     while let Some(line) = reader.next_line().map_err(|error| bad_data(stdin, &error))? {
-        let answer = player.answer(&line.operation);
+        let answer = unless_it_crashes(|| player.answer(&line.operation));
+        let answer = answer.map_err(|why| {
+            Failure::Differs(format!("operation {}: the kernel crashes: {why}", line.i))
+        })?;
         writeln!(output, "{}", json(&Answered { i: line.i, answer: &answer }))?;
         output.flush()?;
     }

@@ -155,6 +155,7 @@ mod live {
     use nfexp_traces::transcript::{Header, Line, Operation};
 
     use super::{Deed, Failure, ModelArgs, SequenceArgs};
+    use crate::conform::Witness;
     use crate::oracle::cells::Cells;
     use crate::oracle::kernel::{Kernel, Trouble};
     use crate::oracle::live::{Finding, Run, Sequence, in_namespace, rerun, run as run_sequence};
@@ -270,6 +271,9 @@ mod live {
             writeln!(out, "{}", serde_json::to_string(line).map_err(io::Error::from)?)?;
         }
         writeln!(out, "{}", finding.difference)?;
+        if let Some(witness) = Witness::of(header, &finding.lines, model.revision()?) {
+            writeln!(out, "{witness}")?;
+        }
         let path = model.save.join(format!("{name}.jsonl"));
         save(&path, header, &finding.lines)?;
         let inject =

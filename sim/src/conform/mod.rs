@@ -17,11 +17,13 @@ mod host;
 mod packet;
 mod player;
 mod run;
+mod shrink;
 mod told;
 mod trace;
 
 pub(crate) use host::seconds_left;
 pub use host::{Done, Host};
 pub use player::Player;
-pub use run::{Divergence, check, check_on, shrink};
+pub use run::{Divergence, check, check_on};
+pub use shrink::{Witness, reduce, shrink};
 pub use trace::as_trace;

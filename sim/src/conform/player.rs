@@ -25,8 +25,10 @@ use nfexp_traces::transcript::{
 use super::host::{Host, NET, USER, attributes, new_expect, ret};
 use super::told::{is_new_expectation, told};
 
-/// How many connections there is room for: one an operation, and those of a `fill`.
-const CONNS: std::ops::RangeInclusive<u64> = 1 << 12..=1 << 15;
+/// How many connections there is room for: `nf_conntrack_max` where memory is not short.
+const CONNS: u32 = 1 << 18;
+/// For how many there is memory at the start.
+const CONNS_READY: u32 = 1 << 10;
 /// The largest table there is room for; beyond, memory runs out first.
 const LARGEST_TABLE: u32 = 1 << 20;
 
@@ -54,18 +56,14 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
     /// # Errors
     /// As [`Player::new`].
     pub fn of_revision(header: &Header, revision: Revision) -> Result<Self, NoMemory> {
-        let conns = match header.n {
-            0 => *CONNS.end(),
-            operations => operations.saturating_mul(2).clamp(*CONNS.start(), *CONNS.end()),
-        };
-        let conns = u32::try_from(conns).expect("clamped");
         let config = Config {
             revision,
             hz: header.hz,
             hash_size: (header.expect_max / 4).clamp(1, 1 << 16),
             expect_max: header.expect_max,
             expectations: header.expect_max.min(LARGEST_TABLE) + 64,
-            conns,
+            conns: CONNS,
+            conns_ready: CONNS_READY,
             cpus: 1,
             ..Config::SMALL
         };
@@ -175,6 +173,7 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
                 let result = new_expect(&self.engine, self.at(), &new);
                 let ret = result.map_or_else(Errno::name, |()| "OK");
                 *errs.entry(ret.to_owned()).or_insert(0) += 1;
+                self.engine.run_rcu_callbacks();
             }
             made += self.take_events().iter().filter(|event| is_new_expectation(event)).count();
             self.engine.run_rcu_callbacks();

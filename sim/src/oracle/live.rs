@@ -13,13 +13,13 @@
 //! before the wait. A run whose epoch was too slow says nothing, and is repeated.
 
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use nfexp_model::revision::Revision;
-use nfexp_traces::transcript::{Difference, Header, Line, NftExpectation, Operation, compare};
+use nfexp_traces::transcript::{Difference, Header, Line, Operation, compare};
 use nix::time::{ClockId, clock_getres};
 
+use super::OBJECTS;
 use super::cells::Cells;
 use super::generate::Generator;
 use super::kernel::{Kernel, Trouble};
@@ -27,12 +27,7 @@ use super::known::Known;
 use super::namespace::Lacking;
 use super::profile::Profile;
 use crate::conform::Player;
-
-/// The rules of the namespace that make expectations.
-pub const OBJECTS: [NftExpectation; 2] = [
-    NftExpectation { udp_dport: 4321, l4: 17, dport: 2000, seconds: 5, size: 2 },
-    NftExpectation { udp_dport: 4322, l4: 6, dport: 2001, seconds: 60, size: 1 },
-];
+use crate::simulator::unless_it_crashes;
 
 /// How often a run that was too slow is repeated.
 const REPEATS: u32 = 8;
@@ -244,11 +239,12 @@ fn play(
 
 fn ask(player: &mut Player, header: &Header, line: &Line) -> Option<Difference> {
     // A model that panics has parted from the kernel, too.
-    let asked = catch_unwind(AssertUnwindSafe(|| player.answer(&line.operation)));
-    let Ok(answer) = asked else {
-        let kernel = "an answer".to_owned();
-        let model = "nothing: it panics".to_owned();
-        return Some(Difference { field: "panic", place: None, kernel, model });
+    let answer = match unless_it_crashes(|| player.answer(&line.operation)) {
+        Ok(answer) => answer,
+        Err(why) => {
+            let (kernel, model) = ("an answer".to_owned(), format!("the kernel crashes: {why}"));
+            return Some(Difference { field: "run", place: None, kernel, model });
+        }
     };
     compare(header.tol, &line.operation, &line.answer, &answer, &|handle| player.bucket_of(handle))
 }

@@ -24,7 +24,7 @@
 
 use std::net::IpAddr;
 
-use nfexp_traces::transcript::{ExpNew, Parts};
+use nfexp_traces::transcript::{ExpNew, NftExpectation, Parts};
 
 pub mod cells;
 pub mod ctnetlink;
@@ -58,6 +58,12 @@ pub mod socket;
 mod traffic;
 mod wild;
 pub mod wire;
+
+/// The rules of the namespace that make expectations.
+pub const OBJECTS: [NftExpectation; 2] = [
+    NftExpectation { udp_dport: 4321, l4: 17, dport: 2000, seconds: 5, size: 2 },
+    NftExpectation { udp_dport: 4322, l4: 6, dport: 2001, seconds: 60, size: 1 },
+];
 
 /// The masters and expectations of a filled table.
 #[must_use]

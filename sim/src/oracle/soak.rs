@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use nfexp_model::revision::Revision;
 
+use super::OBJECTS;
 use super::cells::Cells;
 use super::generate::LAST_EPOCH_MS;
 use super::kernel::{Kernel, Trouble, clock};
-use super::live::{Finding, OBJECTS, Run, Sequence, rerun, run};
+use super::live::{Finding, Run, Sequence, rerun, run};
 use super::namespace::Lacking;
 use super::profile::Profile;
 use super::shrink::shrink;

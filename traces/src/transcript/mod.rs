@@ -62,8 +62,8 @@ pub struct Header {
     /// Which mixture of operations.
     #[serde(default)]
     pub profile: String,
-    /// From which seed.
-    #[serde(default)]
+    /// From which seed; a number is taken as it is written.
+    #[serde(default, deserialize_with = "seed")]
     pub seed: String,
     /// How many operations.
     #[serde(default)]
@@ -83,6 +83,19 @@ pub struct NftExpectation {
     pub seconds: u32,
     /// How many a connection may have.
     pub size: u8,
+}
+
+fn seed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Number(u64),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::Text(text) => text,
+        Written::Number(number) => number.to_string(),
+    })
 }
 
 const fn usual_hz() -> u32 {

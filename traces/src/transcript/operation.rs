@@ -358,3 +358,16 @@ pub struct Fill {
     /// Expectations of each.
     pub per: u32,
 }
+
+impl Fill {
+    /// The source port of the first master.
+    const FIRST_PORT: u64 = 1000;
+
+    /// Whether there is a port for each master, and one for each expectation.
+    #[must_use]
+    pub fn has_ports(self) -> bool {
+        let (masters, per) = (u64::from(self.masters), u64::from(self.per));
+        let last = Self::FIRST_PORT.saturating_add(masters);
+        last <= 1 << 16 && masters.saturating_mul(per) < 1 << 16 && per < 1 << 16
+    }
+}

@@ -126,6 +126,11 @@ fn parse_line(text: &[u8]) -> Result<Line, String> {
     tagged.insert("a".to_owned(), without_nulls(head.a));
     let operation: Operation = serde_json::from_value(Value::Object(tagged))
         .map_err(|error| format!("expected the arguments of {}: {error}", head.op))?;
+    if let Operation::Fill(fill) = operation
+        && !fill.has_ports()
+    {
+        return Err("expected a fill of as many masters and expectations as there are ports".into());
+    }
     Ok(Line { i: head.i, t: head.t, operation, answer })
 }
 
@@ -169,6 +174,12 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_may_be_a_number() {
+        let header = HEADER.replace(r#""7""#, "7");
+        assert_eq!(reader(&header).header().expect("a header").seed, "7");
+    }
+
+    #[test]
     fn what_is_no_transcript_is_refused_with_its_line() {
         let error = |text: String| {
             let mut reader = reader(&text);
@@ -181,6 +192,8 @@ mod tests {
         assert!(of("[").starts_with("line 3: expected an operation with i, op and a"));
         assert!(of(r#"{"i":0,"op":"jump"}"#).contains("unknown variant `jump`"));
         assert!(of(r#"{"i":0,"op":"advance"}"#).contains("arguments of advance: missing field"));
+        let fill = r#"{"i":0,"op":"fill","a":{"masters":4000000000,"per":1}}"#;
+        assert!(of(fill).contains("as there are ports"));
         assert!(of(r#"{"i":0,"op":"proc","ret":5}"#).contains("expected the answer to proc"));
     }
 }
