@@ -44,6 +44,26 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         Ok(())
     }
 
+    pub(super) fn confirm(&mut self, conn: &str) -> Played {
+        let confirmed = self.engine.confirm(self.at(), self.conn_ref(conn)?, Origin::KERNEL);
+        self.say_unless(confirmed, "dropped");
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, conn: &str) -> Played {
+        let deleted = self.engine.delete_conn(self.at(), self.conn_ref(conn)?, Origin::KERNEL);
+        self.drain();
+        self.say_unless(deleted, "not-in-the-table");
+        Ok(())
+    }
+
+    pub(super) fn destroy(&mut self, conn: &str) -> Played {
+        let ct = self.take_conn(conn)?;
+        self.engine.delete_conn(self.at(), &ct, Origin::KERNEL);
+        self.engine.put_conn(self.at(), ct);
+        Ok(())
+    }
+
     pub(super) fn change_helper(&mut self, conn: &str, helper: &HelperChoice) -> Played {
         let at = self.at();
         let helper = match helper {

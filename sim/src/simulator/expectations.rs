@@ -8,6 +8,7 @@ use nfexp_model::helper::Class;
 use nfexp_model::kernel::Cpu;
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
+use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::tuple::Tuple;
 use nfexp_traces::step::{Announcement, Place, Target};
@@ -94,7 +95,27 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         Ok(())
     }
 
-    pub(super) fn read(&mut self, file: &mut SeqFile, lines: u64) {
+    pub(super) fn show(&mut self, net: NetId) -> Played {
+        self.known_net(net)?;
+        self.read(&mut SeqFile::open(net), u64::MAX);
+        Ok(())
+    }
+
+    pub(super) fn open(&mut self, file: &str, net: NetId) -> Played {
+        self.known_net(net)?;
+        self.files.insert(file.to_owned(), SeqFile::open(net));
+        Ok(())
+    }
+
+    pub(super) fn read_on(&mut self, file: &str, lines: u64) -> Played {
+        let missing = || StepError::Trace(format!("no file {file} is open"));
+        let mut open = *self.files.get(file).ok_or_else(missing)?;
+        self.read(&mut open, lines);
+        self.files.insert(file.to_owned(), open);
+        Ok(())
+    }
+
+    fn read(&mut self, file: &mut SeqFile, lines: u64) {
         let mut text = String::new();
         let read = file.read(&self.engine, self.at(), lines, &mut text);
         if read.expect("a string takes all") == 0 {

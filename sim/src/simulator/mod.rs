@@ -31,12 +31,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use nfexp_model::audit::Violation;
 use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::Firing;
-use nfexp_model::event::{Cause, Event, Origin};
+use nfexp_model::event::{Cause, Event};
 use nfexp_model::eviction::Eviction;
 use nfexp_model::expectation::{ExpectId, ExpectRef};
 use nfexp_model::helper::{ExpectPolicy, Helper};
 use nfexp_model::kernel::rcu::UpRcu;
-use nfexp_model::kernel::timer::TimerKey;
 use nfexp_model::kernel::{Cpu, Jiffies, Platform, Up};
 use nfexp_model::proc::SeqFile;
 use nfexp_model::revision::Revision;
@@ -235,24 +234,11 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             Step::Conn { name, tuple, place, helper, mark, secmark } => {
                 self.conn(name, tuple, *place, helper, (*mark, *secmark))?;
             }
-            Step::Confirm { conn } => {
-                let confirmed = self.engine.confirm(at, self.conn_ref(conn)?, Origin::KERNEL);
-                self.say_unless(confirmed, "dropped");
-            }
-            Step::Delete { conn } => {
-                let deleted = self.engine.delete_conn(at, self.conn_ref(conn)?, Origin::KERNEL);
-                self.drain();
-                self.say_unless(deleted, "not-in-the-table");
-            }
-            Step::Destroy { conn } => {
-                let ct = self.take_conn(conn)?;
-                self.engine.delete_conn(at, &ct, Origin::KERNEL);
-                self.engine.put_conn(at, ct);
-            }
+            Step::Confirm { conn } => self.confirm(conn)?,
+            Step::Delete { conn } => self.delete(conn)?,
+            Step::Destroy { conn } => self.destroy(conn)?,
             Step::Helper { conn, helper } => self.change_helper(conn, helper)?,
-            Step::Alloc(announcement) => {
-                self.alloc(announcement)?;
-            }
+            Step::Alloc(announcement) => drop(self.alloc(announcement)?),
             Step::Relate { exp, skip_master, origin } => self.relate(exp, *skip_master, *origin)?,
             Step::Pair { exps } => self.pair(exps)?,
             Step::Expect { announcement, skip_master, origin } => {
@@ -261,10 +247,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 }
             }
             Step::Unexpect { exp } => self.engine.unexpect(at, self.exp_ref(exp)?),
-            Step::SetFlags { exp, flags } => {
-                let exp = self.exp_ref(exp)?;
-                self.engine.set_flags(exp, *flags);
-            }
+            Step::SetFlags { exp, flags } => self.engine.set_flags(self.exp_ref(exp)?, *flags),
             Step::Remove { conn } => {
                 let master = self.conn_ref(conn)?.id();
                 self.engine.lock().remove_expectations(at, master, Cause::MasterGone);
@@ -277,58 +260,15 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 self.lookup(tuple, *place, name.as_deref(), *cpu);
             }
             Step::Advance(span) => self.advance(*span),
-            Step::Fire { exp } => {
-                let id = self.exp_id(exp)?;
-                match self.engine.expire_this(TimerKey::expectation(id.index())) {
-                    Some(firing) => drop(self.fired.insert(exp.clone(), firing)),
-                    None => self.answers.push(format!("timer {exp} lost")),
-                }
-            }
-            Step::Callback { exp } => {
-                let firing = self.fired.remove(exp);
-                let not_fired = || StepError::Trace(format!("the timer of {exp} is not firing"));
-                self.engine.timed_out(at, firing.ok_or_else(not_fired)?);
-            }
-            Step::Hold(cpu) => {
-                self.known_cpu(*cpu)?;
-                self.engine.rcu().hold(*cpu);
-                *self.held.entry(*cpu).or_default() += 1;
-            }
+            Step::Fire { exp } => self.fire(exp)?,
+            Step::Callback { exp } => self.callback(exp)?,
+            Step::Hold(cpu) => self.hold(*cpu)?,
             Step::Release(cpu) => self.release(*cpu)?,
-            Step::Show { net } => {
-                self.known_net(*net)?;
-                let mut file = SeqFile::open(*net);
-                self.read(&mut file, u64::MAX);
-            }
-            Step::Open { file, net } => {
-                self.known_net(*net)?;
-                self.files.insert(file.clone(), SeqFile::open(*net));
-            }
-            Step::Read { file, lines } => {
-                let missing = || StepError::Trace(format!("no file {file} is open"));
-                let mut open = *self.files.get(file).ok_or_else(missing)?;
-                self.read(&mut open, *lines);
-                self.files.insert(file.clone(), open);
-            }
-            Step::Stats { net } => {
-                self.known_net(*net)?;
-                let stats = self.engine.stats(*net);
-                self.answers.push(format!(
-                    "stats found={} expect_new={} expect_create={} expect_delete={} count={}",
-                    stats.found,
-                    stats.expect_new,
-                    stats.expect_create,
-                    stats.expect_delete,
-                    self.engine.expect_count(*net)
-                ));
-            }
-            Step::Memory => {
-                let memory = self.engine.memory();
-                let (exps, conns) = (memory.expectations.live(), memory.conns.live());
-                let waiting = self.engine.rcu().waiting();
-                let line = format!("memory expectations={exps} conns={conns} waiting={waiting}");
-                self.answers.push(line);
-            }
+            Step::Show { net } => self.show(*net)?,
+            Step::Open { file, net } => self.open(file, *net)?,
+            Step::Read { file, lines } => self.read_on(file, *lines)?,
+            Step::Stats { net } => self.stats(*net)?,
+            Step::Memory => self.memory(),
             Step::ExpectMax(max) => {
                 let taken = self.engine.set_expect_max(*max);
                 self.say_unless(taken, "invalid");

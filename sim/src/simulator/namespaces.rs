@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Steps about namespaces and helpers, and the end of everything.
+//! Steps about namespaces and helpers, what is counted, and the end of everything.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -38,6 +38,27 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         self.drain();
         self.engine.pernet_fini(net);
         Ok(())
+    }
+
+    pub(super) fn stats(&mut self, net: NetId) -> Played {
+        self.known_net(net)?;
+        let stats = self.engine.stats(net);
+        self.answers.push(format!(
+            "stats found={} expect_new={} expect_create={} expect_delete={} count={}",
+            stats.found,
+            stats.expect_new,
+            stats.expect_create,
+            stats.expect_delete,
+            self.engine.expect_count(net)
+        ));
+        Ok(())
+    }
+
+    pub(super) fn memory(&mut self) {
+        let memory = self.engine.memory();
+        let (exps, conns) = (memory.expectations.live(), memory.conns.live());
+        let waiting = self.engine.rcu().waiting();
+        self.answers.push(format!("memory expectations={exps} conns={conns} waiting={waiting}"));
     }
 
     /// Ends the helper.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use nfexp_model::event::{ConnEventKind, Event, ExpectEventKind, Origin};
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
+use nfexp_model::kernel::timer::TimerKey;
 use nfexp_model::kernel::{Cpu, Ticks};
 
 use super::{Played, SimulatorOn, StepError};
@@ -59,6 +60,31 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             }
         }
         self.tell_freed();
+    }
+
+    /// The first half of an expiry, whatever the time.
+    pub(super) fn fire(&mut self, exp: &str) -> Played {
+        let key = TimerKey::expectation(self.exp_id(exp)?.index());
+        match self.engine.expire_this(key) {
+            Some(firing) => drop(self.fired.insert(exp.to_owned(), firing)),
+            None => self.answers.push(format!("timer {exp} lost")),
+        }
+        Ok(())
+    }
+
+    /// The second.
+    pub(super) fn callback(&mut self, exp: &str) -> Played {
+        let firing = self.fired.remove(exp);
+        let not_fired = || StepError::Trace(format!("the timer of {exp} is not firing"));
+        self.engine.timed_out(self.at(), firing.ok_or_else(not_fired)?);
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, cpu: Cpu) -> Played {
+        self.known_cpu(cpu)?;
+        self.engine.rcu().hold(cpu);
+        *self.held.entry(cpu).or_default() += 1;
+        Ok(())
     }
 
     pub(super) fn release(&mut self, cpu: Cpu) -> Played {

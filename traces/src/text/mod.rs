@@ -31,6 +31,7 @@
 
 mod line;
 mod read;
+mod steps;
 mod tuple;
 mod write;
 

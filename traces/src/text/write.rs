@@ -17,22 +17,16 @@ impl fmt::Display for Step {
             Self::Conn { name, tuple, place, helper, mark, secmark } => {
                 write!(f, "conn {name} {tuple}{}", At(place))?;
                 write_helper(f, " helper=", helper)?;
-                for (word, value) in [("mark", mark), ("secmark", secmark)] {
-                    if *value != 0 {
-                        write!(f, " {word}={value}")?;
-                    }
-                }
-                Ok(())
+                write_marks(f, *mark, *secmark)
             }
             Self::Confirm { conn } => write!(f, "confirm {conn}"),
             Self::Delete { conn } => write!(f, "delete {conn}"),
             Self::Destroy { conn } => write!(f, "destroy {conn}"),
             Self::Helper { conn, helper } => {
-                write!(f, "helper {conn} ")?;
-                if *helper == HelperChoice::Nothing {
-                    f.write_str("nothing")
-                } else {
-                    write_helper(f, "", helper)
+                write!(f, "helper {conn}")?;
+                match helper {
+                    HelperChoice::Nothing => f.write_str(" nothing"),
+                    helper => write_helper(f, " ", helper),
                 }
             }
             Self::Alloc(announcement) => write!(f, "alloc {announcement}"),
@@ -52,11 +46,7 @@ impl fmt::Display for Step {
             Self::Packet { tuple, place, name, fate } => {
                 write!(f, "packet {tuple}{}", At(place))?;
                 write_name(f, name.as_deref())?;
-                f.write_str(match fate {
-                    Fate::Forwarded => "",
-                    Fate::Dropped => " dropped",
-                    Fate::Template => " template",
-                })
+                f.write_str(fate_word(*fate))
             }
             Self::Lookup { tuple, place, name, cpu } => {
                 write!(f, "lookup {tuple}{}", At(place))?;
@@ -85,11 +75,7 @@ impl fmt::Display for Step {
             Self::UnregisterFunction(function) => {
                 write!(f, "unregister-function {}", function.name().unwrap_or_default())
             }
-            Self::CtExpectation(object) => {
-                let NftExpectation { udp_dport, l4, dport, seconds, size } = object;
-                write!(f, "ct-expectation {udp_dport} proto={l4} dport={dport}")?;
-                write!(f, " timeout={seconds} size={size}")
-            }
+            Self::CtExpectation(object) => write_object(f, object),
             Self::Request(operation) => {
                 let json = serde_json::to_string(operation).map_err(|_| fmt::Error)?;
                 write!(f, "request {json}")
@@ -97,6 +83,28 @@ impl fmt::Display for Step {
             Self::Collect { conn } => write!(f, "collect {conn}"),
         }
     }
+}
+
+fn write_marks(f: &mut fmt::Formatter<'_>, mark: u32, secmark: u32) -> fmt::Result {
+    for (word, value) in [("mark", mark), ("secmark", secmark)] {
+        if value != 0 {
+            write!(f, " {word}={value}")?;
+        }
+    }
+    Ok(())
+}
+
+const fn fate_word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Forwarded => "",
+        Fate::Dropped => " dropped",
+        Fate::Template => " template",
+    }
+}
+
+fn write_object(f: &mut fmt::Formatter<'_>, object: &NftExpectation) -> fmt::Result {
+    let NftExpectation { udp_dport, l4, dport, seconds, size } = object;
+    write!(f, "ct-expectation {udp_dport} proto={l4} dport={dport} timeout={seconds} size={size}")
 }
 
 impl fmt::Display for Announcement {
