@@ -70,6 +70,11 @@
 //! Where to read on: [`engine`] for the verbs, [`locked`] and `insertion` for what the lock covers,
 //! [`kernel`] for what lies beneath, [`audit`] for what must always hold, and `docs/` for lifetimes,
 //! locking, revisions, names, and what is left out.
+//!
+//! Where to add: a helper's policies are a row of [`helper::IN_TREE`]; a behaviour that a kernel
+//! changed is a knob of [`revision`]; another choice of victims implements
+//! [`Eviction`](eviction::Eviction); what must always hold is an invariant of [`audit`], and how a
+//! kernel could slip, so that it does not, a row of [`slip`].
 #![forbid(unsafe_code)]
 #![warn(clippy::float_arithmetic)]
 

@@ -10,6 +10,11 @@
 //! [`smp`] is the engine's platform over loom: the very source that the simulator runs is
 //! explored there. [`explore`] runs a scenario and gives an honest verdict; [`world`] is where
 //! one step goes wrong, and where the claims must fail.
+//!
+//! Where to add: a race is an [`op::Op`], done by an [`actor`], and its pairs with all others are
+//! generated; what must hold in all of them stands in [`invariants`]; a kernel's bug in [`bugs`]; a
+//! broken world is a row of [`nfexp_model::slip`], asked where it happens; a behaviour on one CPU a
+//! deed of `tests/scenarios`, with its naive counterpart in [`reference`](mod@reference).
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod actor;

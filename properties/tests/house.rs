@@ -194,6 +194,40 @@ fn the_list_of_the_seed_is_complete() {
     }
 }
 
+/// A document names files that are there; what was decided once may name what is gone.
+#[test]
+fn documents_name_files_that_exist() {
+    let rooms = ["", "model", "traces", "sim", "properties"];
+    let documents = [
+        "README.md",
+        "properties/README.md",
+        "traces/corpus/README.md",
+        "traces/captures/SOURCES.md",
+        "model/docs/lifetimes.md",
+        "model/docs/locking.md",
+        "model/docs/omissions.md",
+        "model/docs/oracle.md",
+        "model/docs/revisions.md",
+    ];
+    let mut named = 0;
+    for document in documents {
+        let text = read(root().join(document));
+        let home = Path::new(document).parent().expect("a file has a folder");
+        for word in text.split('`').skip(1).step_by(2).filter(|word| word.contains('/')) {
+            let endings = [".rs", ".md", ".toml", ".sh", ".py", ".trace", ".pcap", ".jsonl"];
+            let whole = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+            if !whole || !endings.iter().any(|ending| word.ends_with(ending)) {
+                continue;
+            }
+            let mut places = rooms.map(|room| root().join(room).join(word)).to_vec();
+            places.push(root().join(home).join(word));
+            assert!(places.iter().any(|path| path.exists()), "{document}: `{word}` is not there");
+            named += 1;
+        }
+    }
+    assert!(named >= 30, "only {named} files are named");
+}
+
 #[test]
 fn every_knob_has_a_row() {
     let page = read(root().join("model/docs/revisions.md"));

@@ -14,6 +14,10 @@
 //!
 //! The rule that matters: this is the only room in which time passes. Nothing here looks at a
 //! clock either: a trace and a capture bring their own.
+//!
+//! Where to add: a verb of the command is one file in [`command`]; a kind of step an arm in
+//! [`simulator`]; a format of `replay` a file in [`report`]; an eviction to study a type in
+//! [`research::policy`] (`examples/own_policy.rs` is one); a workload a file in `scenarios/`.
 #![forbid(unsafe_code)]
 
 pub mod bench;

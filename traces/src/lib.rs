@@ -13,6 +13,10 @@
 //!
 //! The rule that matters: whatever bytes come in, they are told apart here and panic nobody; and
 //! this room knows the engine's words, but never runs it.
+//!
+//! Where to add: a helper is one file in [`helpers`] and one line in its `mod.rs`; a link layer an
+//! arm in `link`; a kind of step a variant of [`step::Step`], read and written in [`text`]; a trace
+//! a file in `corpus/`.
 #![forbid(unsafe_code)]
 
 pub mod capture;
