@@ -7,6 +7,9 @@
 //! * Our 95 % intervals hold the true value in 181 to 198 of 200 experiments.
 //! * LRU and LFU are FIFO where nothing is matched twice, ending by ending.
 //! * When the table is full, the kernel rewards waste; oldest-first over the table does not.
+//! * At a full table who holds something finds more than who holds nothing, and what an attack
+//!   took comes back within a timeout of its end.
+//! * Who suffers is seen by namespace, source and master.
 
 use nfexp_model::revision::Revision;
 use nfexp_sim::research::cast::Cast;
@@ -193,4 +196,56 @@ fn the_kernel_rewards_waste_and_oldest_first_does_not() {
     let (kernel, oldest) = (ratio("kernel"), ratio("oldest-global"));
     assert!(kernel >= 1.5, "{kernel}");
     assert!((0.9..=1.1).contains(&oldest), "{oldest}");
+}
+
+#[test]
+fn a_full_table_favours_who_sits_and_empties_within_a_timeout() {
+    let mut document = Document::parse(shipped("waste").expect("shipped")).expect("it reads");
+    document.set("run.lasts", "6000s", "the test").expect("there");
+    let seats = |name: &str| play(&document, name, 256, 0).measure.seats.map(|seat| seat.recall());
+    let ([newcomers, incumbents], [fair_newcomers, fair_incumbents]) =
+        (seats("kernel"), seats("oldest-global"));
+    assert!(newcomers < 0.3 && incumbents > 2.0 * newcomers, "{newcomers} {incumbents}");
+    assert!(fair_newcomers > 0.9 && fair_incumbents > 0.9, "{fair_newcomers} {fair_incumbents}");
+
+    let text = shipped("prototype").expect("shipped").replace(
+        "hostile = true",
+        "hostile = true\nduring = { from = \"2000s\", to = \"3000s\", source = \"the test\" }",
+    );
+    let mut document = Document::parse(&text).expect("it reads");
+    document.set("run.lasts", "5000s", "the test").expect("there");
+    document.set("class.attack.arrivals.per_second", "8", "the test").expect("there");
+    let recovery = |name: &str| play(&document, name, 256, 0).measure.recovery();
+    // What was announced last stays for 300 s; a bin is 20 s.
+    let kernel = recovery("kernel").expect("the attack stops");
+    assert!((100.0..=340.0).contains(&kernel), "{kernel}");
+    let oldest = recovery("oldest-global").expect("the attack stops");
+    assert!(oldest <= 60.0, "{oldest}");
+    document.set("class.attack.during.to", "5000s", "the test").expect("there");
+    assert_eq!(play(&document, "kernel", 256, 0).measure.recovery(), None);
+}
+
+#[test]
+fn who_suffers_is_seen_by_namespace_source_and_master() {
+    let text = shipped("prototype").expect("shipped").replace(
+        "masters = { count = 15,",
+        "namespaces = { count = 2, source = \"the test\" }\nmasters = { count = 15,",
+    );
+    let mut document = Document::parse(&text).expect("it reads");
+    document.set("run.lasts", "3000s", "the test").expect("there");
+    // The attacker fills the first namespace's table, not the second's.
+    document.set("class.attack.arrivals.per_second", "8", "the test").expect("there");
+    let measure = play(&document, "kernel", 256, 0).measure;
+    let [first, second] = measure.nets[..] else { panic!("two namespaces") };
+    assert!(first.recall() < 0.3 && second.recall() > 0.9, "{first:?} {second:?}");
+    let jain = |recalls: &[f64]| nfexp_sim::research::statistics::jain(recalls);
+    let (a, b) = (first.recall(), second.recall());
+    let by_hand = (a + b) * (a + b) / (2.0 * (a * a + b * b));
+    assert!((jain(&[a, b]) - by_hand).abs() < 1e-12 && by_hand < 0.8);
+    // Each ftp master lives in one of the two, and is its own source.
+    for owned in [&measure.masters[0], &measure.sources[0]] {
+        let poor = owned.iter().filter(|owned| owned.useful >= 10 && owned.recall() < 0.5);
+        let well = owned.iter().filter(|owned| owned.useful >= 10 && owned.recall() > 0.9);
+        assert!(poor.count() >= 3 && well.count() >= 3, "{owned:?}");
+    }
 }

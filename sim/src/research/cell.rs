@@ -114,6 +114,14 @@ pub struct Cell {
     pub least_kind: f64,
     /// How even namespaces' are.
     pub jain_nets: f64,
+    /// Of useful announcements made while the table was full, by masters who held nothing: the
+    /// share that was found, over the whole run.
+    pub newcomers: f64,
+    /// The same by masters who held something.
+    pub incumbents: f64,
+    /// Seconds from the attack's last announcement until recall is back; nothing if it does not
+    /// stop.
+    pub recovery: Option<f64>,
     /// Nodes walked under the lock: half of all walks are no longer.
     pub walk_p50: u32,
     /// 99 % are no longer.
@@ -288,6 +296,9 @@ fn of_outcome(
         jain_kinds: jain(&kind_recalls),
         least_kind: least(&kind_recalls),
         jain_nets: jain(&nets),
+        newcomers: measure.seats[0].recall(),
+        incumbents: measure.seats[1].recall(),
+        recovery: measure.recovery(),
         walk_p50: walks.map_or(0, |walks| walks.quantile(0.5)),
         walk_p99: walks.map_or(0, |walks| walks.quantile(0.99)),
         walk_max: walks.map_or(0, super::walks::Walks::longest),

@@ -62,6 +62,18 @@ pub struct Owned {
     pub hits: u32,
 }
 
+/// Who asked for a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seat {
+    /// There were free ones, or nothing useful was asked for.
+    #[default]
+    Free,
+    /// A master who held nothing.
+    Newcomer,
+    /// A master who held something.
+    Incumbent,
+}
+
 /// All that is measured.
 #[derive(Clone, Debug)]
 pub struct Measure {
@@ -85,6 +97,11 @@ pub struct Measure {
     pub held: Vec<u64>,
     /// Some lives.
     pub lifelines: Vec<Lifeline>,
+    /// Useful announcements made while the table was full, and those that were found: by masters
+    /// who held nothing, and by those who held something.
+    pub seats: [Owned; 2],
+    /// When an attacker announced last.
+    pub last_hostile: Option<Micros>,
     hostile: Vec<bool>,
     is_wide: Vec<bool>,
     limit: u32,
@@ -113,6 +130,8 @@ impl Measure {
             wide: vec![0; kinds],
             held: Vec::new(),
             lifelines: Vec::new(),
+            seats: [Owned::default(); 2],
+            last_hostile: None,
             hostile: cast.kinds.iter().map(|kind| kind.hostile).collect(),
             is_wide: cast.kinds.iter().map(|kind| kind.wide).collect(),
             limit: setup.expect_max,
@@ -149,6 +168,41 @@ impl Measure {
             self.last = end;
             bin += 1;
         }
+    }
+
+    /// A useful announcement while the table is full; it counts as found until it is lost.
+    pub(super) fn seeks(&mut self, seat: Seat) {
+        if let Some(owned) = self.seat(seat) {
+            count(owned, true);
+        }
+    }
+
+    /// It was lost.
+    #[inline]
+    pub(super) fn loses(&mut self, seat: Seat) {
+        if let Some(owned) = self.seat(seat) {
+            owned.hits -= 1;
+        }
+    }
+
+    fn seat(&mut self, seat: Seat) -> Option<&mut Owned> {
+        match seat {
+            Seat::Free => None,
+            Seat::Newcomer => Some(&mut self.seats[0]),
+            Seat::Incumbent => Some(&mut self.seats[1]),
+        }
+    }
+
+    /// How long after an attacker's last announcement less than 95 of 100 were still found, as
+    /// finely as a bin; nothing if the attack lasts nearly to the end.
+    #[must_use]
+    pub fn recovery(&self) -> Option<f64> {
+        let stopped = self.last_hostile.filter(|at| *at < self.horizon - self.horizon / 20)?;
+        let poor = |bin: &Bin| f64::from(bin.hits) < 0.95 * f64::from(bin.useful);
+        let first = self.bin(stopped) + 1;
+        let last = (first..BINS).rev().find(|at| poor(&self.bins[*at]));
+        let until = last.map_or(stopped, |at| (at as u64 + 1) * self.width);
+        Some((until - stopped) as f64 / 1e6)
     }
 
     #[inline]

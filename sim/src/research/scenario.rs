@@ -157,6 +157,9 @@ pub struct ClassSpec {
     pub delay: Sourced<Law>,
     /// Which share is answered at all.
     pub answered: Sourced<Answered>,
+    /// From when to when sessions begin; all the time if not given.
+    #[serde(default)]
+    pub during: Option<Sourced<During>>,
     /// Who expects; a new master for every session if not given.
     #[serde(default)]
     pub masters: Option<Sourced<Count>>,
@@ -210,6 +213,15 @@ pub struct Burst {
     pub exact: bool,
     /// From one to the next.
     pub gap: Law,
+}
+
+/// A part of the run.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct During {
+    /// Its begin.
+    pub from: Span,
+    /// Its end.
+    pub to: Span,
 }
 
 /// Limits and lifetime of a class.
@@ -307,6 +319,9 @@ impl Scenario {
 impl ClassSpec {
     fn check(&self) -> Result<(), String> {
         self.arrivals.value.check()?;
+        if self.during.as_ref().is_some_and(|during| during.value.to <= during.value.from) {
+            return Err("during: expected `from` before `to`".into());
+        }
         self.delay.value.check()?;
         let mut shares = vec![self.answered.value.share];
         if let Some(loss) = &self.loss {

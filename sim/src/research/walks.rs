@@ -61,7 +61,7 @@ impl Walks {
     }
 
     /// A newcomer is checked against its whole chain.
-    pub fn check(&mut self, net: NetId, tuple: &Tuple, _master: u32) {
+    pub fn check(&mut self, net: NetId, tuple: &Tuple) {
         let place = self.place(net, tuple);
         self.walked(self.chains.get(&place).map_or(0, Vec::len));
     }
@@ -126,5 +126,103 @@ impl Walks {
     #[must_use]
     pub fn longest(&self) -> u32 {
         self.lengths.len().saturating_sub(1) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nfexp_model::tuple::{Addr, L3, Proto};
+
+    use super::*;
+    use crate::research::random::Stream;
+
+    /// What is linked, newest first, and nothing else: chains are found by looking at all of it.
+    struct Plain {
+        hash: DstHash,
+        linked: Vec<(u32, NetId, Tuple, u32)>,
+        lengths: Vec<u64>,
+    }
+
+    impl Plain {
+        fn walk(&mut self, net: NetId, tuple: &Tuple, stops: bool) {
+            let here = self.hash.bucket(net, tuple);
+            let mut nodes = 0;
+            for (_, other_net, other, _) in &self.linked {
+                if self.hash.bucket(*other_net, other) != here {
+                    continue;
+                }
+                nodes += 1;
+                if stops && other.same_destination(tuple) {
+                    break;
+                }
+            }
+            self.count(nodes);
+        }
+
+        fn count(&mut self, nodes: usize) {
+            self.lengths.resize(self.lengths.len().max(nodes + 1), 0);
+            self.lengths[nodes] += 1;
+        }
+
+        /// By sorting every length there was.
+        fn quantile(&self, share: f64) -> u32 {
+            let all: Vec<u32> = self
+                .lengths
+                .iter()
+                .enumerate()
+                .flat_map(|(length, count)| std::iter::repeat_n(length as u32, *count as usize))
+                .collect();
+            let at = (all.len() as f64 * share) as usize;
+            all[at.min(all.len() - 1)]
+        }
+    }
+
+    fn tuple(number: u32) -> Tuple {
+        let mut dst = [0; 16];
+        dst[..4].copy_from_slice(&(0x0b00_0000 + number / 4).to_be_bytes());
+        let (dst, dport) = (Addr(dst), 1000 + (number % 4) as u16);
+        Tuple { dst, dport, sport: 0, src: Addr::default(), l3: L3::Ipv4, proto: Proto::TCP }
+    }
+
+    #[test]
+    fn walks_are_those_of_a_plain_list_on_a_thousand_random_traces() {
+        let mut stream = Stream::keyed(1, 0, "walks", "test");
+        for trace in 0..1000 {
+            let config = Config { hash_size: 1 + stream.below(4), ..Config::SMALL };
+            let mut walks = Walks::new(&config);
+            let hash = walks.hash;
+            let mut plain = Plain { hash, linked: Vec::new(), lengths: Vec::new() };
+            for slot in 0..60 {
+                let (net, tuple) = (NetId(0), tuple(stream.below(24)));
+                let master = stream.below(3);
+                match stream.below(5) {
+                    0 | 1 => {
+                        walks.check(net, &tuple);
+                        plain.walk(net, &tuple, false);
+                        walks.insert(net, &tuple, master, slot);
+                        plain.linked.insert(0, (slot, net, tuple, master));
+                    }
+                    2 => {
+                        walks.lookup(net, &tuple);
+                        plain.walk(net, &tuple, true);
+                    }
+                    3 => {
+                        walks.evict_oldest(master);
+                        let held = plain.linked.iter().filter(|one| one.3 == master).count();
+                        plain.count(held);
+                    }
+                    _ if !plain.linked.is_empty() => {
+                        let at = stream.below(plain.linked.len() as u32) as usize;
+                        walks.remove(plain.linked.remove(at).0);
+                    }
+                    _ => {}
+                }
+            }
+            assert_eq!(walks.lengths, plain.lengths, "trace {trace}");
+            for share in [0.5, 0.99] {
+                assert_eq!(walks.quantile(share), plain.quantile(share), "trace {trace}");
+            }
+            assert_eq!(walks.longest() as usize, plain.lengths.len() - 1);
+        }
     }
 }

@@ -28,7 +28,7 @@ use nfexp_model::{At, Engine};
 
 use super::cast::{Cast, Kind};
 use super::ledger::{Account, Ending, Unbalanced};
-use super::measure::Measure;
+use super::measure::{Measure, Seat};
 use super::policy::{Spec, Surroundings};
 use super::setup::Setup;
 use super::tape::Tape;
@@ -44,6 +44,7 @@ pub(super) struct Live {
     pub(super) arrives: Micros,
     pub(super) hit: bool,
     pub(super) told: bool,
+    pub(super) seat: Seat,
 }
 
 /// An engine, and all that is counted.
@@ -61,6 +62,8 @@ pub struct World {
     timers: bool,
     masters: Vec<Option<ConnRef>>,
     whos: Vec<Who>,
+    /// How many each master holds.
+    holds: Vec<u32>,
     live: Vec<Live>,
     linked: u32,
     tape: Arc<Tape>,
@@ -120,6 +123,7 @@ impl World {
             timers,
             masters: Vec::new(),
             whos: Vec::new(),
+            holds: Vec::new(),
             live: vec![Live::default(); expectations as usize + 1],
             linked: 0,
             tape,
@@ -219,6 +223,7 @@ impl World {
         if place >= self.masters.len() {
             self.masters.resize_with(place + 1, || None);
             self.whos.resize(place + 1, Who::default());
+            self.holds.resize(place + 1, 0);
         }
         let kind = &self.kinds[usize::from(who.kind)];
         let original = Tuple {
@@ -255,12 +260,23 @@ impl World {
         let spec = &kinds[usize::from(kind)];
         let account = &mut self.accounts[usize::from(kind)];
         account.announced += 1;
+        let who = &self.whos[master as usize];
+        let mut seat = Seat::Free;
+        if spec.hostile {
+            self.measure.last_hostile = Some(at);
+        } else if arrives <= self.horizon
+            && engine.expect_count(NetId(who.net)) >= engine.config().expect_max
+        {
+            let held = self.holds[master as usize] > 0;
+            seat = if held { Seat::Incumbent } else { Seat::Newcomer };
+            self.measure.seeks(seat);
+        }
         let exp = masters[master as usize].as_ref().and_then(|ct| engine.alloc(now, ct).ok());
         let Some(exp) = exp else {
+            self.measure.loses(seat);
             self.refused(at, kind, arrives, Ending::NoHelp);
             return;
         };
-        let who = &self.whos[master as usize];
         let expected = Expected {
             l3: L3::Ipv4,
             saddr: (!spec.wide).then(|| address(10, u32::from(who.kind) << 20 ^ who.source)),
@@ -275,7 +291,7 @@ impl World {
         }
         let id = exp.id();
         if let Some(walks) = &mut self.walks {
-            walks.check(NetId(who.net), &expected.tuple_and_mask().0, master);
+            walks.check(NetId(who.net), &expected.tuple_and_mask().0);
         }
         let related = engine.related(now, &exp, Origin::KERNEL, MasterCheck::Own);
         engine.put(exp);
@@ -285,8 +301,9 @@ impl World {
                 self.measure.clock(at, self.linked);
                 let told = self.measure.inserted(at, arrives != NEVER);
                 self.live[id.index() as usize] =
-                    Live { kind, master, born: at, arrives, hit: false, told };
+                    Live { kind, master, born: at, arrives, hit: false, told, seat };
                 self.linked += 1;
+                self.holds[master as usize] += 1;
                 if let Some(walks) = &mut self.walks {
                     let net = NetId(self.whos[master as usize].net);
                     walks.insert(net, &expected.tuple_and_mask().0, master, id.index());
@@ -305,6 +322,7 @@ impl World {
                     RelateError::TableFull => Ending::RefusedByTable,
                     RelateError::NotAdmitted => Ending::NotAdmitted,
                 };
+                self.measure.loses(seat);
                 self.refused(at, kind, arrives, ending);
             }
         }
@@ -388,10 +406,12 @@ impl World {
         let live = self.live[slot as usize];
         self.measure.clock(at, self.linked);
         self.linked -= 1;
+        self.holds[live.master as usize] -= 1;
         let account = &mut self.accounts[usize::from(live.kind)];
         account.ended[ending as usize] += 1;
         if ending != Ending::Match && !live.hit && live.arrives <= self.horizon {
             account.lost[ending as usize] += 1;
+            self.measure.loses(live.seat);
         }
         self.measure.ended(at, &live, ending);
         if let Some(walks) = &mut self.walks {

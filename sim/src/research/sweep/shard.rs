@@ -154,7 +154,7 @@ impl<'a> Flatten<'a> for Flat<'a> {
 }
 
 /// The columns of a cell, in order.
-pub const CELL_COLUMNS: [&str; 40] = [
+pub const CELL_COLUMNS: [&str; 43] = [
     "policy",
     "expect_max",
     "replication",
@@ -189,6 +189,9 @@ pub const CELL_COLUMNS: [&str; 40] = [
     "jain_kinds",
     "least_kind",
     "jain_nets",
+    "newcomers",
+    "incumbents",
+    "recovery",
     "walk_p50",
     "walk_p99",
     "walk_max",

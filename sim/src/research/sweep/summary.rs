@@ -59,6 +59,20 @@ pub struct Line {
     pub least_kind: Estimate,
     /// Open hole-seconds a second.
     pub exposure: Estimate,
+    /// How even sources fare.
+    pub jain_sources: Estimate,
+    /// How even namespaces fare.
+    pub jain_nets: Estimate,
+    /// Found of what newcomers asked for at a full table.
+    pub newcomers: Estimate,
+    /// Found of what those asked for who held something.
+    pub incumbents: Estimate,
+    /// Seconds from the end of an attack until recall is back; nothing if none ends.
+    pub recovery: Option<Estimate>,
+    /// Half of all walks under the lock are no longer; 0 if not counted.
+    pub walk_p50: u32,
+    /// 99 % are no longer.
+    pub walk_p99: u32,
     /// The longest walk under the lock; 0 if not counted.
     pub walk_max: u32,
 }
@@ -121,6 +135,17 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         jain_masters: estimate(&|cell| cell.jain_masters),
         least_kind: estimate(&|cell| cell.least_kind),
         exposure: estimate(&|cell| cell.exposure),
+        jain_sources: estimate(&|cell| cell.jain_sources),
+        jain_nets: estimate(&|cell| cell.jain_nets),
+        newcomers: estimate(&|cell| cell.newcomers),
+        incumbents: estimate(&|cell| cell.incumbents),
+        recovery: cells
+            .iter()
+            .map(|cell| cell.recovery)
+            .collect::<Option<Vec<f64>>>()
+            .map(|times| Estimate::of(&times)),
+        walk_p50: cells.iter().map(|cell| cell.walk_p50).max().unwrap_or(0),
+        walk_p99: cells.iter().map(|cell| cell.walk_p99).max().unwrap_or(0),
         walk_max: cells.iter().map(|cell| cell.walk_max).max().unwrap_or(0),
     }
 }
@@ -175,8 +200,12 @@ pub fn text(lines: &[Line]) -> String {
             line.refused_table.to_string(),
             line.stale.to_string(),
             line.least_kind.to_string(),
-            if line.steady { "" } else { "inconclusive: not steady" }.to_owned(),
         ]);
+        row.extend(line.recovery.map(|recovery| recovery.to_string()));
+        if line.walk_max > 0 {
+            row.push(format!("{}/{}/{}", line.walk_p50, line.walk_p99, line.walk_max));
+        }
+        row.extend([if line.steady { "" } else { "inconclusive: not steady" }.to_owned()]);
         table.add_row(row);
         if let Some(column) = table.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);

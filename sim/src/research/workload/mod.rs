@@ -145,8 +145,10 @@ impl Workload {
     fn next_session(&mut self, kind: u16) {
         let state = &mut self.kinds[usize::from(kind)];
         let next = state.spec.arrivals.value.next(&mut state.place, &mut state.arrivals);
-        let next = next.map_or(NEVER, micros);
-        if next <= self.horizon {
+        let during = state.spec.during.as_ref().map(|during| &during.value);
+        let (from, to) = during.map_or((0, NEVER), |part| (micros(part.from.0), micros(part.to.0)));
+        let next = next.map_or(NEVER, |next| micros(next).saturating_add(from));
+        if next <= self.horizon.min(to) {
             self.push(next, Pending::Session { kind });
         }
     }
