@@ -63,9 +63,10 @@ pub struct Conn<P: Platform> {
     pub(crate) expecting: [P::Plain<u8>; MAX_CLASSES],
     /// The connection's own timer.
     pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
-    pub(crate) expires: <P::Timers as TimerBase<P>>::Expires,
-    /// The rest: written before it is shared, or under the lock.
+    /// The rest: written before it is shared, or under the lock. Its namespace, which an
+    /// insertion asks for, ends the first cache line.
     pub(crate) about: P::Plain<AboutConn>,
+    pub(crate) expires: <P::Timers as TimerBase<P>>::Expires,
 }
 
 /// What a connection is about.
@@ -260,5 +261,18 @@ impl<P: Platform> Record for Conn<P> {
 impl<P: Platform> fmt::Debug for Conn<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Up;
+
+    #[test]
+    fn an_insertion_reads_one_line_of_the_master() {
+        let about = core::mem::offset_of!(Conn<Up>, about);
+        assert!(about + core::mem::offset_of!(AboutConn, net) + size_of::<NetId>() <= 64);
+        assert_eq!(size_of::<Conn<Up>>(), 192);
     }
 }

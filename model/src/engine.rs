@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use crate::conntrack::ConnTable;
 use crate::error::{AllocPoint, NoMemory};
-use crate::event::{Event, Origin};
+use crate::event::{Cause, Event};
 use crate::eviction::Eviction;
 use crate::expectation::{ExpectRef, Expectation, Flags};
 use crate::helper::{Helper, IN_TREE};
@@ -34,7 +34,7 @@ use crate::kernel::rcu::{Rcu, UpRcu};
 use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::kernel::{Jiffies, Up};
-use crate::locked::Locked;
+use crate::locked::{Ending, Locked};
 use crate::memory::Memory;
 use crate::netns::{Net, NetId, Sizes, Stats, Zone};
 use crate::revision::{Expiry, Revision, TableScope, ZoneFrom};
@@ -292,10 +292,12 @@ impl<P: Platform> Engine<P> {
         }
         let table = self.table(net);
         let slab = &self.memory.expectations;
+        let exact = table.is_exact();
         let mut index = table.first(slab, net, tuple, access);
         while index != NULL {
             let exp = slab.object(index);
-            if exp.is_hit_by(tuple) && self.is_in(exp, net, zone) && !self.is_over(at, exp) {
+            let is_hit = if exact { exp.is_hit_from(tuple) } else { exp.is_hit_by(tuple) };
+            if is_hit && self.is_in(exp, net, zone) && !self.is_over(at, exp) {
                 return Some(exp);
             }
             index = table.next(slab, index, access);
@@ -384,7 +386,7 @@ impl<P: Platform> Engine<P> {
             return;
         }
         let exp = self.memory.expectations.object(index);
-        self.lock().unlink(at, exp, Origin::KERNEL, crate::event::Cause::Expiry);
+        self.lock().unlink(exp, &Ending::by_kernel(at, Cause::Expiry));
         if !P::slips(Slip::CallbackKeepsReference) {
             self.put_object(exp);
         }

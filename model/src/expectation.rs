@@ -46,7 +46,7 @@ impl ExpectRef {
 
 /// An announced connection (`struct nf_conntrack_expect`).
 #[doc(alias = "nf_conntrack_expect")]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub struct Expectation<P: Platform> {
     /// The life this slot is in; odd while allocated.
     generation: P::Plain<u32>,
@@ -206,9 +206,14 @@ impl<P: Platform> Expectation<P> {
     /// Whether `tuple` is one it stands for.
     #[inline(always)]
     pub(crate) fn is_hit_by(&self, tuple: &Tuple) -> bool {
+        self.has_destination_of(tuple) && self.is_hit_from(tuple)
+    }
+
+    /// The same of a tuple that goes where it is expected.
+    #[inline(always)]
+    pub(crate) fn is_hit_from(&self, tuple: &Tuple) -> bool {
         let key = self.key.get();
-        tuple.same_destination(&key.tuple)
-            && (key.mask == MaskKind::ANY || self.has_source_of(&key, tuple))
+        key.mask == MaskKind::ANY || self.has_source_of(&key, tuple)
     }
 
     fn has_source_of(&self, key: &Key, tuple: &Tuple) -> bool {

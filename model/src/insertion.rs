@@ -11,7 +11,7 @@
 use crate::conn::{Attached, Conn, ConnId};
 use crate::engine::{At, Engine, MasterCheck};
 use crate::error::RelateError;
-use crate::event::{Cause, Origin};
+use crate::event::Cause;
 use crate::eviction::{Admission, Candidate, Oldest, Pressure, Table};
 use crate::expectation::{About, ExpectId, Expectation, Flags, clash};
 use crate::helper::{Class, HelperId};
@@ -19,7 +19,7 @@ use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, Word};
 use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
-use crate::locked::Locked;
+use crate::locked::{Ending, Locked};
 use crate::netns::{Net, NetId};
 use crate::revision::{ClashScope, ClassLimit, Duplicate, Expiry, InsertOrder, TableScope};
 use crate::slip::Slip;
@@ -127,7 +127,7 @@ impl<'a, P: Platform> Locked<'a, P> {
                 self.reap(at, linked);
             } else if self.matches(linked, newcomer, masters)? {
                 let goes = if P::slips(Slip::RefreshRemovesNewcomer) { newcomer } else { linked };
-                if self.end(at, goes, Origin::KERNEL, Cause::Refresh) {
+                if self.end(goes, &Ending::by_kernel(at, Cause::Refresh)) {
                     // KERNEL: __nf_ct_expect_check(), all revisions: the rest of the chain is
                     // not looked at; nothing in it can clash with what equals a linked one.
                     break;
@@ -240,7 +240,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         };
         if let Some(victim) = victim {
             let victim = engine.memory.expectations.get_object(victim);
-            self.end(at, victim, Origin::KERNEL, Cause::Eviction);
+            self.end(victim, &Ending::by_kernel(at, Cause::Eviction));
         }
     }
 
@@ -255,7 +255,7 @@ impl<'a, P: Platform> Locked<'a, P> {
             Admission::Refused => Err(RelateError::NotAdmitted),
             Admission::InPlaceOf(victim) => {
                 let victim = self.engine.memory.expectations.get_object(victim);
-                self.end(at, victim, Origin::KERNEL, Cause::Eviction);
+                self.end(victim, &Ending::by_kernel(at, Cause::Eviction));
                 Ok(())
             }
         }

@@ -52,9 +52,29 @@ pub enum MasterHold {
     Counted(ConnRef),
 }
 
+/// How an expectation ends: when, on whose behalf, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    pub(crate) at: At,
+    pub(crate) origin: Origin,
+    pub(crate) cause: Cause,
+}
+
+impl Ending {
+    /// By the kernel itself.
+    #[inline(always)]
+    pub(crate) const fn by_kernel(at: At, cause: Cause) -> Self {
+        Self { at, origin: Origin::KERNEL, cause }
+    }
+}
+
 /// Where a walk over a master's list stands: the next of each class.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor([u32; MAX_CLASSES]);
+pub(crate) enum Cursor {
+    /// Only the first class has any, as with most helpers.
+    One(u32),
+    Several([u32; MAX_CLASSES]),
+}
 
 impl<'a, P: Platform> Locked<'a, P> {
     // ---- lookups ---------------------------------------------------------------------------
@@ -105,7 +125,7 @@ impl<'a, P: Platform> Locked<'a, P> {
             P::atomic_add(&exp.uses, 1);
         }
         if !P::slips(Slip::MatchStaysLinked) {
-            self.unlink(at, exp, Origin::KERNEL, Cause::Match);
+            self.unlink(exp, &Ending::by_kernel(at, Cause::Match));
         }
         if P::slips(Slip::MatchPutsTwice) {
             engine.put_object(exp);
@@ -124,6 +144,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
         let table = engine.table(net);
+        let exact = table.is_exact();
         let mut index = table.first(slab, net, tuple, Access::Locked);
         let mut last = None;
         while index != NULL {
@@ -131,7 +152,7 @@ impl<'a, P: Platform> Locked<'a, P> {
             index = table.next(slab, index, Access::Locked);
             if engine.is_over(at, exp) {
                 self.reap(at, exp);
-            } else if exp.is_hit_by(tuple)
+            } else if (if exact { exp.is_hit_from(tuple) } else { exp.is_hit_by(tuple) })
                 && (!exp.flags_locked().has(Flags::INACTIVE) || P::slips(Slip::MatchesInactive))
                 && engine.is_in(exp, net, zone)
             {
@@ -191,19 +212,13 @@ impl<'a, P: Platform> Locked<'a, P> {
 
     /// Ends a linked expectation, unless its timer was faster; answers whether it did.
     pub fn remove(&mut self, at: At, index: u32, origin: Origin, cause: Cause) -> bool {
-        self.end(at, self.engine.memory.expectations.object(index), origin, cause)
+        self.end(self.engine.memory.expectations.object(index), &Ending { at, origin, cause })
     }
 
     /// The same, where it lies.
-    #[inline]
-    pub(crate) fn end(
-        &mut self,
-        at: At,
-        exp: Object<'a, Expectation<P>>,
-        origin: Origin,
-        cause: Cause,
-    ) -> bool {
-        let blind = match cause {
+    #[inline(always)]
+    pub(crate) fn end(&mut self, exp: Object<'a, Expectation<P>>, ending: &Ending) -> bool {
+        let blind = match ending.cause {
             Cause::Refresh => P::slips(Slip::RefreshIgnoresTimer),
             Cause::Eviction => P::slips(Slip::EvictionIgnoresTimer),
             Cause::Unexpect => P::slips(Slip::UnexpectIgnoresTimer),
@@ -212,7 +227,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         };
         let won = self.win(exp) || blind;
         if won {
-            self.unlink(at, exp, origin, cause);
+            self.unlink(exp, ending);
             if self.engine.config.revision.expiry == Expiry::Timer
                 && !P::slips(Slip::TimerReferenceKept)
             {
@@ -226,19 +241,14 @@ impl<'a, P: Platform> Locked<'a, P> {
     pub(crate) fn reap(&mut self, at: At, exp: Object<'a, Expectation<P>>) {
         let dead = exp.flags_locked().has(Flags::DEAD);
         let cause = if dead { Cause::Unexpect } else { Cause::Expiry };
-        self.end(at, exp, Origin::KERNEL, cause);
+        self.end(exp, &Ending::by_kernel(at, cause));
     }
 
     /// Takes a won expectation out of both lists, tells, and gives the table's reference back.
     #[doc(alias = "nf_ct_unlink_expect_report")]
     #[doc(alias = "nf_ct_unlink_expect")]
-    pub(crate) fn unlink(
-        &mut self,
-        at: At,
-        exp: Object<'a, Expectation<P>>,
-        origin: Origin,
-        cause: Cause,
-    ) {
+    #[inline(never)]
+    pub(crate) fn unlink(&mut self, exp: Object<'a, Expectation<P>>, ending: &Ending) {
         let engine = self.engine;
         let net = exp.net();
         let slot = engine.net(net);
@@ -247,16 +257,16 @@ impl<'a, P: Platform> Locked<'a, P> {
         if !P::slips(Slip::CountNotLowered) {
             slot.count.store(slot.count.load_locked().wrapping_sub(1), Ordering::Relaxed);
         }
-        self.unlist(exp, cause);
-        engine.tell_destroy(exp.index, origin, cause);
+        self.unlist(exp, ending.cause);
+        engine.tell_destroy(exp.index, ending.origin, ending.cause);
         if let Some(eviction) = &mut self.state.eviction {
-            eviction.removed(at.now, exp.id(), cause);
+            eviction.removed(ending.at.now, exp.id(), ending.cause);
         }
         if !P::slips(Slip::TableReferenceKept) {
             engine.put_object(exp);
         }
         if !P::slips(Slip::DeleteUncounted) {
-            slot.count_stat(at.cpu, |stats| {
+            slot.count_stat(ending.at.cpu, |stats| {
                 stats.expect_delete = stats.expect_delete.wrapping_add(1);
             });
         }
@@ -303,8 +313,9 @@ impl<'a, P: Platform> Locked<'a, P> {
         let mut cursor = self.cursor(master.index());
         // KERNEL: nf_ct_remove_expectations(), v3.9: one whose timer is firing stays linked to
         // a master that may be freed before the callback runs (CVE-2026-80668).
+        let ending = Ending::by_kernel(at, cause);
         while let Some(exp) = self.advance(&mut cursor) {
-            self.end(at, exp, Origin::KERNEL, cause);
+            self.end(exp, &ending);
             if P::slips(Slip::TeardownStopsEarly) {
                 return;
             }
@@ -331,7 +342,7 @@ impl<'a, P: Platform> Locked<'a, P> {
     pub(crate) fn unexpect(&mut self, at: At, exp: Object<'a, Expectation<P>>) {
         match self.engine.config.revision.expiry {
             Expiry::Timer => {
-                self.end(at, exp, Origin::KERNEL, Cause::Unexpect);
+                self.end(exp, &Ending::by_kernel(at, Cause::Unexpect));
             }
             // KERNEL: nf_ct_unexpect_related(), 7.2: only marked; whoever comes by collects it.
             Expiry::Collected => {
@@ -360,7 +371,7 @@ impl<'a, P: Platform> Locked<'a, P> {
                 let exp = slab.object(index);
                 index = table.bucket_next(slab, index, Access::Locked);
                 if exp.net() == net && which(&exp) {
-                    self.end(at, exp, origin, cause);
+                    self.end(exp, &Ending { at, origin, cause });
                 }
             }
         }
@@ -383,9 +394,14 @@ impl<'a, P: Platform> Locked<'a, P> {
     // ---- walks over a master's list ----------------------------------------------------------
 
     /// The start of a master's list.
+    #[inline]
     pub(crate) fn cursor(&self, master: u32) -> Cursor {
         let conn = self.engine.memory.conns.at(master);
-        Cursor(core::array::from_fn(|class| conn.newest[class].get()))
+        let newest: [u32; MAX_CLASSES] = core::array::from_fn(|class| conn.newest[class].get());
+        match newest {
+            [only, NULL, NULL, NULL] => Cursor::One(only),
+            several => Cursor::Several(several),
+        }
     }
 
     /// The next of a master's list, newest first over all classes. The one answered may be
@@ -393,7 +409,24 @@ impl<'a, P: Platform> Locked<'a, P> {
     #[inline]
     pub(crate) fn advance(&self, cursor: &mut Cursor) -> Option<Object<'a, Expectation<P>>> {
         let slab = &self.engine.memory.expectations;
-        let linked = cursor.0.iter_mut().filter(|index| **index != NULL);
+        match cursor {
+            Cursor::One(NULL) => None,
+            Cursor::One(newest) => {
+                let exp = slab.object(*newest);
+                *newest = exp.older.get();
+                Some(exp)
+            }
+            Cursor::Several(classes) => self.advance_merging(classes),
+        }
+    }
+
+    #[inline(never)]
+    fn advance_merging(
+        &self,
+        classes: &mut [u32; MAX_CLASSES],
+    ) -> Option<Object<'a, Expectation<P>>> {
+        let slab = &self.engine.memory.expectations;
+        let linked = classes.iter_mut().filter(|index| **index != NULL);
         let newest = linked.max_by_key(|index| slab.at(**index).age.get())?;
         let exp = slab.object(*newest);
         *newest = exp.older.get();

@@ -51,6 +51,7 @@ impl<P: Platform> Memory<P> {
 
     /// What `call_rcu()` asked for, now that the readers are gone.
     #[doc(alias = "nf_ct_expect_free_rcu")]
+    #[inline(always)]
     pub fn run(&self, callback: Callback) {
         match callback {
             Callback::FreeExpectation(index) => {

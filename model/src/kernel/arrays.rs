@@ -24,6 +24,8 @@ use super::wheel::{
 };
 use crate::revision::WheelKind;
 
+/// More than this fire one by one with a look ahead; fewer are looked at all at once.
+const MANY: usize = 256;
 /// How far ahead of the one that fires the next owners are touched.
 const AHEAD: usize = 12;
 /// So few stale entries are not worth a sweep.
@@ -152,7 +154,7 @@ impl ArrayWheel {
     }
 
     /// Takes the next timer that is due at `now` off the wheel.
-    #[inline]
+    #[inline(never)]
     pub(super) fn expire(&self, owners: &impl Owners, now: Jiffies) -> Option<u32> {
         loop {
             if let Some(key) = self.next_due(owners) {
@@ -198,13 +200,16 @@ impl ArrayWheel {
     /// The first of the due ones that is not stale.
     #[inline]
     fn next_due(&self, owners: &impl Owners) -> Option<u32> {
-        let mut due = self.due.borrow_mut();
+        let due = self.due.borrow();
+        let many = due.len() > MANY;
         while let Some(entry) = due.get(self.done.get()) {
-            if let Some(later) = due.get(self.done.get() + AHEAD) {
-                owners.touch(later.key, false);
-            }
-            if let Some(later) = due.get(self.done.get() + AHEAD / 2) {
-                owners.touch(later.key, true);
+            if many {
+                if let Some(later) = due.get(self.done.get() + AHEAD) {
+                    owners.touch(later.key, false);
+                }
+                if let Some(later) = due.get(self.done.get() + AHEAD / 2) {
+                    owners.touch(later.key, true);
+                }
             }
             if owners.stamp(entry.key).get() == entry.stamp {
                 return Some(entry.key);
@@ -212,12 +217,22 @@ impl ArrayWheel {
             self.stale.set(self.stale.get() - 1);
             self.done.set(self.done.get() + 1);
         }
+        if self.done.get() != 0 {
+            drop(due);
+            self.forget_due();
+        }
+        None
+    }
+
+    /// All that was due is done.
+    #[inline(never)]
+    fn forget_due(&self) {
+        let mut due = self.due.borrow_mut();
         due.clear();
         if due.capacity() > SMALL {
             *due = Vec::new();
         }
         self.done.set(0);
-        None
     }
 
     // ---- cascading ----------------------------------------------------------------------
@@ -235,7 +250,7 @@ impl ArrayWheel {
         }
         let slot = (clk % TVR) as usize;
         if self.holds(slot) {
-            self.move_to_due(slot);
+            self.move_to_due(owners, slot);
             self.clk.set(clk.wrapping_add(1));
             return;
         }
@@ -370,7 +385,7 @@ impl ArrayWheel {
         for level in (0..=turned).rev() {
             let slot = (u64::from(level) * TVN + (next.0 >> (3 * level)) % TVN) as usize;
             if self.holds(slot) {
-                self.move_to_due(slot);
+                self.move_to_due(owners, slot);
             }
         }
         self.clk.set(next.after(Ticks(1)).0);
@@ -440,11 +455,21 @@ impl ArrayWheel {
         core::mem::take(&mut *self.slots[slot].borrow_mut())
     }
 
-    /// Appends a whole slot to what is due: as it is, or the levelled wheel's newest first.
-    fn move_to_due(&self, slot: usize) {
+    /// Appends a whole slot to what is due, without what is stale: as it is, or the levelled
+    /// wheel's newest first.
+    fn move_to_due(&self, owners: &impl Owners, slot: usize) {
         self.unmark(slot);
         let mut entries = self.slots[slot].borrow_mut();
         let mut due = self.due.borrow_mut();
+        if entries.len() <= MANY {
+            // All at once: what one look misses in the cache the next ones do not wait for.
+            let before = entries.len();
+            entries.retain(|entry| owners.stamp(entry.key).get() == entry.stamp);
+            self.stale.set(self.stale.get() - (before - entries.len()) as u32);
+            for entry in entries.iter() {
+                owners.touch(entry.key, true);
+            }
+        }
         match self.kind {
             WheelKind::Cascading => due.extend_from_slice(&entries),
             WheelKind::Levelled => due.extend(entries.iter().rev()),

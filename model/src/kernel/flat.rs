@@ -55,8 +55,8 @@ struct Tagged {
 pub struct Spot {
     /// Its hash; the bucket of a chain.
     hash: u64,
-    /// Whether nothing of it was there.
-    is_empty: bool,
+    /// The newest of it; of a chain, of its bucket.
+    first: u32,
 }
 
 impl<P: Platform> fmt::Debug for Flat<P> {
@@ -134,8 +134,13 @@ impl Tagged {
     ) {
         let mut tags = self.tags.borrow_mut();
         let (hash_here, found) = match spot {
-            Some(Spot { hash, is_empty: true }) => (hash, None),
-            _ => find_again(&tags, slab, net, &exp),
+            Some(Spot { hash, first: NULL }) => (hash, None),
+            Some(Spot { hash, first }) => match still_first(slab.at(first)) {
+                Some(true) => (hash, Some(first)),
+                Some(false) => (hash, None),
+                None => find_again(&tags, slab, net, &exp),
+            },
+            None => find_again(&tags, slab, net, &exp),
         };
         if let Some(newest) = found {
             let newest_exp = slab.at(newest);
@@ -174,6 +179,17 @@ impl Tagged {
             slab.at(next).hprev.set(prev);
         }
         exp.hprev.set(POISON);
+    }
+}
+
+/// Whether what was the newest of its destination still is, or was the only one and is gone;
+/// `None` if others may have been behind it. What is unlinked keeps its `next`, and is not freed
+/// while the lock is held.
+#[inline]
+fn still_first<P: Platform>(first: &Expectation<P>) -> Option<bool> {
+    match first.hprev.get() {
+        POISON => (first.hnext.load_locked() == NULL).then_some(false),
+        prev => (prev & HEAD != 0).then_some(true),
     }
 }
 
@@ -245,7 +261,12 @@ impl<P: Platform> Index<P> for Flat<P> {
             }
             Kind::Tags(tagged) => tagged.search_exp(slab, net, exp),
         };
-        (first, Spot { hash, is_empty: first == NULL })
+        (first, Spot { hash, first })
+    }
+
+    #[inline(always)]
+    fn is_exact(&self) -> bool {
+        matches!(self.0, Kind::Tags(_))
     }
 
     #[inline]

@@ -128,6 +128,8 @@ pub trait Index<P: Platform>: Sized {
         net: NetId,
         exp: &Expectation<P>,
     ) -> (u32, Self::Spot);
+    /// Whether candidates have no other destination.
+    fn is_exact(&self) -> bool;
     /// The next older candidate.
     fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
 
@@ -239,6 +241,11 @@ impl<P: Platform> Index<P> for Chain<P> {
     ) -> (u32, u32) {
         let bucket = self.hash.bucket(net, &exp.tuple());
         (self.bucket_first(slab, bucket, Access::Locked), bucket)
+    }
+
+    #[inline(always)]
+    fn is_exact(&self) -> bool {
+        false
     }
 
     #[inline]

@@ -110,9 +110,10 @@ impl UpRcu {
     pub fn run_callbacks<P: Platform>(&self, memory: &Memory<P>) -> u32 {
         let mut ready = self.ready.borrow_mut();
         let mut ran = ready.len() as u32;
-        for callback in ready.drain(..) {
+        for &callback in ready.iter() {
             memory.run(callback);
         }
+        ready.clear();
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {
             return ran;

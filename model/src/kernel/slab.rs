@@ -281,11 +281,13 @@ impl<P: Platform, T: Record> Slab<P, T> {
     ///
     /// # Panics
     /// If the object is free already.
-    #[inline]
+    #[inline(always)]
     pub fn free(&self, index: u32) {
         let slot = self.at(index);
         let generation = slot.generation();
-        assert!(generation & 1 == 1, "double free of {} {index} ({generation})", T::NAME);
+        if generation & 1 == 0 {
+            double_free::<T>(index, generation);
+        }
         if P::SLAB_POISON {
             slot.poison();
         }
@@ -370,6 +372,12 @@ impl<P: Platform, T: Record> Slab<P, T> {
             .map(|(index, slot)| Id::new(index, slot.generation()))
             .filter(|id| id.generation & 1 == 1)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn double_free<T: Record>(index: u32, generation: u32) -> ! {
+    panic!("double free of {} {index} ({generation})", T::NAME)
 }
 
 #[cold]
