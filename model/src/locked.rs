@@ -17,7 +17,6 @@ use crate::engine::{At, Engine, State};
 use crate::event::{Cause, Origin};
 use crate::expectation::{ExpectId, ExpectRef, Expectation, Flags};
 use crate::helper::MAX_CLASSES;
-use crate::kernel::Jiffies;
 use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
 use crate::kernel::slab::{NULL, Object};
@@ -320,23 +319,6 @@ impl<'a, P: Platform> Locked<'a, P> {
                 return;
             }
         }
-    }
-
-    /// Gives a linked expectation another lifetime; false if its timer was faster (-ETIME).
-    ///
-    /// # Source
-    /// `ctnetlink_change_expect()`, v3.9.
-    #[doc(alias = "ctnetlink_change_expect")]
-    pub fn change_expires(&mut self, at: At, exp: ExpectId, expires: Jiffies) -> bool {
-        let (engine, key) = (self.engine, TimerKey::expectation(exp.index()));
-        let won = self.win(engine.memory.expectations.get_object(exp));
-        if won {
-            engine.timers.set_expires(&engine.memory, key, expires);
-            if engine.config.revision.expiry == Expiry::Timer {
-                engine.timers.add(&engine.memory, key, at.now);
-            }
-        }
-        won
     }
 
     pub(crate) fn unexpect(&mut self, at: At, exp: Object<'a, Expectation<P>>) {

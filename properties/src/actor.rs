@@ -478,10 +478,9 @@ impl<P: Machine> Actor<P> {
     fn change(&self, at: At, op: Op, port: u8) -> Next {
         let mut locked = self.scene.engine.lock();
         let found = locked.find(at, NET, ZONE, &tuple(41000, port));
-        let expires = at.now.after(Ticks(1000));
         let answer = match found {
             None => "none",
-            Some(exp) if locked.change_expires(at, exp, expires) => "changed",
+            Some(exp) if locked.change_timeout(at, exp.index(), 10).is_ok() => "changed",
             Some(_) => "late",
         };
         drop(locked);
