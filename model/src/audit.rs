@@ -43,7 +43,7 @@ pub struct Violation {
     pub found: String,
 }
 
-/// What must hold.
+/// What must hold; from `ToldInOrder` on, [`watch`](crate::watch) finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Invariant {
     /// Linked means: once in the bucket of its tuple and once in its master's list.
@@ -66,6 +66,16 @@ pub enum Invariant {
     ChildHoldsMaster,
     /// At the end, nothing is left allocated.
     NothingLeaks,
+    /// Each life is told of by one NEW and then one DESTROY.
+    ToldInOrder,
+    /// What is linked is not inserted again.
+    NotReinserted,
+    /// Nothing linked points at a helper that went.
+    NothingUnregistered,
+    /// Whoever lists or looks up sees their own namespace and zone.
+    ListsOwn,
+    /// An announcement is refused for want of room only if there is none.
+    RefusedOnlyIfFull,
 }
 
 impl fmt::Display for Violation {
@@ -190,8 +200,9 @@ impl<P: Platform> Engine<P> {
                 && self.zone_of(a) != self.zone_of(b));
         let timers = self.config.revision.expiry == Expiry::Timer;
         let pending = self.timers.is_pending(&self.memory, TimerKey::expectation(other));
-        // An equal one may stand beside one that is firing, or over and not yet collected.
-        let both_settled = timers && settled && pending;
+        // An equal one may stand beside one that is firing. What is over is collected before its
+        // successor is linked.
+        let both_settled = !timers || (settled && pending);
         apart || !both_settled || !clash((&a.tuple(), &a.mask()), (&b.tuple(), &b.mask()))
     }
 

@@ -105,7 +105,11 @@ impl<'a, P: Platform> Locked<'a, P> {
     fn is_full(&self, net: &Net<P>) -> bool {
         let count = net.count.load_locked();
         let max = self.engine.expect_max.load_locked();
-        if P::slips(Slip::TableLimitOffByOne) { count > max } else { count >= max }
+        match () {
+            () if P::slips(Slip::TableLimitOffByOne) => count > max,
+            () if P::slips(Slip::RefusesEarly) => count + 1 >= max,
+            () => count >= max,
+        }
     }
 
     /// Replaces an equal expectation, and refuses a clashing one.
@@ -123,7 +127,9 @@ impl<'a, P: Platform> Locked<'a, P> {
         while index != NULL {
             let linked = slab.object(index);
             index = table.next(slab, index, Access::Locked);
-            if engine.is_over(at, linked) {
+            if linked.index == newcomer.index && P::slips(Slip::LinkedNotSeen) {
+                // Inserted again, then.
+            } else if engine.is_over(at, linked) {
                 self.reap(at, linked);
             } else if self.matches(linked, newcomer, masters)? {
                 let goes = if P::slips(Slip::RefreshRemovesNewcomer) { newcomer } else { linked };

@@ -110,6 +110,7 @@ pub mod tcp_window;
 mod tell;
 mod terms;
 pub mod tuple;
+pub mod watch;
 
 pub use engine::{At, Config, Engine};
 pub use locked::Locked;

@@ -45,6 +45,12 @@ impl SeqFile {
         Self { net, pos: 0, bucket: 0 }
     }
 
+    /// Whose listing it is.
+    #[must_use]
+    pub const fn net(&self) -> NetId {
+        self.net
+    }
+
     /// The line the next read begins with.
     #[must_use]
     pub const fn position(&self) -> u64 {

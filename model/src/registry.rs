@@ -25,6 +25,7 @@ use crate::helper::HelperId;
 use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::netns::NetId;
 use crate::revision::{ExpectFnExit, HelperExit};
+use crate::slip::Slip;
 
 impl<P: Platform> Engine<P> {
     /// A helper goes: its expectations end in every namespace, and before 7.2 its connections
@@ -72,6 +73,9 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "expect_iter_me")]
     #[must_use]
     pub fn ends_with(&self, about: &About, helper: HelperId) -> bool {
+        if P::slips(Slip::UnregisterByNull) {
+            return false;
+        }
         let made = match self.helper_stays() {
             true => about.creator,
             false => self.attached_of(about.master).helper(),

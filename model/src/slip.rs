@@ -150,6 +150,12 @@ slips! {
     ClassLimitOffByOne,
     /// The table may hold one more than its limit.
     TableLimitOffByOne,
+    /// The table is called full with room for one more.
+    RefusesEarly,
+    /// What is announced again while it is linked is inserted again.
+    LinkedNotSeen,
+    /// A pair of which the second is refused keeps the first one's place (7.2 was careful).
+    PairPlaceKept,
     /// The newest of a class goes first (2004).
     EvictsNewest,
     /// The oldest of any class goes.
@@ -186,6 +192,8 @@ slips! {
     UnexpectWithoutLock,
     /// A helper does not give its creator's reference back (CVE-2026-52970).
     CreatorReferenceKept,
+    /// A creation by netlink keeps its references to both (3.12 to 4.2).
+    CreateReferenceKept,
     /// A helper goes, and expectations are compared with NULL (4.14 to 7.0).
     UnregisterByNull,
     /// A helper goes without waiting for the packets inside it.

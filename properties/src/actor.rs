@@ -14,9 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nfexp_model::At;
-use nfexp_model::conn::{Attached, ConnRef};
+use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::Firing;
-use nfexp_model::event::{Cause, ExpectFn, Origin};
+use nfexp_model::event::{Cause, Origin};
 use nfexp_model::expectation::ExpectRef;
 use nfexp_model::helper::Class;
 use nfexp_model::kernel::rcu::Rcu;
@@ -30,6 +30,9 @@ use nfexp_model::slip::Slip;
 
 use crate::op::Op;
 use crate::scene::{Machine, NET, Scene, ZONE, tuple};
+
+mod modules;
+mod userspace;
 
 /// One CPU and its operations.
 pub struct Actor<P: Machine> {
@@ -369,191 +372,6 @@ impl<P: Machine> Actor<P> {
         }
         self.hand.master.take().into_iter().for_each(|master| engine.put_conn(at, master));
         Done
-    }
-
-    // ---- user space --------------------------------------------------------------------------
-
-    fn list(&mut self, at: At, op: Op, lines: u64) -> Next {
-        let fresh = || (SeqFile::open(NET), String::new());
-        let (mut file, mut text) = self.hand.file.take().unwrap_or_else(fresh);
-        let read = file.read(&*self.scene.engine, at, lines, &mut text).expect("a string");
-        if lines == 1 && read > 0 {
-            self.hand.file = Some((file, text));
-            return Step;
-        }
-        assert!(!text.contains("another"), "ListsOwn: the helper of another connection: {text}");
-        self.note(op, text.lines().count())
-    }
-
-    fn get(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
-        let engine = Arc::clone(&self.scene.engine);
-        let shown = |id| {
-            let master = engine.expectation(id).about().master;
-            assert_eq!(engine.conn(master).about().original.dport, 21, "another connection");
-        };
-        if engine.config().revision.new_event == NewEvent::UnderLock {
-            // The same commit that moved the event took the lock here (bffcaad9afdf).
-            let locked = engine.lock();
-            let found = locked.find(at, NET, ZONE, &tuple(41000, port));
-            found.into_iter().for_each(shown);
-            return self.note(op, if found.is_some() { "found" } else { "none" });
-        }
-        match step {
-            0 => match engine.find_get(at, NET, ZONE, &tuple(41000, port)) {
-                None => return self.note(op, "none"),
-                Some(exp) => self.hand.exp = Some(exp),
-            },
-            1 => self.hand.exp.iter().for_each(|exp| shown(exp.id())),
-            _ => {
-                self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
-                return self.note(op, "found");
-            }
-        }
-        Step
-    }
-
-    /// A dump whose buffer is full at the first expectation, twice; it resumes there.
-    fn dump(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
-        let engine = Arc::clone(&self.scene.engine);
-        let full_at = |hand: &mut Hand| {
-            let here = engine.find_get(at, NET, ZONE, &tuple(41000, port));
-            if P::slips(Slip::DumpReferenceTwice) {
-                hand.exp = None;
-            }
-            let before = std::mem::replace(&mut hand.exp, here);
-            before.into_iter().for_each(|exp| engine.put(exp));
-        };
-        match step {
-            0 => {
-                match self.hand.own.take() {
-                    Some(own) if P::slips(Slip::DumpUncountedMaster) => engine.put_conn(at, own),
-                    own => self.hand.master = own,
-                }
-                full_at(&mut self.hand);
-            }
-            1 => {
-                let listed = engine.expectations_of(self.scene.master_id).len();
-                self.scene.note(op, listed);
-                full_at(&mut self.hand);
-            }
-            _ => {
-                self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
-                self.hand.master.take().into_iter().for_each(|ct| engine.put_conn(at, ct));
-                return Done;
-            }
-        }
-        Step
-    }
-
-    fn delete(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
-        let engine = Arc::clone(&self.scene.engine);
-        let origin = Origin { portid: 1, report: true };
-        if engine.config().revision.new_event == NewEvent::UnderLock {
-            // The same commit that moved the event took the lock here (bffcaad9afdf).
-            let mut locked = engine.lock();
-            let found = locked.find(at, NET, ZONE, &tuple(41000, port));
-            found.map(|exp| locked.remove(at, exp.index(), origin, Cause::Delete));
-            drop(locked);
-            return self.note(op, if found.is_some() { "done" } else { "none" });
-        }
-        match step {
-            0 => match engine.find_get(at, NET, ZONE, &tuple(41000, port)) {
-                None => return self.note(op, "none"),
-                Some(exp) => self.hand.exp = Some(exp),
-            },
-            1 => {
-                let index = self.hand.exp.as_ref().expect("found before").id().index();
-                engine.lock().remove(at, index, origin, Cause::Delete);
-                // KERNEL: ctnetlink_del_expect(), v3.9: success, whoever removed it.
-                self.scene.note(op, "done");
-            }
-            _ => {
-                self.hand.exp.take().into_iter().for_each(|exp| engine.put(exp));
-                return Done;
-            }
-        }
-        Step
-    }
-
-    fn change(&self, at: At, op: Op, port: u8) -> Next {
-        let mut locked = self.scene.engine.lock();
-        let found = locked.find(at, NET, ZONE, &tuple(41000, port));
-        let answer = match found {
-            None => "none",
-            Some(exp) if locked.change_timeout(at, exp.index(), 10).is_ok() => "changed",
-            Some(_) => "late",
-        };
-        drop(locked);
-        self.note(op, answer)
-    }
-
-    // ---- modules and namespaces --------------------------------------------------------------
-
-    fn unregister(&self, at: At) -> Next {
-        let engine = &self.scene.engine;
-        let me = engine.helper_named("ftp");
-        let compared = if P::slips(Slip::UnregisterByNull) { None } else { me };
-        let mut locked = engine.lock();
-        locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::HelperGone, |exp| {
-            let about = exp.about();
-            compared.is_some_and(|me| engine.ends_with(&about, me))
-        });
-        for id in engine.conns_of(NET) {
-            if engine.attached_of(id) != Attached::Nothing && !engine.helper_stays() {
-                engine.forget_helper(id);
-            }
-        }
-        for port in 1..=self.scene.scenario.ports() {
-            let left = locked.find(at, NET, ZONE, &tuple(41000, port));
-            let made = left.map(|exp| engine.expectation(exp).about());
-            let late = made.is_some_and(|about| about.creator == me);
-            assert!(
-                !late,
-                "NothingUnregistered: port {port} is still expected by a helper that went"
-            );
-        }
-        drop(locked);
-        if self.scene.scenario.variant.function {
-            let text = Arc::clone(&self.scene.helper_text);
-            if P::slips(Slip::UnregisterWithoutWait) {
-                text.set(1);
-            } else {
-                P::after_grace_period(engine.rcu(), Box::new(move || text.set(1)));
-            }
-        }
-        Done
-    }
-
-    /// The module with the function goes.
-    fn rmmod(&self, at: At, step: u8) -> Next {
-        let engine = &self.scene.engine;
-        if step == 0 {
-            engine.expectfn_unregister(at, ExpectFn::Sip);
-            return Step;
-        }
-        let text = Arc::clone(&self.scene.text);
-        P::after_grace_period(engine.rcu(), Box::new(move || text.set(1)));
-        Done
-    }
-
-    fn netns_exit(&mut self, at: At, step: u8) -> Next {
-        let engine = Arc::clone(&self.scene.engine);
-        match step {
-            0 => {
-                let master = self.scene.master.borrow_mut().take().expect("one actor ends it");
-                engine.delete_conn(at, &master, Origin::KERNEL);
-                self.hand.master = Some(master);
-                Step
-            }
-            1 => {
-                self.hand.master.take().into_iter().for_each(|ct| engine.put_conn(at, ct));
-                Step
-            }
-            _ => {
-                engine.pernet_fini(NET);
-                Done
-            }
-        }
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Show {
 pub enum Repair {
     /// This knob as the newest kernel has it.
     Knob(&'static str),
+    /// This knob as the kernel before the newest has it.
+    KnobBack(&'static str),
     /// No slip.
     NoSlip,
     /// The caller does something else.
@@ -82,6 +84,10 @@ const fn later(
     show: Show,
 ) -> Bug {
     Bug { id, what, cve, kernel, slip: Some(slip), show, repair: Repair::NoSlip }
+}
+
+const fn newest(id: &'static str, what: &'static str, show: Show, knob: &'static str) -> Bug {
+    Bug { id, what, cve: "-", kernel: NOW, slip: None, show, repair: Repair::KnobBack(knob) }
 }
 
 use Show::{Race, Sequence};
@@ -223,6 +229,14 @@ pub const BUGS: &[Bug] = &[
         Race("dump-1+destroy"),
     ),
     later(
+        "B22",
+        "0ef71ee1a5b9, 95dd8653de65",
+        "a creation by netlink keeps its references",
+        Slip::CreateReferenceKept,
+        OLD,
+        Sequence(sequences::created_by_netlink),
+    ),
+    later(
         "B23",
         "CVE-2026-52970, 19f94b6fee75",
         "a creator keeps its reference",
@@ -297,6 +311,24 @@ pub const BUGS: &[Bug] = &[
         Race("expire-1+unregister"),
         "expiry",
     ),
+    newest(
+        "H21",
+        "refused for want of room that only the dead take",
+        Sequence(sequences::room_of_the_dead),
+        "expiry",
+    ),
+    newest(
+        "H24a",
+        "a pair exceeds the limit of its class",
+        Sequence(sequences::pair_within_its_limit),
+        "pair_insert",
+    ),
+    newest(
+        "H24b",
+        "the two of a pair are not held against each other",
+        Sequence(sequences::pair_that_clashes),
+        "pair_insert",
+    ),
 ];
 
 /// What was found of a bug, or of its repair.
@@ -336,6 +368,10 @@ impl Bug {
     pub fn repaired(&self) -> Found {
         match self.repair {
             Repair::Knob(knob) => play(self.with_knob(knob), self.show),
+            Repair::KnobBack(knob) => {
+                let kernel = self.kernel.with_knob_of(knob, &MIDDLE);
+                play(kernel.unwrap_or_else(|| panic!("no knob {knob}")), self.show)
+            }
             Repair::NoSlip => play(self.kernel, self.show),
             Repair::Instead(name) => play(self.kernel, Race(name)),
         }

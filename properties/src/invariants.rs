@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The thirteen invariants, and where each is looked at.
 //!
-//! A table that nobody changes is audited by the model itself ([`Invariant`]); what shows only
-//! in the course of things is heard here ([`Events`]) or asked by who acts
-//! ([`Actor`](crate::actor::Actor)). Every violation begins with its invariant's name.
+//! Each is a predicate of the model: a table that nobody changes is [audited](nfexp_model::audit),
+//! the course of things is [watched](nfexp_model::watch). Who acts ([`Actor`](crate::actor::Actor))
+//! asks beside these what only a race can break: a helper read from a connection that is gone, a
+//! call into freed text. Every violation begins with its invariant's name.
+//!
+//! ```text
+//!                      1-6, 8, 9        7, 13              10            11              12
+//!   loom, schedules    at the end       every event        unregister    who reads       who is refused
+//!   real threads       every round      every event (7.2)  -             who reads       -
+//!   simulator          every step       every event        unregister    list, lookup    who is refused
+//!   proptest           the simulator's, beside the reference, and while softirqs come late
+//! ```
 //!
 //! The rule that matters: the same predicates run under loom, in random schedules, under real
 //! threads, and after every step of the simulator.
 
-use std::collections::BTreeMap;
-
 use nfexp_model::audit::Invariant;
-use nfexp_model::event::{Event, ExpectEventKind};
-use nfexp_model::expectation::ExpectId;
 
 /// The invariants by number, as `KERNEL.md` counts them; the names that stand in messages.
 pub const INVARIANTS: [(u8, &str, &str); 13] = [
@@ -42,7 +47,12 @@ pub const fn number(invariant: Invariant) -> u8 {
         Invariant::NoClash => 5,
         Invariant::CreatedMinusDeleted => 6,
         Invariant::ClassWithinLimit => 8,
+        Invariant::ToldInOrder => 7,
         Invariant::ChildHoldsMaster => 9,
+        Invariant::NothingUnregistered => 10,
+        Invariant::ListsOwn => 11,
+        Invariant::RefusedOnlyIfFull => 12,
+        Invariant::NotReinserted => 13,
     }
 }
 
@@ -66,49 +76,4 @@ pub fn broken_by(message: &str) -> Option<u8> {
         _ => None,
     };
     named.map(|(number, ..)| *number).or_else(of_audit)
-}
-
-/// Hears events and knows how far each life has been told.
-///
-/// Invariant 7: NEW comes once and first, DESTROY once and after it.
-#[derive(Debug, Default)]
-pub struct Events {
-    /// For each life, whether its DESTROY was told.
-    told: BTreeMap<ExpectId, bool>,
-    /// Lives that began before anybody listened.
-    silent: bool,
-}
-
-impl Events {
-    /// Hears from now on: what was inserted before may be told of by its DESTROY alone.
-    #[must_use]
-    pub fn from_now() -> Self {
-        Self { silent: true, ..Self::default() }
-    }
-
-    /// Hears one event.
-    ///
-    /// # Panics
-    /// If it comes out of order.
-    pub fn hear(&mut self, event: &Event) {
-        let Event::Expect(event) = event else { return };
-        let destroyed = matches!(event.kind, ExpectEventKind::Destroy(_));
-        match (self.told.insert(event.id, destroyed), destroyed) {
-            (None, false) | (Some(false), true) => {}
-            (None, true) if self.silent => {}
-            (None, true) => panic!("ToldInOrder: DESTROY of {:?} before its NEW", event.id),
-            (Some(false), false) => panic!("ToldInOrder: NEW of {:?} twice", event.id),
-            (Some(true), false) => panic!("ToldInOrder: NEW of {:?} after DESTROY", event.id),
-            (Some(true), true) => panic!("ToldInOrder: DESTROY of {:?} twice", event.id),
-        }
-    }
-
-    /// Nothing is left: every NEW has had its DESTROY.
-    ///
-    /// # Panics
-    /// If one has not.
-    pub fn all_over(&self) {
-        let ghost = self.told.iter().find(|(_, destroyed)| !**destroyed);
-        assert!(ghost.is_none(), "ToldInOrder: {:?} ended untold", ghost.map(|(id, _)| id));
-    }
 }

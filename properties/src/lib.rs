@@ -22,6 +22,7 @@ pub mod bugs;
 pub mod explore;
 pub mod grace;
 pub mod invariants;
+pub(crate) mod lab;
 pub mod matrix;
 pub mod op;
 pub mod race;

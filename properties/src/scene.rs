@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use nfexp_model::audit::Violation;
 use nfexp_model::conn::{ConnId, ConnRef};
 use nfexp_model::engine::{At, MasterCheck};
 use nfexp_model::error::RelateError;
@@ -26,9 +27,9 @@ use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::Expiry;
 use nfexp_model::slip::Slip;
 use nfexp_model::tuple::{L3, Proto, Tuple};
+use nfexp_model::watch::Watch;
 use nfexp_model::{Config, Engine};
 
-use crate::invariants::Events;
 use crate::op::Op;
 use crate::scenario::Scenario;
 
@@ -66,7 +67,7 @@ pub struct Scene<P: Machine> {
     /// The text of the helper: another module's, written when that one goes.
     pub helper_text: Arc<P::Plain<u32>>,
     notes: RefCell<Vec<String>>,
-    told: RefCell<Events>,
+    told: RefCell<Watch>,
 }
 
 /// A tuple that comes from anywhere to the port.
@@ -125,6 +126,11 @@ fn buckets(scenario: &Scenario) -> u32 {
         hash.bucket(NET, &tuple(0, port)) != hash.bucket(NET, &tuple(0, port + 1))
     };
     (2..64).find(apart).unwrap_or(64)
+}
+
+/// What was found violated ends the execution.
+fn held(found: Result<(), Violation>) {
+    found.unwrap_or_else(|violation| panic!("{violation}"));
 }
 
 impl<P: Machine> Scene<P> {
@@ -235,6 +241,8 @@ impl<P: Machine> Scene<P> {
         if related == Err(RelateError::ClassFull) {
             panic!("RefusedOnlyIfFull: refused, though the oldest of the class is on its way out");
         }
+        let roomy = !self.scenario.variant.full;
+        assert!(!(roomy && related == Err(RelateError::TableFull)), "RefusedOnlyIfFull: by far");
         related
     }
 
@@ -246,9 +254,7 @@ impl<P: Machine> Scene<P> {
         self.hear();
         let alive = self.engine.has_net(NET);
         if alive {
-            if let Err(violation) = self.engine.audit() {
-                panic!("{violation}");
-            }
+            held(self.engine.audit().map(drop));
             let mut linked = Vec::new();
             for port in 1..=self.scenario.ports() {
                 let locked = self.engine.lock();
@@ -266,7 +272,7 @@ impl<P: Machine> Scene<P> {
         let left = (memory.expectations.live(), memory.conns.live());
         assert!(left == (0, 0), "NothingLeaks: {} expectations, {} connections", left.0, left.1);
         if self.scenario.variant.told {
-            self.told.borrow().all_over();
+            held(self.told.borrow().all_over());
         }
         let mut notes = self.notes.take();
         notes.sort();
@@ -275,7 +281,7 @@ impl<P: Machine> Scene<P> {
 
     fn hear(&self) {
         while let Some(event) = self.engine.poll_event() {
-            self.told.borrow_mut().hear(&event);
+            held(self.told.borrow_mut().hear(&event));
         }
     }
 

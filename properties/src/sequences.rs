@@ -6,130 +6,26 @@
 //! The rule that matters: a sequence says what it expects in the kernel's terms, whatever the
 //! revision; that an old kernel answers otherwise is the bug.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
-use nfexp_model::conn::{Attached, ConnRef};
+use nfexp_model::conn::Attached;
 use nfexp_model::ctnetlink::expect::{IfAbsent, IfPresent};
 use nfexp_model::ctnetlink::{ExpectRequest, TupleAttr};
 use nfexp_model::engine::{At, MasterCheck};
+use nfexp_model::errno::Errno;
 use nfexp_model::error::RelateError;
 use nfexp_model::event::{Cause, Origin};
 use nfexp_model::expectation::{ExpectRef, Flags};
-use nfexp_model::helper::{Class, ExpectPolicy};
+use nfexp_model::helper::Class;
 use nfexp_model::kernel::timer::TimerKey;
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::proc::SeqFile;
 use nfexp_model::revision::{Revision, TableScope};
 use nfexp_model::tuple::{Mask, Proto, Tuple};
-use nfexp_model::{Config, Engine};
+use nfexp_model::watch::Counting;
 
+use crate::lab::{Lab, NET, from};
 use crate::turns::Turns;
-
-/// An engine and masters, of whom nobody else knows.
-struct Lab(Engine<Turns>);
-
-const NET: NetId = NetId::INIT;
-
-fn from(sport: u16, dport: u16) -> Tuple {
-    let ip = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
-    Tuple::new(Proto::TCP, ip(1), sport, ip(2), dport)
-}
-
-impl Lab {
-    fn new(revision: Revision) -> Self {
-        Self::with(revision, 8)
-    }
-
-    /// Two helpers: the first has two classes of so many each, the second four of one.
-    fn with(revision: Revision, max_expected: u32) -> Self {
-        let policy = ExpectPolicy { max_expected, timeout_secs: 300, name: "" };
-        let policies: &'static [ExpectPolicy] = Vec::leak(vec![policy; 2]);
-        let mut helpers = Config::SMALL.helpers.to_vec();
-        helpers[0].policies = policies;
-        let sizes = Config { expectations: 1024, expect_max: 1024, netns: 2, ..Config::SMALL };
-        let config = Config { revision, helpers: Cow::Owned(helpers), ..sizes };
-        Self(Engine::new(config).expect("memory"))
-    }
-
-    fn master(&self, net: NetId, zone: u16, sport: u16, helper: Option<&str>) -> ConnRef {
-        let tuple = from(sport, 21);
-        let reply = tuple.inverse().expect("tcp has one");
-        let ct = self.0.alloc_conn(net, Zone(zone), tuple, reply).expect("memory");
-        let helper = helper.map(|name| self.0.helper_named(name).expect("it is registered"));
-        self.0.attach(&ct, helper).expect("memory");
-        assert!(self.0.confirm(At::default(), &ct, Origin::KERNEL), "the table is empty");
-        ct
-    }
-
-    fn ftp(&self) -> ConnRef {
-        self.master(NET, 0, 40000, Some("ftp"))
-    }
-
-    fn made(&self, master: &ConnRef, class: u8, dport: u16, mask: Mask, flags: Flags) -> ExpectRef {
-        let exp = self.0.alloc(At::default(), master).expect("memory");
-        let class = Class::new(class).expect("below four");
-        self.0.init_key(&exp, class, from(0, dport), mask);
-        self.0.set_flags(&exp, flags);
-        self.0.set_expires(&exp, At::default().now.after(nfexp_model::kernel::Ticks(1000)));
-        exp
-    }
-
-    fn expect(&self, master: &ConnRef, class: u8, dport: u16) -> Result<(), RelateError> {
-        self.expect_as(master, class, dport, Mask::ANY, Flags::NONE)
-    }
-
-    fn expect_as(
-        &self,
-        master: &ConnRef,
-        class: u8,
-        dport: u16,
-        mask: Mask,
-        flags: Flags,
-    ) -> Result<(), RelateError> {
-        let exp = self.made(master, class, dport, mask, flags);
-        let related = self.0.related(At::default(), &exp, Origin::KERNEL, MasterCheck::Own);
-        self.0.put(exp);
-        self.sound();
-        related
-    }
-
-    fn sound(&self) {
-        if let Err(violation) = self.0.audit() {
-            panic!("{violation}");
-        }
-    }
-
-    /// The ports linked in a namespace, in the order of its listing.
-    fn linked(&self, master: &ConnRef) -> Vec<u16> {
-        let ids = self.0.expectations_of(master.id());
-        ids.into_iter().map(|id| self.0.expectation(id).tuple().dport).collect()
-    }
-
-    /// Its connection arrives; the flags and port of what it matched.
-    fn arrive(&self, dport: u16, unlink: bool) -> Option<u16> {
-        let (tuple, at) = (from(50000, dport), At::default());
-        let reply = tuple.inverse().expect("tcp has one");
-        let born = self.0.init_conntrack(at, NET, Zone(0), tuple, reply, unlink).expect("memory");
-        self.sound();
-        let matched = born.announced.is_some();
-        self.0.put_conn(at, born.ct);
-        matched.then_some(dport)
-    }
-
-    /// Everything is given back, and nothing is left.
-    fn end(self, masters: impl IntoIterator<Item = ConnRef>) {
-        for ct in masters {
-            self.0.delete_conn(At::default(), &ct, Origin::KERNEL);
-            self.0.put_conn(At::default(), ct);
-            self.sound();
-        }
-        self.0.rcu().run_callbacks(self.0.memory());
-        let memory = self.0.memory();
-        let left = (memory.expectations.live(), memory.conns.live());
-        assert!(left == (0, 0), "NothingLeaks: {} expectations, {} connections", left.0, left.1);
-    }
-}
 
 /// Equal tuples of different zones are different flows.
 pub fn clash_of_zones(kernel: Revision) {
@@ -160,10 +56,8 @@ pub fn listing_of_another_namespace(kernel: Revision) {
     lab.end([ct, other]);
 }
 
-/// The class of a new expectation is one of its master's helper.
-pub fn class_of_another_helper(kernel: Revision) {
-    let lab = Lab::new(kernel);
-    let ct = lab.ftp();
+/// What user space asks for: an expectation of port 5000 of the first master.
+fn request(helper: Option<&'static str>, class: Option<u32>) -> ExpectRequest<'static> {
     let ip = |last: u8| Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)));
     let tuple = |sport, dport| TupleAttr {
         src: ip(1),
@@ -173,16 +67,23 @@ pub fn class_of_another_helper(kernel: Revision) {
         dport: Some(dport),
         ..TupleAttr::default()
     };
-    let request = ExpectRequest {
+    ExpectRequest {
         family: nfexp_model::tuple::L3::Ipv4,
         master: Some(tuple(40000, 21)),
         tuple: Some(tuple(0, 5000)),
         mask: Some(tuple(0, u16::MAX)),
-        help_name: Some("sip"),
-        class: Some(3),
+        help_name: helper,
+        class,
         timeout_secs: Some(10),
         ..ExpectRequest::default()
-    };
+    }
+}
+
+/// The class of a new expectation is one of its master's helper.
+pub fn class_of_another_helper(kernel: Revision) {
+    let lab = Lab::new(kernel);
+    let ct = lab.ftp();
+    let request = request(Some("sip"), Some(3));
     let how = (IfAbsent::Create, IfPresent::Fail);
     let made = lab.0.new_expect(At::default(), NET, &request, how, Origin::KERNEL);
     assert!(made.is_err(), "ClassWithinLimit: class 3 of a helper that has two: {made:?}");
@@ -349,4 +250,96 @@ pub fn lives(kernel: Revision) {
     lab.sound();
     assert_eq!(lab.linked(&ct), [5002, 5001, 5000], "one was deleted");
     lab.end([ct, other]);
+}
+
+/// What was announced and is announced again while it is linked takes its own place.
+pub fn announced_twice(kernel: Revision) {
+    let lab = Lab::new(kernel);
+    let ct = lab.ftp();
+    let exp = lab.made(&ct, 0, 5000, Mask::ANY, Flags::NONE);
+    for _ in 0..2 {
+        let related = lab.0.related(At::default(), &exp, Origin::KERNEL, MasterCheck::Own);
+        assert_eq!(related, Ok(()), "there is room");
+        lab.sound();
+    }
+    lab.0.put(exp);
+    assert_eq!(lab.linked(&ct), [5000], "it is there once");
+    lab.end([ct]);
+}
+
+/// An announcement is refused for want of room only while what is there is alive.
+pub fn room_of_the_dead(kernel: Revision) {
+    let lab = Lab::new(kernel);
+    let ct = lab.ftp();
+    lab.0.set_expect_max(2);
+    for port in 5000..5016 {
+        let exp = lab.made(&ct, 0, port, Mask::ANY, Flags::NONE);
+        let related = lab.0.related(At::default(), &exp, Origin::KERNEL, MasterCheck::Own);
+        if let Err(why) = related {
+            let refused = lab.0.audit_refusal(At::default(), &exp, why, Counting::Live);
+            refused.unwrap_or_else(|violation| panic!("{violation}"));
+        }
+        lab.0.unexpect(At::default(), &exp);
+        lab.0.put(exp);
+        lab.sound();
+    }
+    lab.end([ct]);
+}
+
+/// Two announced together; what the second is answered.
+fn together(lab: &Lab, pair: [&ExpectRef; 2]) -> Result<(), Errno> {
+    let how = (Origin::KERNEL, MasterCheck::Own);
+    let related = lab.0.related_pair(At::default(), pair[0], pair[1], how);
+    lab.sound();
+    related
+}
+
+/// A pair of which the second is refused leaves nothing behind.
+pub fn pair_refused(kernel: Revision) {
+    let lab = Lab::new(kernel);
+    let (ct, other) = (lab.ftp(), lab.master(NET, 0, 40001, Some("ftp")));
+    lab.expect(&other, 0, 5001).expect("room");
+    let pair = [5000, 5001].map(|port| lab.made(&ct, 0, port, Mask::ANY, Flags::NONE));
+    let related = together(&lab, [&pair[0], &pair[1]]);
+    assert_eq!(related, Err(Errno::Busy), "the second clashes with another master's");
+    // Where the first is only marked, somebody has to come by.
+    lab.0.lock().collect(At::default(), ct.id());
+    pair.into_iter().for_each(|exp| lab.0.put(exp));
+    lab.sound();
+    assert_eq!(lab.linked(&ct), [0; 0], "neither is there");
+    lab.end([ct, other]);
+}
+
+/// Two of a class of one do not come in together.
+pub fn pair_within_its_limit(kernel: Revision) {
+    let lab = Lab::with(kernel, 1);
+    let ct = lab.ftp();
+    let pair = [5000, 5001].map(|port| lab.made(&ct, 0, port, Mask::ANY, Flags::NONE));
+    let _ = together(&lab, [&pair[0], &pair[1]]);
+    pair.into_iter().for_each(|exp| lab.0.put(exp));
+    lab.end([ct]);
+}
+
+/// Two that one packet could hit do not come in together.
+pub fn pair_that_clashes(kernel: Revision) {
+    let lab = Lab::new(kernel);
+    let ct = lab.ftp();
+    let l3 = nfexp_model::tuple::L3::Ipv4;
+    let (address, port) = (Mask::exact(l3, true, false), Mask::exact(l3, false, true));
+    let pair = [address, port].map(|mask| lab.made(&ct, 0, 5000, mask, Flags::NONE));
+    let _ = together(&lab, [&pair[0], &pair[1]]);
+    pair.into_iter().for_each(|exp| lab.0.put(exp));
+    lab.end([ct]);
+}
+
+/// What user space created ends with its master.
+pub fn created_by_netlink(kernel: Revision) {
+    let lab = Lab::new(kernel);
+    let ct = lab.ftp();
+    let request = request(None, None);
+    let how = (IfAbsent::Create, IfPresent::Fail);
+    let made = lab.0.new_expect(At::default(), NET, &request, how, Origin::KERNEL);
+    assert_eq!(made, Ok(()), "there is room");
+    assert_eq!(lab.linked(&ct), [5000], "it was created");
+    lab.end([ct]);
 }

@@ -39,6 +39,7 @@ fn every_bug_shows_and_its_repair_repairs_it() {
         let slip = bug.slip.map(|slip| format!(", slip `{}`", world::name(slip)));
         let repair = match bug.repair {
             Repair::Knob(knob) => format!("knob `{knob}`"),
+            Repair::KnobBack(knob) => format!("knob `{knob}` as in 6.18"),
             Repair::NoSlip => "no slip".to_owned(),
             Repair::Instead(name) => format!("`{name}` instead"),
         };

@@ -39,7 +39,7 @@ fn oracle(message: &str) -> String {
 
 type Sequence = (&'static str, fn(Revision));
 
-const SEQUENCES: [Sequence; 7] = [
+const SEQUENCES: [Sequence; 10] = [
     ("matches", sequences::matches),
     ("clashes", sequences::clashes),
     ("limits", sequences::limits),
@@ -47,6 +47,9 @@ const SEQUENCES: [Sequence; 7] = [
     ("oldest_goes", sequences::oldest_goes),
     ("beside_a_firing_one", sequences::beside_a_firing_one),
     ("listing_of_another_namespace", sequences::listing_of_another_namespace),
+    ("announced_twice", sequences::announced_twice),
+    ("pair_refused", sequences::pair_refused),
+    ("created_by_netlink", sequences::created_by_netlink),
 ];
 
 /// Sequences that hold on every kernel, so that whatever fails is the slip's doing.
@@ -235,7 +238,7 @@ fn candidates() -> Vec<(Scenario, usize)> {
 }
 
 /// Executions in the right world, up to which a pair is tried on a mutant.
-const MOST: usize = 60;
+const MOST: usize = 700;
 
 fn budget(scenario: &Scenario) -> Limits {
     let bound = (scenario.cpus.len() > 2).then_some(2);

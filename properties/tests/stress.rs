@@ -20,8 +20,8 @@ use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::proc::SeqFile;
 use nfexp_model::revision::{Expiry, Revision};
 use nfexp_model::tuple::{Mask, Proto, Tuple};
+use nfexp_model::watch::Watch;
 use nfexp_model::{Config, Engine};
-use nfexp_properties::invariants::Events;
 use nfexp_properties::op::Op;
 use nfexp_properties::scenario::Scenario;
 use nfexp_properties::schedule::random;
@@ -163,7 +163,7 @@ impl Stress {
 
     fn run(revision: Revision, told: bool) {
         let stress = Self::new(revision);
-        let mut events = Events::default();
+        let mut events = Watch::default();
         for round in 0..ROUNDS {
             thread::scope(|scope| {
                 for cpu in 0..CPUS {
@@ -185,12 +185,12 @@ impl Stress {
             }
             while let Some(event) = engine.poll_event() {
                 if told {
-                    events.hear(&event);
+                    events.hear(&event).unwrap_or_else(|violation| panic!("{violation}"));
                 }
             }
         }
         if told {
-            events.all_over();
+            events.all_over().unwrap_or_else(|violation| panic!("{violation}"));
         }
         for (word, count) in Marks::WORDS.iter().zip(&stress.marks.0) {
             let count = count.load(Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::Locked;
 use crate::netns::{NetId, Zone};
 use crate::revision::{AbsentHelper, Expiry, HelpNameAttr, NameSweep};
+use crate::slip::Slip;
 use crate::tuple::{Mask, Tuple};
 
 /// What a NEW request does where nothing is hit (`NLM_F_CREATE`).
@@ -106,10 +107,14 @@ impl<P: Platform> Engine<P> {
         let created = self.alloc_expect(at, request, &ct, (tuple, mask));
         let result = created.and_then(|exp| {
             let related = self.related(at, &exp, origin, MasterCheck::Own);
-            self.put(exp);
+            if related.is_err() || !P::slips(Slip::CreateReferenceKept) {
+                self.put(exp);
+            }
             related.map_err(Errno::from)
         });
-        self.put_conn(at, ct);
+        if result.is_err() || !P::slips(Slip::CreateReferenceKept) {
+            self.put_conn(at, ct);
+        }
         result
     }
 

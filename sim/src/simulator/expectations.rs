@@ -11,6 +11,7 @@ use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::tuple::Tuple;
+use nfexp_model::watch::Counting;
 use nfexp_traces::step::{Announcement, Place, Target};
 
 use super::{Played, SimulatorOn, StepError};
@@ -52,6 +53,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         let related = self.engine.related(at, self.exp_ref(name)?, origin, masters);
         self.drain();
         if let Err(error) = related {
+            let (exp, counting) = (self.exp_ref(name)?, Counting::Linked);
+            let refused = self.engine.audit_refusal(at, exp, error, counting);
+            self.find(refused);
             self.answers.push(format!("refused {name} {}", error.word()));
         }
         Ok(())
@@ -73,6 +77,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         match self.engine.find_get(at, place.net, place.zone, tuple) {
             None => self.answers.push("none".into()),
             Some(exp) => {
+                self.find(self.engine.audit_found(place.net, place.zone, &exp));
                 let uses = self.uses(exp.id());
                 let known = self.name_of(exp.id());
                 self.answers.push(format!("found {known} use={uses}"));
@@ -116,8 +121,11 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     fn read(&mut self, file: &mut SeqFile, lines: u64) {
-        let mut text = String::new();
+        let (whole, mut text) = (lines == u64::MAX && file.position() == 0, String::new());
         let read = file.read(&self.engine, self.at(), lines, &mut text);
+        if whole {
+            self.find(self.engine.audit_listing(self.at(), file.net(), &text));
+        }
         if read.expect("a string takes all") == 0 {
             self.answers.push("end".into());
         }

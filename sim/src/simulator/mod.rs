@@ -39,6 +39,7 @@ use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::kernel::{Cpu, Jiffies, Platform, Up};
 use nfexp_model::proc::SeqFile;
 use nfexp_model::revision::Revision;
+use nfexp_model::watch::Watch;
 use nfexp_model::{At, Config, Engine};
 use nfexp_traces::step::Step;
 use nfexp_traces::text::Setup;
@@ -120,6 +121,9 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
     host: Host,
     answers: Vec<String>,
     raw: Vec<Event>,
+    /// What the events say of lives, and the first thing found wrong since the last audit.
+    watch: Watch,
+    found: Option<Violation>,
 }
 
 /// The engine of a trace.
@@ -188,6 +192,8 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             host: Host::default(),
             answers: Vec::new(),
             raw: Vec::new(),
+            watch: Watch::default(),
+            found: None,
         })
     }
 
@@ -224,8 +230,17 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     fn play(&mut self, step: &Step) -> Played {
         self.act(step)?;
         self.run_softirqs();
+        // What was found on the way is the cause of what an audit finds.
+        if let Some(violation) = self.found.take() {
+            return Err(violation.into());
+        }
         self.engine.audit()?;
         Ok(())
+    }
+
+    /// Notes what was found, to be told after the step.
+    fn find(&mut self, found: Result<(), Violation>) {
+        self.found = self.found.take().or_else(|| found.err());
     }
 
     fn act(&mut self, step: &Step) -> Played {

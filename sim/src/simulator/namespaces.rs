@@ -7,6 +7,7 @@ use nfexp_model::event::{Cause, Origin};
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::netns::NetId;
+use nfexp_model::watch::Counting;
 
 use super::{Played, SimulatorOn, StepError};
 
@@ -62,8 +63,16 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     /// Ends the helper.
-    pub(super) fn unregister(&self, helper: &str) -> Played {
-        self.engine.helper_unregister(self.at(), self.helper_id(helper)?);
+    pub(super) fn unregister(&mut self, helper: &str) -> Played {
+        let (at, helper) = (self.at(), self.helper_id(helper)?);
+        self.engine.helper_unregister(at, helper);
+        for net in (0..self.engine.config().netns).map(NetId) {
+            if self.engine.has_net(net) {
+                let counting = Counting::Live;
+                let left = self.engine.lock().audit_unregistered(at, net, helper, counting);
+                self.find(left);
+            }
+        }
         Ok(())
     }
 
@@ -75,6 +84,11 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         let ended = catch_unwind(AssertUnwindSafe(|| self.give_back()));
         let crashed = |_| StepError::Crash("while everything was given back".to_owned());
         ended.map_err(crashed)?;
+        // What the end told is heard; then nobody is left to be told of.
+        while let Some(event) = self.engine.poll_event() {
+            self.watch.hear(&event)?;
+        }
+        self.watch.all_over()?;
         self.engine.fini()?;
         Ok(())
     }

@@ -110,6 +110,8 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
 
     pub(super) fn drain(&mut self) {
         while let Some(event) = self.engine.poll_event() {
+            let heard = self.watch.hear(&event);
+            self.find(heard);
             self.raw.push(event);
             self.host.learn(&event);
             match event {
