@@ -23,6 +23,8 @@ pub mod explore;
 pub mod grace;
 pub mod invariants;
 pub(crate) mod lab;
+pub mod linear;
+pub mod marks;
 pub mod matrix;
 pub mod op;
 pub mod race;

@@ -10,10 +10,11 @@
 
 use nfexp_model::revision::{Expiry, Revision};
 
-use crate::explore::{Limits, Report, explore};
+use crate::explore::{Limits, explore};
+use crate::linear::linearised;
+use crate::marks::sees_its_race;
 use crate::op::Op;
 use crate::scenario::{Scenario, Variant};
-use crate::schedule::enumerate;
 
 /// The kernels of the matrix: where it started, and where its bugs have been mended.
 pub const KERNELS: [Revision; 2] = [Revision::LINUX_3_9, Revision::LINUX_7_2];
@@ -83,9 +84,12 @@ pub fn pairs(revision: Revision) -> Vec<Scenario> {
         add([&[Op::Match(1)], &[*first]], Variant { permanent: true, ..plain });
         add([&[Op::Announce(2)], &[*first]], Variant { one: true, ..plain });
         add([&[Op::Announce(2)], &[*first]], Variant { full: true, ..plain });
-        add([&[Op::Announce(1)], &[*first]], Variant { empty: true, ..plain });
         add([&[Op::Announce(1)], &[*first]], Variant { told: true, ..plain });
-        add([&[Op::Announce(1)], &[*first]], Variant { empty: true, told: true, ..plain });
+        // Where nothing is linked, nobody has a reference to give back.
+        if !matches!(first, Op::Unexpect(_) | Op::Put(_)) {
+            add([&[Op::Announce(1)], &[*first]], Variant { empty: true, ..plain });
+            add([&[Op::Announce(1)], &[*first]], Variant { empty: true, told: true, ..plain });
+        }
         add([&[Op::LookupElsewhere(1)], &[*first]], Variant { held: true, ..plain });
         add([&[Op::Urq], &[*first]], plain);
         add([&[Op::Dump(1)], &[*first]], plain);
@@ -147,6 +151,7 @@ pub fn known(scenario: &Scenario, message: &str) -> Option<&'static str> {
     Some(match () {
         () if has(|op| matches!(op, Op::NetnsExit)) && fires => "H10",
         () if fires && master_ends => "B01",
+        () if !timers && has(|op| matches!(op, Op::Reuse(_))) => "B16",
         () if message.starts_with("RefusedOnlyIfFull") => "H01",
         () if message.starts_with("ToldInOrder") => "B10b",
         () if message.starts_with("NothingUnregistered: a call") => "B08",
@@ -155,8 +160,7 @@ pub fn known(scenario: &Scenario, message: &str) -> Option<&'static str> {
         () if message.starts_with("OwnZone") => "B11",
         () if message.starts_with("ListsOwn") => "B09",
         () if has(|op| matches!(op, Op::Urq)) => "B32",
-        () if has(|op| matches!(op, Op::Reuse(_))) && timers => "H05",
-        () if has(|op| matches!(op, Op::Reuse(_))) => "B16",
+        () if has(|op| matches!(op, Op::Reuse(_))) => "H05",
         () if has(|op| matches!(op, Op::Get(_))) && master_ends => "B10a",
         () if has(|op| matches!(op, Op::Dump(_))) && master_ends => "B21",
         () if race && has(|op| op.letter() == 'D') && has(|op| op.letter() == 'I') => "H03",
@@ -195,6 +199,7 @@ pub fn pair_cell(scenario: &Scenario) -> Result<Cell, String> {
             ));
         }
         [None, None] => {
+            sees_its_race(scenario, &[&reports[0], &reports[1]])?;
             let one_cpu = linearised(scenario, &reports[0])?;
             format!("PROVED {counted}{dagger}{one_cpu}")
         }
@@ -210,29 +215,6 @@ pub fn pair_cell(scenario: &Scenario) -> Result<Cell, String> {
     Ok(Cell { text, executions })
 }
 
-/// Whether every outcome of an exploration is one that CPUs have which take turns, in some order
-/// of their steps: the linearisation. Answers the mark for a row where there are too many orders.
-///
-/// # Errors
-/// An outcome that no order has.
-pub fn linearised(scenario: &Scenario, report: &Report) -> Result<&'static str, String> {
-    let Some((_, orders)) = enumerate(scenario, ORDERS) else { return Ok(" ‡") };
-    let strange = report.outcomes.keys().find(|outcome| !orders.contains(&Ok((*outcome).clone())));
-    match strange {
-        None => Ok(""),
-        Some(outcome) => {
-            let kernel = scenario.revision.name;
-            let orders: Vec<_> = orders.iter().collect();
-            Err(format!(
-                "{scenario} on {kernel}: no order answers {outcome}; they answer {orders:?}"
-            ))
-        }
-    }
-}
-
-/// Orders of steps that are enumerated at most.
-const ORDERS: usize = 20_000;
-
 /// Explores a scenario of more CPUs in one order.
 ///
 /// # Errors
@@ -242,7 +224,11 @@ pub fn cell(scenario: &Scenario, limits: Limits) -> Result<Cell, String> {
     let executions = report.executions;
     let dagger = if report.unchecked > 0 { " †" } else { "" };
     let text = match report.violation() {
-        None => format!("{} {executions}{dagger}", report.verdict),
+        None => {
+            sees_its_race(scenario, &[&report])?;
+            let one_cpu = linearised(scenario, &report)?;
+            format!("{} {executions}{dagger}{one_cpu}", report.verdict)
+        }
         Some(message) => {
             let kernel = scenario.revision.name;
             let bug = known(scenario, message);

@@ -160,19 +160,39 @@ pub fn enumerate(
     scenario: &Scenario,
     most: usize,
 ) -> Option<(usize, BTreeSet<Result<String, String>>)> {
+    let mut outcomes = BTreeSet::new();
+    let hear = |outcome| {
+        outcomes.insert(outcome);
+        false
+    };
+    let schedules = enumerate_until(scenario, most, hear)?;
+    Some((schedules, outcomes))
+}
+
+/// Tells `hear` the outcome of one schedule after the other, until it has heard enough; answers
+/// how many were played.
+///
+/// `None` if there are more schedules than `most`.
+pub fn enumerate_until(
+    scenario: &Scenario,
+    most: usize,
+    mut hear: impl FnMut(Result<String, String>) -> bool,
+) -> Option<usize> {
     let scenario = Rc::new(scenario.clone());
-    let (mut outcomes, mut taken) = (BTreeSet::new(), Vec::new());
+    let mut taken = Vec::new();
     for schedules in 1..=most {
         let (outcome, chooser) = play(&scenario, Chooser::Enumerate { taken, repeated: 0 });
-        outcomes.insert(outcome);
         let Chooser::Enumerate { taken: mut choices, .. } = chooser else { return None };
         // The last choice that has an alternative takes it; what came after is forgotten.
         while choices.last().is_some_and(|(choice, options)| choice + 1 == *options) {
             choices.pop();
         }
+        if hear(outcome) {
+            return Some(schedules);
+        }
         match choices.last_mut() {
             Some((choice, _)) => *choice += 1,
-            None => return Some((schedules, outcomes)),
+            None => return Some(schedules),
         }
         taken = choices;
     }

@@ -9,9 +9,11 @@
 //!   <!-- end of pairs -->
 //! ```
 //!
+//! An empty cell was not looked at: the one that stands in the file is kept.
+//!
 //! The rule that matters: a column called `seconds` is what a machine took, not what is claimed,
-//! and is not compared. `UPDATE_TABLES=1` writes what was found; the difference is to be read
-//! like code.
+//! and is not compared; it is written only with another change of its row. `UPDATE_TABLES=1`
+//! writes what was found; the difference is to be read like code.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,15 +59,27 @@ impl Table {
         let standing = Self::read(file, name);
         let known: BTreeMap<&String, &Vec<String>> =
             standing.rows.iter().map(|row| (&row[0], row)).collect();
+        let mut table = Self { columns: self.columns.clone(), rows: Vec::new() };
         let mut differing = Vec::new();
         for row in &self.rows {
-            match known.get(&row[0]) {
-                Some(old) if self.stable(old) == self.stable(row) => {}
+            let old = known.get(&row[0]);
+            let kept = |at: usize| old.and_then(|old| old.get(at)).cloned().unwrap_or_default();
+            let cell = |(at, cell): (usize, &String)| match cell.is_empty() {
+                true => kept(at),
+                false => cell.clone(),
+            };
+            let row: Vec<String> = row.iter().enumerate().map(cell).collect();
+            match old {
+                Some(old) if self.stable(old) == self.stable(&row) => {
+                    table.rows.push((*old).clone());
+                    continue;
+                }
                 Some(old) => {
                     differing.push(format!("- {}\n+ {}", old.join(" | "), row.join(" | ")))
                 }
                 None => differing.push(format!("+ {}", row.join(" | "))),
             }
+            table.rows.push(row);
         }
         if whole {
             let found = |row: &&Vec<String>| self.rows.iter().any(|own| own[0] == row[0]);
@@ -76,7 +90,7 @@ impl Table {
             return Ok(());
         }
         if std::env::var_os("UPDATE_TABLES").is_some() {
-            self.write(file, name, &standing, whole);
+            table.write(file, name, &standing, whole);
             return Ok(());
         }
         Err(format!(
@@ -95,7 +109,7 @@ impl Table {
         let mut rows = if whole { Vec::new() } else { standing.rows.clone() };
         for row in &self.rows {
             match rows.iter_mut().find(|old| old[0] == row[0]) {
-                Some(old) => *old = row.clone(),
+                Some(old) => old.clone_from(row),
                 None => rows.push(row.clone()),
             }
         }
