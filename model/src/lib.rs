@@ -78,6 +78,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::float_arithmetic)]
 
+pub mod ahead;
 pub mod audit;
 pub mod conn;
 pub mod conntrack;

@@ -15,6 +15,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
+use nfexp_model::ahead::Coming;
 use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::{At, Config, Engine, Firing, MasterCheck};
 use nfexp_model::event::{Cause, Event, ExpectEventKind, Origin};
@@ -369,6 +370,28 @@ fn flat_storage_and_the_kernels_lists_are_equivalent() {
         for cause in every {
             assert!(seen.contains(&cause), "{}: nothing ended by {cause:?}", revision.name);
         }
+    }
+}
+
+/// Whatever is looked ahead at, and whether it comes or not, nothing changes.
+#[test]
+fn looking_ahead_changes_nothing() {
+    for revision in Revision::ALL {
+        let (mut ahead, mut plain) = (World::<Up>::new(revision, 4), World::<Up>::new(revision, 4));
+        run(17, operations(60_000) / 10, |op| {
+            let master = ahead.conns.get(op.which % ahead.conns.len().max(1)).map(ConnRef::id);
+            let tuple = tuple_and_mask(op.random).0;
+            let other = tuple_and_mask(op.random.rotate_left(21)).0;
+            let class = Class::ALL[(op.random >> 32 & 3) as usize];
+            let masters = master
+                .into_iter()
+                .flat_map(|master| [Coming::Announce(tuple, master, class), Coming::End(master)]);
+            let coming = [Coming::Lookup(tuple), Coming::Match(other)].into_iter().chain(masters);
+            let net = NetId((op.random >> 40 & 7 == 0).into());
+            ahead.engine.fetch(net, coming.cycle().take(op.which % 70));
+            assert_eq!(ahead.apply(op), plain.apply(op), "{}: {op:?}", revision.name);
+        });
+        assert_eq!(ahead.engine.audit(), plain.engine.audit());
     }
 }
 

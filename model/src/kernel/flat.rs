@@ -217,6 +217,57 @@ fn grow<P: Platform>(tags: &mut Tags, slab: &Slab<P, Expectation<P>>) {
     });
 }
 
+/// What looking ahead reads (`ahead.rs`).
+impl<P: Platform> Flat<P> {
+    /// Where the destination of `tuple` would be.
+    #[inline]
+    pub(crate) fn spot(&self, net: NetId, tuple: &Tuple) -> u64 {
+        match &self.0 {
+            Kind::Chain(_) => 0,
+            Kind::Tags(_) => hash(net, tuple),
+        }
+    }
+
+    /// Reads the tags of a spot.
+    #[inline]
+    pub(crate) fn fetch(&self, spot: u64) -> u32 {
+        match &self.0 {
+            Kind::Chain(_) => 0,
+            Kind::Tags(tagged) => tagged.tags.borrow().fetch(spot),
+        }
+    }
+
+    /// Reads the handles of a spot.
+    #[inline]
+    pub(crate) fn fetch_handle(&self, spot: u64) -> u32 {
+        match &self.0 {
+            Kind::Chain(_) => 0,
+            Kind::Tags(tagged) => tagged.tags.borrow().fetch_handle(spot),
+        }
+    }
+
+    /// Who is probably at a spot.
+    #[inline]
+    pub(crate) fn candidate(&self, spot: u64) -> u32 {
+        match &self.0 {
+            Kind::Chain(_) => NULL,
+            Kind::Tags(tagged) => tagged.tags.borrow().candidate(spot),
+        }
+    }
+
+    /// Reads what will change when a linked one goes.
+    #[inline]
+    pub(crate) fn fetch_linked(&self, exp: &Expectation<P>) -> u32 {
+        match &self.0 {
+            Kind::Tags(tagged) if exp.hprev.get() & HEAD != 0 => {
+                let place = Place::from_bits(exp.hprev.get() & !HEAD);
+                tagged.tags.borrow().fetch_place(place)
+            }
+            _ => 0,
+        }
+    }
+}
+
 impl<P: Platform> Index<P> for Flat<P> {
     type Spot = Spot;
 

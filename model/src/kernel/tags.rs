@@ -150,6 +150,34 @@ impl Tags {
         }
     }
 
+    /// Reads what a search would read first, for whoever looks ahead.
+    #[inline(always)]
+    pub(super) fn fetch(&self, hash: u64) -> u32 {
+        self.groups[self.home(hash)][0] as u32
+    }
+
+    /// Reads what an insertion would write.
+    #[inline(always)]
+    pub(super) fn fetch_handle(&self, hash: u64) -> u32 {
+        self.handles[self.home(hash)].0[0]
+    }
+
+    /// Reads the tags around a place.
+    #[inline(always)]
+    pub(super) fn fetch_place(&self, place: Place) -> u32 {
+        self.groups.get(place.group()).map_or(0, |tags| tags[0] as u32)
+    }
+
+    /// Whom a search would look at first, 0 for nobody.
+    #[inline(always)]
+    pub(super) fn candidate(&self, hash: u64) -> u32 {
+        let home = self.home(hash);
+        match places(self.groups[home], tag(hash)) {
+            0 => 0,
+            agree => self.handles[home].0[slot_of(agree)] & self.index_mask,
+        }
+    }
+
     /// Adds an index; the table must not be full.
     #[inline(always)]
     pub(super) fn insert(&mut self, hash: u64, index: u32) -> Place {

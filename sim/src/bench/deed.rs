@@ -152,20 +152,26 @@ pub trait Contender {
 
 impl<T: Deeds> Contender for T {
     fn run(&mut self, deeds: &[Deed]) -> u64 {
-        deeds.iter().fold(0, |sum, &deed| {
-            let result = match deed.kind {
-                Kind::Insert => self.insert(deed),
-                Kind::Match => self.match_one(deed),
-                Kind::Lookup => self.lookup(deed),
-                Kind::Advance => self.advance(deed.ticks),
-                Kind::Destroy => self.destroy(deed.master),
-                Kind::List => self.list(),
-            };
-            (sum.rotate_left(5) ^ result).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        })
+        run_on(self, 0, deeds)
     }
 
     fn live(&self) -> u64 {
         Deeds::live(self)
     }
+}
+
+/// Does the deeds that follow those of which `sum` is the checksum.
+#[inline]
+pub(super) fn run_on(who: &mut impl Deeds, sum: u64, deeds: &[Deed]) -> u64 {
+    deeds.iter().fold(sum, |sum, &deed| {
+        let result = match deed.kind {
+            Kind::Insert => who.insert(deed),
+            Kind::Match => who.match_one(deed),
+            Kind::Lookup => who.lookup(deed),
+            Kind::Advance => who.advance(deed.ticks),
+            Kind::Destroy => who.destroy(deed.master),
+            Kind::List => who.list(),
+        };
+        (sum.rotate_left(5) ^ result).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
 }

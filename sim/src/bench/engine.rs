@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use nfexp_model::ahead::Coming;
 use nfexp_model::conn::{ConnRef, Status};
 use nfexp_model::engine::{At, Config, Engine, MasterCheck};
 use nfexp_model::event::{Cause, Origin};
@@ -12,7 +13,7 @@ use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::Revision;
 use nfexp_model::tuple::Tuple;
 
-use super::deed::{Deed, Deeds, Table, expired, listed};
+use super::deed::{Contender, Deed, Deeds, Kind, Table, expired, listed, run_on};
 
 /// How many deeds may pass before the RCU softirq runs.
 const RCU_BATCH: u32 = 32;
@@ -161,5 +162,44 @@ impl Deeds for EngineContender {
 
     fn live(&self) -> u64 {
         u64::from(self.engine.expect_count(NetId::INIT))
+    }
+}
+
+/// The engine, told of the next deeds before it does them.
+#[derive(Debug)]
+pub struct AheadContender(EngineContender);
+
+/// How many deeds are known in advance.
+const KNOWN: usize = 32;
+
+impl AheadContender {
+    /// As [`EngineContender::new`].
+    #[must_use]
+    pub fn new(table: Table) -> Self {
+        Self(EngineContender::new(table))
+    }
+}
+
+impl Contender for AheadContender {
+    fn run(&mut self, deeds: &[Deed]) -> u64 {
+        deeds.chunks(KNOWN).fold(0, |sum, deeds| {
+            let Self(EngineContender { engine, masters, .. }) = self;
+            let master = |deed: &Deed| masters[deed.master as usize].id();
+            let coming = deeds.iter().filter_map(|deed| match deed.kind {
+                Kind::Insert => {
+                    Some(Coming::Announce(deed.expected().0, master(deed), Class::DEFAULT))
+                }
+                Kind::Match => Some(Coming::Match(deed.tuple())),
+                Kind::Lookup => Some(Coming::Lookup(deed.tuple())),
+                Kind::Destroy => Some(Coming::End(master(deed))),
+                Kind::Advance | Kind::List => None,
+            });
+            engine.look_ahead(NetId::INIT, coming);
+            run_on(&mut self.0, sum, deeds)
+        })
+    }
+
+    fn live(&self) -> u64 {
+        Deeds::live(&self.0)
     }
 }

@@ -70,7 +70,7 @@ pub fn measure(row: &Row, enough: Duration) -> Vec<Figures> {
             sums.push((*name, before ^ sum.rotate_left(1)));
         }
         agree(row, sums.into_iter());
-        let live = contenders.iter().take(3).map(|(name, c)| (*name, c.live()));
+        let live = contenders.iter().take(4).map(|(name, c)| (*name, c.live()));
         agree(row, live);
     }
     figures
@@ -97,7 +97,8 @@ mod tests {
             let small = Row { size: 10 << 10, ..*row };
             let mut workload = small.workload();
             let memory = Pool::new();
-            let mut contenders = [0, 1, 2].map(|place| small.contender(place, &workload, &memory));
+            let mut contenders =
+                [0, 1, 2, 3].map(|place| small.contender(place, &workload, &memory));
             while let Some(deeds) = workload.prefill() {
                 agree(&small, contenders.iter_mut().map(|c| ("", c.run(&deeds))));
             }

@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 
 use super::deed::Contender;
-use super::engine::EngineContender;
+use super::engine::{AheadContender, EngineContender};
 use super::floor::Floor;
 use super::kernel_layout::{KernelLayout, Memory};
 use super::map_and_heap::MapAndHeap;
@@ -57,7 +57,8 @@ impl Row {
     }
 
     /// Who takes part in every row.
-    pub const CONTENDERS: [&str; 5] = ["engine", "kernel", "map+heap", "dependent", "independent"];
+    pub const CONTENDERS: [&str; 6] =
+        ["engine", "ahead", "kernel", "map+heap", "dependent", "independent"];
 
     /// The contender at a place of [`CONTENDERS`](Self::CONTENDERS), with an empty table.
     ///
@@ -73,10 +74,11 @@ impl Row {
         let table = workload.table;
         match place {
             0 => Box::new(EngineContender::new(table)),
-            1 => Box::new(KernelLayout::new(memory.get_or_init(|| Memory::new(table)))),
-            2 => Box::new(MapAndHeap::new(table)),
-            3 => Box::new(Floor::new(self.size, true)),
-            4 => Box::new(Floor::new(self.size, false)),
+            1 => Box::new(AheadContender::new(table)),
+            2 => Box::new(KernelLayout::new(memory.get_or_init(|| Memory::new(table)))),
+            3 => Box::new(MapAndHeap::new(table)),
+            4 => Box::new(Floor::new(self.size, true)),
+            5 => Box::new(Floor::new(self.size, false)),
             _ => panic!("{} contenders, not {place}", Self::CONTENDERS.len()),
         }
     }

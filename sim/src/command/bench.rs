@@ -47,6 +47,7 @@ impl Bench {
             "row",
             "x kernel layout",
             "10 % - 90 %",
+            "looking ahead",
             "x map and heap",
             "of a dependent access",
             "of an independent one",
@@ -88,9 +89,9 @@ fn bytes_line() -> String {
     )
 }
 
-fn cells(row: &Row, figures: &[Figures]) -> [String; 7] {
-    let [engine, kernel, map, dependent, independent] = figures else {
-        unreachable!("five contenders take part in every row")
+fn cells(row: &Row, figures: &[Figures]) -> [String; 8] {
+    let [engine, ahead, kernel, map, dependent, independent] = figures else {
+        unreachable!("six contenders take part in every row")
     };
     let [low, median, high] = engine.times_faster(kernel);
     // What is not one access per operation has no floor to be compared with.
@@ -102,6 +103,7 @@ fn cells(row: &Row, figures: &[Figures]) -> [String; 7] {
         row.name(),
         format!("{median:.2}"),
         format!("{low:.2} - {high:.2}"),
+        format!("{:.2}", ahead.times_faster(kernel)[1]),
         format!("{:.2}", engine.times_faster(map)[1]),
         floor(dependent),
         floor(independent),
