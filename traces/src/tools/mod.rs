@@ -40,7 +40,8 @@ pub enum Shown {
     Tool(ToolLine),
     /// Of `conntrack -o xml`.
     Xml(XmlFlow),
-    /// What stands around the XML: a declaration, or the outermost element's begin or end.
+    /// What stands around: of XML the declaration and the outermost element's begin and end; and
+    /// how many there were, as `conntrack` says behind the last one.
     Frame(String),
 }
 
@@ -52,7 +53,7 @@ impl Shown {
     pub fn parse(line: &str) -> Result<Self, LineError> {
         let shown = if line.starts_with("<flow") {
             Self::Xml(XmlFlow::parse(line)?)
-        } else if line.starts_with("<?xml ") || line == "<expect>" || line == "</expect>" {
+        } else if is_frame(line) {
             Self::Frame(line.to_owned())
         } else if line.contains(" l3proto = ") {
             Self::Proc(ProcLine::parse(line)?)
@@ -67,6 +68,11 @@ impl Shown {
         }
         Ok(shown)
     }
+}
+
+fn is_frame(line: &str) -> bool {
+    let counted = line.starts_with("conntrack v") && line.ends_with(" have been shown.");
+    counted || line.starts_with("<?xml ") || line == "<expect>" || line == "</expect>"
 }
 
 impl fmt::Display for Shown {
@@ -223,6 +229,15 @@ mod tests {
             }
             assert_eq!(again, text);
         }
+    }
+
+    #[test]
+    fn what_conntrack_says_behind_the_last_one_is_no_fault() {
+        for text in ["2 expectations have been shown.", "1 expectation events have been shown."] {
+            let line = format!("conntrack v1.4.7 (conntrack-tools): {text}");
+            assert_eq!(Shown::parse(&line), Ok(Shown::Frame(line.clone())));
+        }
+        assert!(Shown::parse("conntrack v1.4.7 (conntrack-tools): Operation failed").is_err());
     }
 
     #[test]
