@@ -16,23 +16,31 @@ use crate::expectation::{ExpectId, Flags};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::kernel::timer::{TimerBase, TimerKey};
+use crate::revision::Expiry;
 
 impl<P: Platform> Engine<P> {
     /// Gives a linked expectation flags and another end; false if its timer is not pending any
-    /// more (`mod_timer_pending()`). Its place among its master's stays: it is no younger.
+    /// more (`mod_timer_pending()`), or where there is none, if it is over. Its place among its
+    /// master's stays: it is no younger.
     pub fn retime(&self, at: At, id: ExpectId, flags: Flags, expires: Jiffies) -> bool {
         let locked = self.lock();
-        let exp = self.memory.expectations.get(id);
+        let exp = self.memory.expectations.get_object(id);
         let key = TimerKey::expectation(id.index());
-        if !self.timers.detach(&self.memory, &exp.timer, key) {
-            return false;
+        let timer = self.config.revision.expiry == Expiry::Timer;
+        let lasts = match timer {
+            true => self.timers.detach(&self.memory, &exp.timer, key),
+            false => !self.is_over(at, exp),
+        };
+        if lasts {
+            exp.flags.store(flags.0, Ordering::Relaxed);
+            self.timers.setup(&self.memory, key);
+            self.timers.set_expires(&self.memory, key, expires);
+            if timer {
+                self.timers.add(&self.memory, key, at.now);
+            }
         }
-        exp.flags.store(flags.0, Ordering::Relaxed);
-        self.timers.setup(&self.memory, key);
-        self.timers.set_expires(&self.memory, key, expires);
-        self.timers.add(&self.memory, key, at.now);
         drop(locked);
-        true
+        lasts
     }
 
     /// Ends a linked expectation, as its helper does it; nothing if it ended before.

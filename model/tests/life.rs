@@ -5,11 +5,11 @@ use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::{Cause, Event, ExpectEventKind, Origin};
 use nfexp_model::expectation::{ExpectRef, Expected};
-use nfexp_model::helper::Class;
+use nfexp_model::helper::{Class, ExpectPolicy};
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::proc::SeqFile;
-use nfexp_model::revision::Revision;
+use nfexp_model::revision::{ClassLimit, Revision};
 use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_model::{At, Config, Engine};
 
@@ -21,7 +21,11 @@ fn tcp(src: &str, sport: u16, dst: &str, dport: u16) -> Tuple {
 }
 
 fn world(revision: Revision) -> (Engine<Up>, At, ConnRef) {
-    let engine = Engine::new(Config { revision, ..Config::SMALL }).expect("memory");
+    world_of(Config { revision, ..Config::SMALL })
+}
+
+fn world_of(config: Config) -> (Engine<Up>, At, ConnRef) {
+    let engine = Engine::new(config).expect("memory");
     let at = At { now: Jiffies::initial(250), ..At::default() };
     let control = tcp("10.0.0.2", 40000, "10.0.0.1", 21);
     let reply = control.inverse().expect("tcp answers");
@@ -87,6 +91,60 @@ fn the_second_announcement_evicts_the_first_of_a_class_of_one() {
             engine.put(exp);
         }
         assert_eq!(causes(&engine), [None, Some(Cause::Eviction), None], "{}", revision.name);
+    }
+}
+
+/// Where a policy is not believed beyond a byte, the 256th evicts the first.
+#[test]
+fn a_class_holds_at_most_255_where_that_is_the_most() {
+    static MANY: [ExpectPolicy; 1] =
+        [ExpectPolicy { max_expected: 300, timeout_secs: 300, name: "" }];
+    for revision in Revision::ALL {
+        let mut helpers = Config::SMALL.helpers.into_owned();
+        let ftp = helpers.iter_mut().find(|helper| helper.name == "ftp").expect("in the tree");
+        ftp.policies = &MANY;
+        let (expect_max, expectations) = (1000, 300);
+        let helpers = helpers.into();
+        let config = Config { revision, helpers, expect_max, expectations, ..Config::SMALL };
+        let (engine, at, ct) = world_of(config);
+        for port in 1..=256 {
+            let exp = announce(&engine, at, &ct, port);
+            engine.put(exp);
+        }
+        let evicted = causes(&engine).into_iter().flatten().count();
+        let capped = revision.class_limit == ClassLimit::AtMost255;
+        assert_eq!(evicted, usize::from(capped), "{}", revision.name);
+        assert_eq!(engine.expect_count(NET), 256 - u32::from(capped), "{}", revision.name);
+    }
+}
+
+#[test]
+fn zones_apart_by_their_upper_byte_are_apart() {
+    for revision in Revision::ALL {
+        let (engine, at, ct) = world(revision);
+        let other = tcp("10.0.0.3", 40000, "10.0.0.1", 21);
+        let reply = other.inverse().expect("tcp answers");
+        let far = engine.alloc_conn(NET, Zone(0x100), other, reply).expect("memory");
+        engine.attach(&far, engine.helper_named("ftp")).expect("memory");
+        assert!(engine.confirm(at, &far, Origin::KERNEL));
+        let exp = announce(&engine, at, &far, 50000);
+        let data = tcp("10.0.0.2", 41000, "10.0.0.1", 50000);
+        assert!(engine.find_get(at, NET, Zone(0), &data).is_none(), "{}", revision.name);
+        let found = engine.find_get(at, NET, Zone(0x100), &data).expect("its own zone");
+        [exp, found].into_iter().for_each(|exp| engine.put(exp));
+        [ct, far].into_iter().for_each(|ct| engine.put_conn(at, ct));
+    }
+}
+
+#[test]
+fn a_connection_that_is_deleted_has_no_timer_any_more() {
+    for revision in Revision::ALL {
+        let (engine, at, ct) = world(revision);
+        engine.set_conn_expiry(at, &ct, at.now.after(Ticks(100)));
+        assert!(engine.next_expiry().is_some(), "{}", revision.name);
+        assert!(engine.delete_conn(at, &ct, Origin::KERNEL));
+        assert_eq!(engine.next_expiry(), None, "{}", revision.name);
+        engine.put_conn(at, ct);
     }
 }
 

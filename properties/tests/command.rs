@@ -181,7 +181,15 @@ fn the_listing_is_the_kernels_byte_for_byte() {
 #[test]
 fn what_is_imported_plays() {
     for revision in Revision::ALL {
-        for capture in [EVICTION, "traces/captures/tftp/tftp-read-v6.pcap"] {
+        for (capture, comes) in [
+            (EVICTION, true),
+            ("traces/captures/tftp/tftp-read-v6.pcap", true),
+            // Nobody comes, and nobody but the clock ends it.
+            ("traces/captures/timeouts/ftp-expiry.pcap", false),
+            // A registrar activates, a call takes back, a master goes with its streams.
+            ("traces/captures/sip/sip-registered-call.pcap", true),
+            ("traces/captures/pptp/pptp-call.pcap", true),
+        ] {
             let out = file(&format!("imported-{}.trace", revision.name), b"");
             let kernel = ["--revision", revision.name];
             let (code, _, told) = run(&[&["import", capture, "--out", &out], &kernel[..]].concat());
@@ -195,6 +203,7 @@ fn what_is_imported_plays() {
                 lines.map(|l| (l["expects"].clone(), l["cause"].clone())).collect::<Vec<_>>()
             };
             assert_eq!(ends(&of_trace.1), ends(&of_capture.1), "{capture} on {}", revision.name);
+            assert_eq!(of_trace.1.contains("match"), comes, "{capture} on {}", revision.name);
         }
     }
 }

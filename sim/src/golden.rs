@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use nfexp_model::revision::Revision;
-use nfexp_traces::text::{Block, Trace};
+use nfexp_traces::text::{Answer, Block, Trace};
 
 use crate::simulator::{Simulator, StepError, config};
 
@@ -47,6 +47,24 @@ impl Played {
         };
         blocks.into_iter().find_map(|(block, answered)| differs(block, answered))
     }
+}
+
+/// A trace of nothing but steps, with what it is answered when it is played.
+///
+/// # Errors
+/// If it cannot be played.
+pub fn with_answers(mut trace: Trace, revision: Revision) -> Result<Trace, StepError> {
+    let mut simulator = Simulator::new(config(&trace.setup, revision))?;
+    for block in &mut trace.blocks {
+        let mut lines = Vec::new();
+        for (_, step) in &block.steps {
+            lines.extend(simulator.step(step)?);
+        }
+        if !lines.is_empty() {
+            block.answers.push(Answer { revisions: Vec::new(), lines });
+        }
+    }
+    Ok(trace)
 }
 
 /// Plays a trace on a kernel; `each` hears of every step by its number, from 1, and may stop it.

@@ -2,21 +2,26 @@
 //! A capture as a text trace: what its helpers and connections did, from the events they caused.
 //!
 //! Each packet that had events becomes a block; its answers are what the engine says when the
-//! steps are played again. What left no event (a refused announcement, a connection that
-//! neither announces nor was announced) is not in the trace.
+//! steps are played again; so the trace ends as the capture did. What left no event (a refused
+//! announcement, a connection that neither announces nor was announced) is not in the trace.
 
 use std::collections::BTreeMap;
 
 use nfexp_model::Engine;
 use nfexp_model::conn::ConnId;
-use nfexp_model::event::{ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind, Origin};
+use nfexp_model::event::{
+    Cause, ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind, Origin,
+};
+use nfexp_model::expectation::ExpectId;
 use nfexp_model::kernel::{Jiffies, Ticks};
+use nfexp_model::revision::Expiry;
 use nfexp_traces::step::{Announcement, Fate, HelperChoice, Place, Step, Target};
-use nfexp_traces::text::{Answer, Block, Setup, Trace};
+use nfexp_traces::text::{Block, Setup, Trace};
 
 use crate::forward::Router;
+use crate::golden::with_answers;
 use crate::replay::Happening;
-use crate::simulator::{Simulator, StepError, config};
+use crate::simulator::StepError;
 
 /// Collects the steps of a replay.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub struct Importer {
     trace: Trace,
     now: Jiffies,
     conns: BTreeMap<ConnId, String>,
+    /// What is linked, and the name of its master.
+    exps: BTreeMap<ExpectId, (String, String)>,
     counted: (u64, u64),
 }
 
@@ -43,7 +50,8 @@ impl Importer {
         let comments = vec![format!(" Imported from {name}.")];
         let revisions = vec![engine.revision.name.to_owned()];
         let trace = Trace { comments, setup, revisions, blocks: Vec::new() };
-        Self { trace, now: router.now(), conns: BTreeMap::new(), counted: (0, 0) }
+        let (conns, exps) = (BTreeMap::new(), BTreeMap::new());
+        Self { trace, now: router.now(), conns, exps, counted: (0, 0) }
     }
 
     /// Takes in what happened at a packet, or between two.
@@ -60,6 +68,9 @@ impl Importer {
                 Event::Conn(event) => self.conn(router.engine(), event, &mut steps),
             }
         }
+        for id in happening.retimed {
+            steps.extend(self.retime(router, *id));
+        }
         let ends = happening.events.iter().any(|event| matches!(event, Event::Expect(_)));
         if steps.len() == before && !ends {
             return;
@@ -74,7 +85,8 @@ impl Importer {
     }
 
     fn expect(&mut self, engine: &Engine, event: &ExpectEvent, steps: &mut Vec<Step>) {
-        if event.kind != ExpectEventKind::New {
+        if let ExpectEventKind::Destroy(cause) = event.kind {
+            self.end(engine, event, cause, steps);
             return;
         }
         let master = match self.conns.get(&event.master) {
@@ -84,6 +96,7 @@ impl Importer {
         };
         self.counted.0 += 1;
         let name = format!("e{}", self.counted.0);
+        self.exps.insert(event.id, (name.clone(), master.clone()));
         let announcement = Announcement {
             name: name.clone(),
             master,
@@ -94,12 +107,40 @@ impl Importer {
                 .expectation_about(event.id)
                 .and_then(|about| about.assign_helper)
                 .map(|helper| engine.helper(helper).name.to_owned()),
-            expectfn: event.expectfn,
+            // A function without a name cannot be written down.
+            expectfn: event.expectfn.filter(|function| function.name().is_some()),
             nat: event.nat,
             timeout: None,
         };
         steps.push(Step::Expect { announcement, skip_master: false, origin: Origin::KERNEL });
         steps.push(Step::Put { name });
+    }
+
+    /// What packets, timers and newcomers end, they end again when the trace is played; what a
+    /// helper took back is said, and where nothing fires, who collected.
+    fn end(&mut self, engine: &Engine, event: &ExpectEvent, cause: Cause, steps: &mut Vec<Step>) {
+        let Some((exp, conn)) = self.exps.remove(&event.id) else { return };
+        let collected = engine.config().revision.expiry == Expiry::Collected;
+        let mut said = Vec::new();
+        if cause == Cause::Unexpect {
+            said.push(Step::Unexpect { exp });
+        }
+        if collected && cause == Cause::Expiry {
+            said.push(Step::Collect { conn: conn.clone() });
+        }
+        // A helper takes back before its connection goes, and is heard after that.
+        let goes = |step: &Step| matches!(step, Step::Destroy { conn: gone } if *gone == conn);
+        let place = steps.iter().position(goes).unwrap_or(steps.len());
+        steps.splice(place..place, said);
+    }
+
+    /// Another time, other flags: nothing tells of them.
+    fn retime(&self, router: &Router, id: ExpectId) -> Option<Step> {
+        let (exp, _) = self.exps.get(&id)?;
+        let engine = router.engine();
+        let left = engine.timer(id).0.ticks_from(router.now());
+        let (span, flags) = (Ticks(u64::try_from(left).ok()?), engine.expectation(id).flags());
+        Some(Step::Retime { exp: exp.clone(), span, flags })
     }
 
     fn begin(&mut self, engine: &Engine, event: &ExpectEvent, steps: &mut Vec<Step>) -> String {
@@ -154,18 +195,7 @@ impl Importer {
     ///
     /// # Errors
     /// If it cannot be played.
-    pub fn finish(mut self, engine: &Engine) -> Result<Trace, StepError> {
-        let revision = engine.config().revision;
-        let mut simulator = Simulator::new(config(&self.trace.setup, revision))?;
-        for block in &mut self.trace.blocks {
-            let mut lines = Vec::new();
-            for (_, step) in &block.steps {
-                lines.extend(simulator.step(step)?);
-            }
-            if !lines.is_empty() {
-                block.answers.push(Answer { revisions: Vec::new(), lines });
-            }
-        }
-        Ok(self.trace)
+    pub fn finish(self, engine: &Engine) -> Result<Trace, StepError> {
+        with_answers(self.trace, engine.config().revision)
     }
 }

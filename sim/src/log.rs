@@ -27,11 +27,12 @@ use nfexp_model::revision::Revision;
 use nfexp_model::tuple::{Addr, Mask, Proto, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::step::{Announcement, HelperChoice, Place, Step, Target};
-use nfexp_traces::text::{Answer, Block, Setup, Trace};
+use nfexp_traces::text::{Block, Setup, Trace};
 use nfexp_traces::tools::{Ends, EventWord, Shown, ToolLine, Words};
 
 use crate::conform::seconds_left;
-use crate::simulator::{Simulator, StepError, config};
+use crate::golden::with_answers;
+use crate::simulator::StepError;
 
 /// An event as the tool prints it.
 #[must_use]
@@ -290,17 +291,7 @@ impl LogImporter {
         let mut steps = Vec::new();
         self.settle(&mut steps);
         self.push(steps);
-        let mut simulator = Simulator::new(config(&self.trace.setup, self.revision))?;
-        for block in &mut self.trace.blocks {
-            let mut lines = Vec::new();
-            for (_, step) in &block.steps {
-                lines.extend(simulator.step(step)?);
-            }
-            if !lines.is_empty() {
-                block.answers.push(Answer { revisions: Vec::new(), lines });
-            }
-        }
-        Ok(self.trace)
+        with_answers(self.trace, self.revision)
     }
 }
 

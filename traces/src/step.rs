@@ -83,7 +83,7 @@ pub enum Step {
         /// On whose behalf.
         origin: Origin,
     },
-    /// An announcement is taken back.
+    /// An announcement is taken back, by who made it as long as it holds it, then by its helper.
     Unexpect {
         /// Which.
         exp: Name,
@@ -92,6 +92,15 @@ pub enum Step {
     SetFlags {
         /// Which.
         exp: Name,
+        /// The new flags.
+        flags: Flags,
+    },
+    /// A helper gives a linked expectation flags and another time (SIP, H.323).
+    Retime {
+        /// Which.
+        exp: Name,
+        /// How long it lives from now.
+        span: Ticks,
         /// The new flags.
         flags: Flags,
     },

@@ -4,10 +4,11 @@
 use nfexp_model::At;
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::Origin;
+use nfexp_model::expectation::{ExpectId, Flags};
 use nfexp_model::helper::Class;
-use nfexp_model::kernel::Cpu;
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
+use nfexp_model::kernel::{Cpu, Ticks};
 use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::tuple::Tuple;
@@ -72,7 +73,42 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         Ok(())
     }
 
-    pub(super) fn lookup(&mut self, tuple: &Tuple, place: Place, name: Option<&str>, cpu: Cpu) {
+    /// Who holds it takes it back; after that its helper finds it in its master's list.
+    pub(super) fn unexpect(&mut self, name: &str) -> Played {
+        let at = self.at();
+        if let Some(exp) = self.exps.get(name) {
+            self.engine.unexpect(at, exp);
+            return Ok(());
+        }
+        let id = self.exp_id(name)?;
+        if self.is_linked(id) {
+            self.engine.remove_expect(at, id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn retime(&mut self, name: &str, span: Ticks, flags: Flags) -> Played {
+        let id = self.exp_id(name)?;
+        let retimed =
+            self.is_linked(id) && self.engine.retime(self.at(), id, flags, self.now.after(span));
+        self.say_unless(retimed, "too-late");
+        Ok(())
+    }
+
+    fn is_linked(&self, id: ExpectId) -> bool {
+        let about = self.engine.expectation_about(id);
+        about.is_some_and(|about| self.engine.expectations_of(about.master).contains(&id))
+    }
+
+    pub(super) fn lookup(
+        &mut self,
+        tuple: &Tuple,
+        place: Place,
+        name: Option<&str>,
+        cpu: Cpu,
+    ) -> Played {
+        self.known_net(place.net)?;
+        self.known_cpu(cpu)?;
         let at = At { cpu, ..self.at() };
         match self.engine.find_get(at, place.net, place.zone, tuple) {
             None => self.answers.push("none".into()),
@@ -87,6 +123,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 }
             }
         }
+        Ok(())
     }
 
     pub(super) fn put(&mut self, name: &str) -> Played {

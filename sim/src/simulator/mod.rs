@@ -261,8 +261,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                     self.relate(&announcement.name, *skip_master, *origin)?;
                 }
             }
-            Step::Unexpect { exp } => self.engine.unexpect(at, self.exp_ref(exp)?),
+            Step::Unexpect { exp } => self.unexpect(exp)?,
             Step::SetFlags { exp, flags } => self.engine.set_flags(self.exp_ref(exp)?, *flags),
+            Step::Retime { exp, span, flags } => self.retime(exp, *span, *flags)?,
             Step::Remove { conn } => {
                 let master = self.conn_ref(conn)?.id();
                 self.engine.lock().remove_expectations(at, master, Cause::MasterGone);
@@ -272,7 +273,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 self.packet(tuple, *place, name.as_deref(), *fate)?;
             }
             Step::Lookup { tuple, place, name, cpu } => {
-                self.lookup(tuple, *place, name.as_deref(), *cpu);
+                self.lookup(tuple, *place, name.as_deref(), *cpu)?;
             }
             Step::Advance(span) => self.advance(*span),
             Step::Fire { exp } => self.fire(exp)?,

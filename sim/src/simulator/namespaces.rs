@@ -16,6 +16,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         if net.0 >= self.engine.config().netns {
             return Err(StepError::Trace(format!("the trace has no room for {net:?}")));
         }
+        if self.engine.has_net(net) {
+            return Err(StepError::Trace(format!("{net:?} exists already")));
+        }
         let begun = self.engine.pernet_init(net);
         self.say_unless(begun.is_ok(), "no-memory");
         Ok(())

@@ -116,6 +116,7 @@ relate e skip-master portid=3 report
 expect e master=m tcp 10.0.0.0/255.255.255.0:80/0xff00 > 10.0.0.1:5 nat=10.0.0.7:8 portid=9
 unexpect e
 flags e 0
+retime e 90000j permanent
 remove m
 put e
 packet tcp 10.0.0.2:1 > 10.0.0.1:5 as=child dropped

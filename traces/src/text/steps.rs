@@ -37,6 +37,10 @@ impl Line<'_> {
                 let exp = self.name()?;
                 Step::SetFlags { exp, flags: self.read(Value::flags)? }
             }
+            "retime" => {
+                let (exp, span) = (self.name()?, self.read(|value| value.span(hz))?);
+                Step::Retime { exp, span, flags: self.read(Value::flags)? }
+            }
             "remove" => Step::Remove { conn: self.name()? },
             "put" => Step::Put { name: self.name()? },
             "packet" => self.packet()?,

@@ -41,6 +41,9 @@ impl fmt::Display for Step {
             }
             Self::Unexpect { exp } => write!(f, "unexpect {exp}"),
             Self::SetFlags { exp, flags } => write!(f, "flags {exp} {}", flag_words(*flags)),
+            Self::Retime { exp, span: Ticks(ticks), flags } => {
+                write!(f, "retime {exp} {ticks}j {}", flag_words(*flags))
+            }
             Self::Remove { conn } => write!(f, "remove {conn}"),
             Self::Put { name } => write!(f, "put {name}"),
             Self::Packet { tuple, place, name, fate } => {
