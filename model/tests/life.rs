@@ -4,7 +4,7 @@
 use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::{Cause, Event, ExpectEventKind, Origin};
-use nfexp_model::expectation::{ExpectRef, Expected};
+use nfexp_model::expectation::{ExpectRef, Expected, Flags};
 use nfexp_model::helper::{Class, ExpectPolicy};
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::netns::{NetId, Zone};
@@ -133,6 +133,26 @@ fn zones_apart_by_their_upper_byte_are_apart() {
         let found = engine.find_get(at, NET, Zone(0x100), &data).expect("its own zone");
         [exp, found].into_iter().for_each(|exp| engine.put(exp));
         [ct, far].into_iter().for_each(|ct| engine.put_conn(at, ct));
+    }
+}
+
+/// That it was taken back is the kernel's own mark, and no flag that anybody is told.
+#[test]
+fn what_is_taken_back_is_told_without_its_mark() {
+    for revision in Revision::ALL {
+        let (engine, at, ct) = world(revision);
+        let exp = announce(&engine, at, &ct, 50000);
+        engine.unexpect(at, &exp);
+        engine.lock().collect(at, ct.id());
+        engine.put(exp);
+        let told = std::iter::from_fn(|| engine.poll_event());
+        let ended = told.filter_map(|event| match event {
+            Event::Expect(event) if event.kind != ExpectEventKind::New => Some(event),
+            _ => None,
+        });
+        let ended: Vec<_> = ended.map(|event| (event.kind, event.flags)).collect();
+        let taken_back = ExpectEventKind::Destroy(Cause::Unexpect);
+        assert_eq!(ended, [(taken_back, Flags::NONE)], "{}", revision.name);
     }
 }
 

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use nfexp_sim::command::Failure;
+use nfexp_sim::command::{Failure, remark};
 
 /// Linux's connection-tracking expectations: replay, look, import.
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     match Cli::parse().verb.run() {
         Ok(()) | Err(Failure::NoReader) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("nfexp: {failure}");
+            remark(format_args!("nfexp: {failure}"));
             ExitCode::from(failure.code())
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
-use super::Failure;
+use super::{Failure, remark};
 use crate::bench::engine::EngineContender;
 use crate::bench::workload::Shape;
 use crate::bench::{Contender, Figures, ROWS, Row, measure};
@@ -54,7 +54,7 @@ impl Bench {
             "ns",
         ]);
         for row in rows {
-            eprintln!("{}", row.name());
+            remark(format_args!("{}", row.name()));
             let figures = measure(row, Duration::from_millis(self.millis));
             table.add_row(cells(row, &figures));
         }

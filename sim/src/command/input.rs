@@ -9,7 +9,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use nfexp_traces::capture::{Capture, CaptureError, Frame};
 
-use super::Failure;
+use super::{Failure, remark};
 use crate::forward::Router;
 use crate::settings::Settings;
 
@@ -88,7 +88,7 @@ pub(super) fn frames_of_cut(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Re
     };
     match read_with(path, &mut each, true)? {
         Err(error @ CaptureError::Truncated { .. }) => {
-            eprintln!("nfexp: {}: {error}", path.display());
+            remark(format_args!("nfexp: {}: {error}", path.display()));
             Ok(())
         }
         ended => ended.map_err(|error| bad_data(path, &error)),

@@ -29,6 +29,8 @@ use std::{fmt, io};
 
 use clap::Subcommand;
 
+pub use output::remark;
+
 /// What the command can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -103,7 +105,7 @@ impl Failure {
     pub fn first_of(failures: Vec<Self>) -> Result<(), Self> {
         let mut failures = failures.into_iter();
         let first = failures.next();
-        failures.for_each(|failure| eprintln!("nfexp: {failure}"));
+        failures.for_each(|failure| remark(format_args!("nfexp: {failure}")));
         first.map_or(Ok(()), Err)
     }
 

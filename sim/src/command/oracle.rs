@@ -155,6 +155,7 @@ mod live {
     use nfexp_traces::transcript::{Header, Line, Operation};
 
     use super::{Deed, Failure, ModelArgs, SequenceArgs};
+    use crate::command::remark;
     use crate::conform::Witness;
     use crate::oracle::cells::Cells;
     use crate::oracle::kernel::{Kernel, Trouble};
@@ -206,7 +207,10 @@ mod live {
 
     impl SequenceArgs {
         fn sequence(&self) -> Sequence {
-            eprintln!("profile {}, seed {}, {} operations", self.profile, self.seed, self.n);
+            remark(format_args!(
+                "profile {}, seed {}, {} operations",
+                self.profile, self.seed, self.n
+            ));
             Sequence { profile: self.profile, seed: self.seed, operations: self.n }
         }
     }
@@ -236,7 +240,7 @@ mod live {
         let revision = model.revision()?;
         let (header, operations) = operations_of(path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        eprintln!("{}", path.display());
+        remark(format_args!("{}", path.display()));
         in_namespace(|kernel| {
             let run = rerun(kernel, &operations, &header, Some(revision))?;
             settle(kernel, &header, model, &name, run)
@@ -286,7 +290,7 @@ mod live {
     }
 
     fn soak_all(plan: Plan, model: &ModelArgs) -> Result<(), Failure> {
-        eprintln!("seed {}", plan.seed);
+        remark(format_args!("seed {}", plan.seed));
         let bar = if io::stderr().is_terminal() {
             ProgressBar::new_spinner()
         } else {

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Files that verbs write.
+//! Files that verbs write, and what they say beside.
 //!
 //! The rule that matters: a file is written beside its place and then renamed, so that it is
 //! never half there; and whatever goes wrong, its name is told.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::{fs, io};
 
 use super::Failure;
+
+/// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
+pub fn remark(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Writes a whole file, and the folders that lead to it.
 pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {

@@ -73,7 +73,7 @@ fn summary(ledger: &Ledger, end: Moment) -> String {
         .map(|(cause, count)| format!("{count} {}", cause.word()))
         .collect();
     let (conns, related) = ledger.conns();
-    let ended = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
+    let ended = if named.is_empty() { "none ended".to_owned() } else { named.join(", ") };
     let mut out = format!(
         "{}: {ended}; {} still linked; at most {} at a time\n{}, {related} of them announced\n",
         counted(ledger.lives().len() as u64, "expectation"),

@@ -74,7 +74,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     /// Who holds it takes it back; after that its helper finds it in its master's list.
-    pub(super) fn unexpect(&mut self, name: &str) -> Played {
+    pub(super) fn unexpect(&self, name: &str) -> Played {
         let at = self.at();
         if let Some(exp) = self.exps.get(name) {
             self.engine.unexpect(at, exp);

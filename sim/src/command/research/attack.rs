@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::sweep::Asked;
-use crate::command::Failure;
+use crate::command::{Failure, remark};
 use crate::research::statistics::{Estimate, Verdict};
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::study::{Number, Set, Study};
@@ -56,7 +56,7 @@ impl Attack {
             let document = study.document(beside.as_deref()).map_err(Failure::Usage)?;
             study.expect_max.push(document.read().run.value.expect_max);
         }
-        eprintln!("seed {}, {} replications", study.seed, study.replications);
+        remark(format_args!("seed {}, {} replications", study.seed, study.replications));
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -88,7 +88,10 @@ impl Attack {
                         format!("is lost between {below:.3} and {from:.3} a second")
                     }
                 };
-                eprintln!("{policy} at {expect_max}: recall {} {said}", self.until_recall);
+                remark(format_args!(
+                    "{policy} at {expect_max}: recall {} {said}",
+                    self.until_recall
+                ));
             }
         }
         match open {

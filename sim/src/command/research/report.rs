@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::sweep::{Asked, progress};
-use crate::command::Failure;
 use crate::command::output::write_beside;
+use crate::command::{Failure, remark};
 use crate::research::measure::Recording;
 use crate::research::picture::page;
 use crate::research::sweep::{shard, summary};
@@ -35,7 +35,12 @@ impl Report {
     /// [`Failure`].
     pub fn run(&self) -> Result<(), Failure> {
         let plan = self.asked.plan("mixed-isp-nat")?;
-        eprintln!("seed {}, plan {}, {} blocks", plan.study.seed, plan.hash, plan.blocks.len());
+        remark(format_args!(
+            "seed {}, plan {}, {} blocks",
+            plan.study.seed,
+            plan.hash,
+            plan.blocks.len()
+        ));
         let bar = progress(plan.blocks.len() as u64);
         let tick = |done: u64, _: u64| bar.set_position(done);
         let rows = shard::run_in_memory(&plan, self.jobs, &tick);
@@ -55,7 +60,7 @@ impl Report {
                 write_beside(&folder.join(format!("{}.svg", picture.name)), &picture.svg)?;
             }
         }
-        eprintln!("{} with {} pictures", self.out.display(), pictures.len());
+        remark(format_args!("{} with {} pictures", self.out.display(), pictures.len()));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 
 use super::sweep::Asked;
-use crate::command::Failure;
+use crate::command::{Failure, remark};
 use crate::research::random::Stream;
 use crate::research::statistics::{morris, sobol};
 use crate::research::sweep::plan::Plan;
@@ -89,7 +89,7 @@ impl Sensitivity {
             let value = Number::Text("3000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
         }
-        eprintln!("seed {}, {} rows", study.seed, self.rows);
+        remark(format_args!("seed {}, {} rows", study.seed, self.rows));
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
         let mut response = |inputs: &[f64]| self.recall(&study, &knobs, inputs);
         let mut out = io::stdout().lock();

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::sweep::Asked;
-use crate::command::Failure;
+use crate::command::{Failure, remark};
 use crate::research::cast::Cast;
 use crate::research::cell::Block;
 use crate::research::document::Document;
@@ -50,7 +50,7 @@ impl Size {
         let revision = study.revisions.first().and_then(|name| Revision::named(name));
         let revision = revision.ok_or_else(|| Failure::Usage("expected a revision".into()))?;
         let trial = Trial { revision, hz: study.hz, replications: study.replications.max(3) };
-        eprintln!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY);
+        remark(format_args!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY));
         // A third of what may be lost for each of timeout, class limits and the table.
         let allowed = (1.0 - self.target) / 3.0;
         let advice = advise(&mut document, study.seed, study.hz, allowed, &trial)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::command::Failure;
+use crate::command::{Failure, remark};
 use crate::research::sweep::plan::{Plan, Row};
 use crate::research::sweep::script::{Scheduler, script};
 use crate::research::sweep::shard::{self, Shard};
@@ -214,7 +214,12 @@ impl Sweep {
 
     fn whole(&self) -> Result<(), Failure> {
         let plan = self.asked.plan("mixed-isp-nat")?;
-        eprintln!("seed {}, plan {}, {} blocks", plan.study.seed, plan.hash, plan.blocks.len());
+        remark(format_args!(
+            "seed {}, plan {}, {} blocks",
+            plan.study.seed,
+            plan.hash,
+            plan.blocks.len()
+        ));
         let bar = progress(plan.blocks.len() as u64);
         let tick = |done: u64, _: u64| bar.set_position(done);
         let rows = match &self.out {
@@ -292,7 +297,7 @@ impl Part {
                 let ran = shard::run(&plan, *shard, *jobs, folder, &tick);
                 bar.finish_and_clear();
                 let ran = ran.map_err(Failure::System)?;
-                eprintln!("plan {}: {ran} blocks run, the others were done", plan.hash);
+                remark(format_args!("plan {}: {ran} blocks run, the others were done", plan.hash));
             }
             Self::Status { study, folders } => {
                 let plan = planned(study)?;
