@@ -104,6 +104,33 @@ fn a_page_needs_nothing_and_is_the_same_twice() {
     assert!(html == small_page().0);
 }
 
+/// Told by the page itself once it is laid out; only the test's copy has it.
+const PROBE: &str = r#"<script>addEventListener("load", () => {
+  const box = element => element.getBoundingClientRect();
+  const one = id => document.getElementById(id);
+  const verdict = box(one("verdict"));
+  const top = document.elementFromPoint(verdict.left + 20, verdict.top + verdict.height / 2);
+  const seen = ["width=" + innerWidth,
+    "overflow=" + (document.documentElement.scrollWidth - document.documentElement.clientWidth),
+    "verdict=" + (top === one("verdict") && verdict.height > 20 && verdict.right <= innerWidth)];
+  let charts = 0, clipped = 0, lines = 0;
+  for (const figure of document.querySelectorAll("figure")) {
+    const svg = figure.querySelector("svg"), frame = box(svg);
+    charts += frame.width > 300 && frame.height > 100 && box(figure).right <= innerWidth;
+    for (const text of svg.querySelectorAll("text")) {
+      const at = box(text);
+      clipped += at.left < frame.left - 1 || at.right > frame.right + 1
+        || at.top < frame.top - 1 || at.bottom > frame.bottom + 1;
+    }
+    for (const line of svg.querySelectorAll(".line"))
+      lines += getComputedStyle(line).stroke !== "none" && getComputedStyle(line).strokeWidth !== "0px";
+  }
+  const ink = getComputedStyle(document.body), rows = one("policies").rows.length;
+  seen.push("charts=" + charts, "clipped=" + clipped, "lines=" + (lines > 20), "rows=" + rows,
+    "contrast=" + (ink.color !== ink.backgroundColor));
+  document.body.dataset.seen = seen.join(" ");
+})</script>"#;
+
 #[test]
 fn chromium_shows_verdict_and_pictures_at_two_widths() {
     let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
@@ -115,18 +142,24 @@ fn chromium_shows_verdict_and_pictures_at_two_widths() {
     };
     let place = folder("chromium");
     fs::create_dir_all(&place).expect("it can be made");
-    let page = place.join("page.html");
-    fs::write(&page, small_page().0).expect("it can be written");
-    for width in [1100, 420] {
-        let shot = place.join(format!("shot-{width}.png"));
-        let told = Command::new(chromium)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+    let (html, pictures) = small_page();
+    let (page, probed) = (place.join("page.html"), place.join("probed.html"));
+    fs::write(&page, &html).expect("it can be written");
+    fs::write(&probed, html.replace("</body>", &format!("{PROBE}</body>"))).expect("likewise");
+    let browse = |width: u32, arguments: &[String], page: &Path| {
+        Command::new(chromium)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
             .arg(format!("--user-data-dir={}", place.join("profile").display()))
             .arg(format!("--window-size={width},1600"))
-            .arg(format!("--screenshot={}", shot.display()))
+            .args(arguments)
             .arg(format!("file://{}", page.display()))
             .output()
-            .expect("it starts");
+            .expect("it starts")
+    };
+    // Chromium's windows are 500 wide at least.
+    for width in [1100, 500] {
+        let shot = place.join(format!("shot-{width}.png"));
+        let told = browse(width, &[format!("--screenshot={}", shot.display())], &page);
         let Ok(png) = fs::read(&shot) else {
             eprintln!("skipped: {chromium} takes no pictures here: {}", told.status);
             return;
@@ -136,6 +169,17 @@ fn chromium_shows_verdict_and_pictures_at_two_widths() {
         assert_eq!(size, width);
         // An empty page compresses to next to nothing; this one has curves and words.
         assert!(png.len() > 20_000, "{width}: {} bytes", png.len());
+        let told = browse(width, &["--dump-dom".into()], &probed);
+        let dom = String::from_utf8_lossy(&told.stdout).into_owned();
+        let seen = dom.split("data-seen=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let seen = seen.unwrap_or_else(|| panic!("the page was not laid out: {}", told.status));
+        for visible in ["overflow=0", "verdict=true", "clipped=0", "lines=true", "contrast=true"] {
+            assert!(seen.contains(visible), "{width}: {visible} expected, {seen}");
+        }
+        assert!(seen.contains(&format!("width={width} ")), "{seen}");
+        assert!(seen.contains(&format!("charts={pictures} ")), "{seen}");
+        // Two points of two headings and six cells each.
+        assert!(seen.contains("rows=16"), "{seen}");
     }
 }
 

@@ -157,7 +157,12 @@ impl Block<'_> {
         let cast = Cast::of(&scenario)?;
         let workload = Workload::new(&scenario, &cast, self.seed, self.replication, self.hz);
         let horizon = workload.horizon();
-        let happenings: Vec<Happening> = workload.collect();
+        let happenings: Vec<Happening> = workload.take(MOST + 1).collect();
+        if happenings.len() > MOST {
+            return Err(format!(
+                "expected at most {MOST} happenings in a run: let it be shorter, or rates lower"
+            ));
+        }
         let masters = masters_of(&happenings);
         let offer = Offer::of(&cast, &happenings, horizon);
         let own = [scenario.run.value.expect_max];
@@ -193,6 +198,9 @@ impl Block<'_> {
         Ok(details)
     }
 }
+
+/// A workload that many policies meet is kept: about a gigabyte and a half of it at most.
+const MOST: usize = 1 << 25;
 
 /// How many masters a workload has open at once, at most.
 #[must_use]

@@ -2,11 +2,13 @@
 //! `nfexp attack`: how little it takes until announced connections are lost.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::Args;
 
 use super::sweep::Asked;
 use crate::command::{Failure, remark};
+use crate::research::cast::Cast;
 use crate::research::statistics::{Estimate, Verdict};
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::study::{Number, Set, Study};
@@ -52,10 +54,16 @@ impl Attack {
             let value = Number::Text("4000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
         }
+        let document = study.document(beside.as_deref()).map_err(|why| self.asked.wrong(why))?;
+        let scenario = document.read();
         if study.expect_max.is_empty() {
-            let document = study.document(beside.as_deref()).map_err(Failure::Usage)?;
-            study.expect_max.push(document.read().run.value.expect_max);
+            study.expect_max.push(scenario.run.value.expect_max);
         }
+        let cast = Cast::of(&scenario).map_err(Failure::Usage)?;
+        let attacker = self.knob.split('.').nth(1).unwrap_or_default();
+        let attacker = cast.kinds.iter().find(|kind| kind.name == attacker);
+        // So many a second hold a table of one full.
+        let seconds = attacker.map_or(300.0, |kind| f64::from(kind.timeout_secs));
         remark(format_args!("seed {}, {} replications", study.seed, study.replications));
         let mut out = io::stdout().lock();
         writeln!(
@@ -65,8 +73,10 @@ impl Attack {
         let mut open = 0;
         for policy in &study.policies {
             for &expect_max in &study.expect_max {
-                let one = |rate: f64| self.recall_at(&study, policy, expect_max, rate);
-                let tried = self.search(expect_max, one)?;
+                let one = |rate: f64| {
+                    self.recall_at((&study, beside.as_deref()), policy, expect_max, rate)
+                };
+                let tried = self.search(f64::from(expect_max) / seconds, one)?;
                 let (below, from) = bracket(&tried, self.until_recall);
                 open += u32::from(from.is_some() && below.is_none());
                 let text = |rate: Option<f64>| rate.map_or_else(String::new, |r| format!("{r:.4}"));
@@ -74,7 +84,7 @@ impl Attack {
                     writeln!(
                         out,
                         "{policy},{expect_max},{:.4},{},{},{rate:.4},{:.4},{:.4}",
-                        f64::from(expect_max) / 300.0,
+                        f64::from(expect_max) / seconds,
                         text(below),
                         text(from),
                         recall.mean,
@@ -102,7 +112,7 @@ impl Attack {
 
     fn recall_at(
         &self,
-        study: &Study,
+        (study, beside): (&Study, Option<&Path>),
         policy: &str,
         expect_max: u32,
         rate: f64,
@@ -111,7 +121,7 @@ impl Attack {
         study.policies = vec![policy.to_owned()];
         study.expect_max = vec![expect_max];
         study.set.push(Set { path: self.knob.clone(), value: Number::Real(rate) });
-        let plan = Plan::of(study, None).map_err(Failure::Usage)?;
+        let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
         let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {}).map_err(Failure::System)?;
         Ok(Tried { rate, recall: summary::lines(&plan, &rows)[0].recall })
     }
@@ -119,11 +129,11 @@ impl Attack {
     /// Doubles until the attack wins, halves until it does not, then closes in.
     fn search(
         &self,
-        expect_max: u32,
+        holds_full: f64,
         one: impl Fn(f64) -> Result<Tried, Failure>,
     ) -> Result<Vec<Tried>, Failure> {
         let wins = |tried: &Tried| tried.recall.mean < self.until_recall;
-        let mut tried = vec![one((f64::from(expect_max) / 300.0).min(self.most))?];
+        let mut tried = vec![one(holds_full.min(self.most))?];
         while !wins(&tried[tried.len() - 1]) {
             let rate = tried[tried.len() - 1].rate * 2.0;
             if rate > self.most {

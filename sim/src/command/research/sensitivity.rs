@@ -2,6 +2,7 @@
 //! `nfexp sensitivity`: which knob matters.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
@@ -71,7 +72,7 @@ impl Sensitivity {
     /// # Errors
     /// [`Failure`].
     pub fn run(&self) -> Result<(), Failure> {
-        let (mut study, _) = self.asked.study("prototype")?;
+        let (mut study, beside) = self.asked.study("prototype")?;
         let usual = [
             "expect_max=64..1024",
             "timeout=0.1..1",
@@ -89,9 +90,14 @@ impl Sensitivity {
             let value = Number::Text("3000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
         }
+        // What is wrong with the question is told before anything is run.
+        let middle = vec![0.5; knobs.len()];
+        let asked = Self::asked_at((&study, &knobs), &middle);
+        Plan::of(asked, beside.as_deref()).map_err(|why| self.asked.wrong(why))?;
         remark(format_args!("seed {}, {} rows", study.seed, self.rows));
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
-        let mut response = |inputs: &[f64]| self.recall(&study, &knobs, inputs);
+        let mut response =
+            |inputs: &[f64]| self.recall((&study, beside.as_deref()), &knobs, inputs);
         let mut out = io::stdout().lock();
         let rows = self.rows.max(2);
         match self.method {
@@ -119,7 +125,20 @@ impl Sensitivity {
         Ok(())
     }
 
-    fn recall(&self, study: &Study, knobs: &[Knob], inputs: &[f64]) -> Result<f64, String> {
+    fn recall(
+        &self,
+        (study, beside): (&Study, Option<&Path>),
+        knobs: &[Knob],
+        inputs: &[f64],
+    ) -> Result<f64, String> {
+        let study = Self::asked_at((study, knobs), inputs);
+        let plan = Plan::of(study, beside)?;
+        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {})?;
+        Ok(rows.iter().map(|row| row.cell.recall).sum::<f64>() / rows.len() as f64)
+    }
+
+    /// The study with its knobs turned.
+    fn asked_at((study, knobs): (&Study, &[Knob]), inputs: &[f64]) -> Study {
         let mut study = study.clone();
         study.policies.truncate(1);
         for (knob, input) in knobs.iter().zip(inputs) {
@@ -141,8 +160,6 @@ impl Sensitivity {
                 }
             }
         }
-        let plan = Plan::of(study, None)?;
-        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {})?;
-        Ok(rows.iter().map(|row| row.cell.recall).sum::<f64>() / rows.len() as f64)
+        study
     }
 }

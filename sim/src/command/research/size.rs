@@ -46,7 +46,15 @@ impl Size {
             return Err(Failure::Usage("expected a target from 0 to 1".into()));
         }
         let (study, beside) = self.asked.study("mixed-isp-nat")?;
-        let mut document = study.document(beside.as_deref()).map_err(Failure::Usage)?;
+        let document = study.document(beside.as_deref());
+        let mut document = document.map_err(|why| self.asked.wrong(why))?;
+        if document.read().is_fixed() {
+            return Err(Failure::Usage(
+                "expected a scenario that leaves something to chance: nothing can be verified by \
+                 one run that is always the same"
+                    .into(),
+            ));
+        }
         let revision = study.revisions.first().and_then(|name| Revision::named(name));
         let revision = revision.ok_or_else(|| Failure::Usage("expected a revision".into()))?;
         let trial = Trial { revision, hz: study.hz, replications: study.replications.max(3) };

@@ -132,7 +132,17 @@ impl Asked {
     /// If something of it does not read.
     pub fn plan(&self, usual: &str) -> Result<Plan, Failure> {
         let (study, beside) = self.study(usual)?;
-        Plan::of(study, beside.as_deref()).map_err(|why| match &self.study {
+        Plan::of(study, beside.as_deref()).map_err(|why| self.wrong(why))
+    }
+
+    /// What is wrong with what was asked for: a file, or the question.
+    pub(super) fn wrong(&self, why: String) -> Failure {
+        let file = self.scenario.as_deref().filter(|name| Path::new(name).exists());
+        let of_file = file.and_then(|name| {
+            let why = why.strip_prefix(&format!("scenario {name}: "))?;
+            Some(Failure::Data(name.into(), why.to_owned()))
+        });
+        of_file.unwrap_or_else(|| match &self.study {
             Some(path) => Failure::Data(path.clone(), why),
             None => Failure::Usage(why),
         })

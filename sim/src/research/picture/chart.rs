@@ -85,7 +85,7 @@ svg{--ink:#1f2328;--soft:#6a737d;--grid:#e4e7eb;--ground:#fff;\
 --bad:#ff7b72;--stale:#4a525c}}\
 @media print{svg{--ink:#000;--soft:#333;--grid:#ccc;--ground:#fff}}\
 svg text{fill:var(--ink)}svg .soft{fill:var(--soft)}svg .grid{stroke:var(--grid)}\
-svg .line{fill:none;stroke-width:2}svg .band{opacity:.18;stroke:none}\
+svg .line{fill:none;stroke-width:2}svg .band{opacity:.4;stroke:none}\
 svg .limit{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:6 4;fill:none}\
 svg .stale{fill:var(--stale)}svg .useful{fill:var(--c0);opacity:.75}svg .mark{stroke:var(--bad)}\
 svg .s0{stroke:var(--c0)}svg .f0{fill:var(--c0)}svg .s1{stroke:var(--c1)}svg .f1{fill:var(--c1)}\

@@ -57,10 +57,15 @@ pub fn svg(title: &str, lives: &[Lifeline], kinds: &[String]) -> String {
     for step in 0..=5u64 {
         let at = first + (last - first) * step / 5;
         let seconds = short(at as f64 / 1e6);
+        // The last one would stand out of the picture.
+        let (anchor, place) = match step {
+            5 => ("end", width - 2.0),
+            _ => ("middle", x(at)),
+        };
         let _ = write!(
             body,
-            "<text class=\"soft\" x=\"{:.1}\" y=\"{foot:.1}\" text-anchor=\"middle\">{seconds} s</text>",
-            x(at)
+            "<text class=\"soft\" x=\"{place:.1}\" y=\"{foot:.1}\" \
+             text-anchor=\"{anchor}\">{seconds} s</text>"
         );
     }
     let mut place = left;
