@@ -52,9 +52,10 @@ impl Document {
         included::fits(&mut table, folder)?;
         let files = included::recordings(&table, folder)?;
         let document = Self { table, files };
-        document.scenario().map_err(|why| match why.0 {
-            Some(error) => located(text, &error),
-            None => why.1,
+        document.scenario().map_err(|why| match toml::from_str::<Scenario>(text) {
+            // The table knows no places any more; the text does.
+            Err(error) if why.0.is_some() => located(text, &error),
+            _ => why.1,
         })?;
         Ok(document)
     }
@@ -337,5 +338,7 @@ answered = { share = 0.97, source = "the test" }
         assert_eq!(why, "class.ftp.delay: expected `source = …` beside its numbers");
         let why = Document::parse("name = 3 x").expect_err("no toml");
         assert!(why.starts_with("line 1, column 8: "), "{why}");
+        let why = Document::parse(&TEXT.replace("100s", "100")).expect_err("it has no unit");
+        assert!(why.starts_with("line 3, column 1: expected a time with its unit"), "{why}");
     }
 }

@@ -47,7 +47,7 @@ impl Attack {
     /// [`Failure`]: a wrong question, or an answer no interval can settle.
     pub fn run(&self) -> Result<(), Failure> {
         let (mut study, beside) = self.asked.study("prototype")?;
-        if !(0.0..1.0).contains(&self.until_recall) || self.most <= 0.0 {
+        if !(0.0..1.0).contains(&self.until_recall) || !(1e-6..=1e6).contains(&self.most) {
             return Err(Failure::Usage("expected a recall from 0 to 1 and a positive rate".into()));
         }
         if study.scenario == "prototype" && !study.set.iter().any(|set| set.path == "run.lasts") {
@@ -56,6 +56,7 @@ impl Attack {
         }
         let document = study.document(beside.as_deref()).map_err(|why| self.asked.wrong(why))?;
         let scenario = document.read();
+        document.clone().set(&self.knob, "1", "tried").map_err(Failure::Usage)?;
         if study.expect_max.is_empty() {
             study.expect_max.push(scenario.run.value.expect_max);
         }

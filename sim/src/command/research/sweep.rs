@@ -327,6 +327,8 @@ impl Part {
                 out.write_all(&shard::bytes(&rows))?;
             }
             Self::Script { study, scheduler, shards, out: folder } => {
+                // What does not read here reads nowhere.
+                planned(study)?;
                 let text = script(
                     *scheduler,
                     &study.display().to_string(),

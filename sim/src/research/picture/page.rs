@@ -189,7 +189,7 @@ figure{margin:1.2rem 0}figure svg{width:100%;min-width:34rem;height:auto;display
 th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--rule);white-space:nowrap}\
 th:first-child,td:first-child,td.text,th.text{text-align:left}td.text{white-space:normal}\
 code{background:var(--tint);padding:.1rem .3rem;overflow-wrap:anywhere}tr.best td{font-weight:600}\
-@media print{body{max-width:none;margin:0;color:#000;background:#fff}figure,tr{break-inside:avoid}.scroll{overflow:visible}figure svg{max-height:12cm;min-width:0}}";
+@media print{body{max-width:none;margin:0;color:#000;background:#fff}table{font-size:.58rem}th,td{padding:.15rem .22rem}figure,tr{break-inside:avoid}.scroll{overflow:visible}figure svg{max-height:12cm;min-width:0}}";
 
 /// The page.
 #[must_use]
