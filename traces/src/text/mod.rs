@@ -132,7 +132,9 @@ impl fmt::Display for Trace {
         }
         for (at, block) in self.blocks.iter().enumerate() {
             let head = self.setup != Setup::default() || !self.revisions.is_empty();
-            if at > 0 || head {
+            // Its comment is not the trace's.
+            let comment = block.lines.first().is_some_and(|line| line.starts_with('#'));
+            if at > 0 || head || comment {
                 writeln!(f)?;
             }
             block.lines.iter().try_for_each(|line| writeln!(f, "{line}"))?;

@@ -141,6 +141,18 @@ unregister-function Q.931
 collect m";
 
     #[test]
+    fn a_block_of_comments_stays_one() {
+        for text in ["# of all\n\n# of the block\n", "\n# of the block\nmemory\n----\nx\n"] {
+            let trace = parse(text).expect("a trace");
+            let printed = trace.to_string();
+            let again = parse(&printed).expect("what was printed is a trace");
+            assert_eq!(again.comments, trace.comments, "{printed}");
+            assert_eq!(again.blocks[0].lines, trace.blocks[0].lines, "{printed}");
+            assert_eq!(again.to_string(), printed);
+        }
+    }
+
+    #[test]
     fn every_step_is_printed_as_it_is_read() {
         for line in ALL.lines() {
             let step = parse_step(line, HZ).unwrap_or_else(|error| panic!("{line}: {error}"));
