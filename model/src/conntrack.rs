@@ -14,10 +14,8 @@
 //! # Source
 //! `init_conntrack`, `__nf_conntrack_confirm`, `nf_ct_delete`, `destroy_conntrack`, v3.9 and 6.18.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher};
-
 use crate::conn::{AboutConn, Attached, ConnId, ConnRef, Status};
+use crate::conn_table::Place;
 use crate::engine::{At, Engine, Firing};
 use crate::error::{AllocPoint, NoMemory};
 use crate::event::{Cause, ConnEventKind, ExpectFn, Origin};
@@ -29,7 +27,6 @@ use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::{Locked, MasterHold, Matched};
 use crate::netns::{NetId, Zone};
-use crate::nft_ct::CtExpectation;
 use crate::revision::{ExpectLock, FoundStat};
 use crate::slip::Slip;
 use crate::tuple::Tuple;
@@ -42,16 +39,6 @@ pub enum Direction {
     /// Back.
     Reply,
 }
-
-/// The connections that are confirmed, by either tuple.
-#[derive(Debug, Default)]
-pub(crate) struct ConnTable(
-    HashMap<(NetId, Zone, Tuple), (ConnId, Direction), BuildHasherDefault<DefaultHasher>>,
-    /// How many lookups found one, by namespace.
-    BTreeMap<NetId, u32>,
-    /// What nft's own helper has to announce for connections that are not confirmed yet.
-    pub(crate) BTreeMap<ConnId, (CtExpectation, Direction)>,
-);
 
 /// A connection that a first packet made.
 #[derive(Debug)]
@@ -202,13 +189,13 @@ impl<P: Platform> Engine<P> {
         }
         let shared = self.lock_shared();
         let mut table = self.conns.lock();
-        let keys = [(net, zone, original), (net, zone, reply)];
-        if keys.iter().any(|key| table.0.contains_key(key)) || conn.status().has(Status::DYING) {
+        let places = [Place(net, zone, original), Place(net, zone, reply)];
+        if places.iter().any(|place| table.contains(place)) || conn.status().has(Status::DYING) {
             self.count_stat(at, net, |s| s.insert_failed = s.insert_failed.wrapping_add(1));
             return false;
         }
-        table.0.insert(keys[0], (ct.0, Direction::Original));
-        table.0.insert(keys[1], (ct.0, Direction::Reply));
+        table.insert(places[0], (ct.0, Direction::Original));
+        table.insert(places[1], (ct.0, Direction::Reply));
         drop(table);
         P::atomic_add(&conn.uses, 1);
         conn.status.fetch_or(Status::CONFIRMED.0, Ordering::Relaxed);
@@ -231,9 +218,9 @@ impl<P: Platform> Engine<P> {
     pub fn find_conn(&self, net: NetId, zone: Zone, tuple: &Tuple) -> Option<(ConnRef, Direction)> {
         let (id, direction) = {
             let mut table = self.conns.lock();
-            let found = *table.0.get(&(net, zone, *tuple))?;
+            let found = table.find(&Place(net, zone, *tuple))?;
             if self.config.revision.found_stat == FoundStat::EachLookup {
-                let count = table.1.entry(net).or_default();
+                let count = table.found.entry(net).or_default();
                 *count = count.wrapping_add(1);
             }
             found
@@ -246,12 +233,12 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_conntrack_tuple_taken")]
     #[must_use]
     pub fn is_taken(&self, net: NetId, zone: Zone, tuple: &Tuple) -> bool {
-        self.conns.lock().0.contains_key(&(net, zone, *tuple))
+        self.conns.lock().contains(&Place(net, zone, *tuple))
     }
 
     /// How many lookups found a connection (`found`), where the kernel counts them.
     pub(crate) fn found(&self, net: NetId) -> u32 {
-        self.conns.lock().1.get(&net).copied().unwrap_or_default()
+        self.conns.lock().found.get(&net).copied().unwrap_or_default()
     }
 
     /// One more reference to a connection.
@@ -293,8 +280,8 @@ impl<P: Platform> Engine<P> {
         let zone = Zone(conn.zone.load_locked() as u16);
         let shared = self.lock_shared();
         let mut table = self.conns.lock();
-        table.0.remove(&(net, zone, original));
-        table.0.remove(&(net, zone, reply));
+        table.remove(&Place(net, zone, original));
+        table.remove(&Place(net, zone, reply));
         drop(table);
         let mut locked = shared.unwrap_or_else(|| self.lock());
         if !P::slips(Slip::FirstTeardownOmitted) {
@@ -372,7 +359,7 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn conns_of(&self, net: NetId) -> Vec<ConnId> {
         let table = self.conns.lock();
-        let here = table.0.iter().filter(|(key, _)| key.0 == net);
+        let here = table.iter().filter(|(place, _)| place.0 == net);
         // By both directions, which may be one and the same tuple.
         let mut ids: Vec<ConnId> = here.map(|(_, value)| value.0).collect();
         ids.sort_unstable();

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::conntrack::ConnTable;
+use crate::conn_table::ConnTable;
 use crate::error::{AllocPoint, NoMemory};
 use crate::event::{Cause, Event};
 use crate::eviction::Eviction;

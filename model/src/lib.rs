@@ -81,6 +81,7 @@
 pub mod ahead;
 pub mod audit;
 pub mod conn;
+mod conn_table;
 pub mod conntrack;
 pub mod ctnetlink;
 pub mod engine;

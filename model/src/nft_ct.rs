@@ -108,7 +108,7 @@ impl<P: Platform> Engine<P> {
         if self.attach(ct, Some(HelperId::NFT_CT_EXPECT)).is_err() {
             return Verdict::Drop;
         }
-        self.conns.lock().2.insert(ct.id(), (*object, direction));
+        self.conns.lock().announces.insert(ct.id(), (*object, direction));
         Verdict::Continue
     }
 
@@ -126,7 +126,7 @@ impl<P: Platform> Engine<P> {
     pub(crate) fn take_nft_expect(&self, ct: &ConnRef) -> Option<(CtExpectation, Direction)> {
         let own = Attached::Helper(HelperId::NFT_CT_EXPECT);
         if self.nft_waits() && self.attached_of(ct.id()) == own {
-            self.conns.lock().2.remove(&ct.id())
+            self.conns.lock().announces.remove(&ct.id())
         } else {
             None
         }

@@ -70,25 +70,12 @@ pub enum Kind {
     None,
 }
 
-const STATES: [TcpState; 10] = [
-    TcpState::None,
-    TcpState::SynSent,
-    TcpState::SynRecv,
-    TcpState::Established,
-    TcpState::FinWait,
-    TcpState::CloseWait,
-    TcpState::LastAck,
-    TcpState::TimeWait,
-    TcpState::Close,
-    TcpState::SynSent2,
-];
-
 /// The next state, by direction, kind of packet and state; one letter each.
 ///
 /// `S`yn-sent, syn-`R`ecv, `E`stablished, `F`in-wait, close-`W`ait, `L`ast-ack, `T`ime-wait,
 /// `C`lose, `2` syn-sent2; `i`gnored, `-` invalid. Columns as in [`TcpState`].
 /// Rows as in [`Kind`].
-const NEXT: [[&[u8; 10]; 6]; 2] = [
+const LETTERS: [[&[u8; 10]; 6]; 2] = [
     [
         b"SSiiiiiSS2", // SYN
         b"--R------R", // SYN and ACK
@@ -99,6 +86,36 @@ const NEXT: [[&[u8; 10]; 6]; 2] = [
     ],
     [b"-2-----S-2", b"-RiiiiiiiR", b"--FFLLLTC-", b"-iREWWTTCi", b"-CCCCCCCCC", b"----------"],
 ];
+
+/// The same, read once.
+static NEXT: [[[Next; 10]; 6]; 2] = {
+    let mut next = [[[Next::Invalid; 10]; 6]; 2];
+    let mut at = 0;
+    while at < 2 * 6 * 10 {
+        let (direction, kind, state) = (at / 60, at / 10 % 6, at % 10);
+        next[direction][kind][state] = read(LETTERS[direction][kind][state]);
+        at += 1;
+    }
+    next
+};
+
+/// What a letter of the table says.
+const fn read(letter: u8) -> Next {
+    Next::State(match letter {
+        b'S' => TcpState::SynSent,
+        b'R' => TcpState::SynRecv,
+        b'E' => TcpState::Established,
+        b'F' => TcpState::FinWait,
+        b'W' => TcpState::CloseWait,
+        b'L' => TcpState::LastAck,
+        b'T' => TcpState::TimeWait,
+        b'C' => TcpState::Close,
+        b'2' => TcpState::SynSent2,
+        b'i' => return Next::Ignore,
+        b'-' => return Next::Invalid,
+        _ => panic!("expected a letter of the table"),
+    })
+}
 
 /// FIN.
 pub const FIN: u8 = 1;
@@ -148,15 +165,7 @@ impl TcpState {
     /// Where a packet of this kind leads.
     #[must_use]
     pub fn next(self, direction: Direction, kind: Kind) -> Next {
-        let table = &NEXT[usize::from(direction == Direction::Reply)];
-        match table[kind as usize][self as usize] {
-            b'-' => Next::Invalid,
-            b'i' => Next::Ignore,
-            letter => {
-                let at = b"NSREFWLTC2".iter().position(|&state| state == letter);
-                at.map_or(Next::Invalid, |at| Next::State(STATES[at]))
-            }
-        }
+        NEXT[usize::from(direction == Direction::Reply)][kind as usize][self as usize]
     }
 
     /// Whether both sides have begun to finish: such a connection may be reused, or make room.
