@@ -3,14 +3,14 @@
 //!
 //! The captures of `traces/captures` always run; those of the folder that `NFEXP_CAPTURES`
 //! names run too. Two grades: the events of expectations and announced connections must agree in
-//! every capture; all events and every packet's fate, in all but those listed.
+//! every capture; all events and every packet's fate in every one of our own.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use nfexp_model::revision::Revision;
-use nfexp_sim::recording::{Recording, agreement};
+use nfexp_sim::recording::{Recording, agreement, options_of};
 use nfexp_sim::replay::Pace;
 use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::{Capture, CaptureError};
@@ -72,30 +72,75 @@ fn recorded(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-/// Every difference, readable.
-fn differences(rows: &[Row]) -> Vec<String> {
-    let mut differences = Vec::new();
-    let mut lower = 0;
-    for row in rows {
-        let name = row.golden.display();
-        match play(row) {
-            Err(error) => differences.push(format!("{name}: {error}")),
-            Ok(model) => {
-                let agreement = agreement(&recorded(&row.golden), &model);
-                if let Some(difference) = agreement.first_difference {
-                    differences.push(format!("{name}: {difference:#?}"));
-                } else if agreement.in_any_event.is_some() || !agreement.fates.is_empty() {
-                    lower += 1;
-                    eprintln!(
-                        "{name}: only the lower grade: fates of {:?}, {:?}",
-                        agreement.fates, agreement.in_any_event
-                    );
-                }
-            }
+/// What has to agree.
+#[derive(Clone, Copy, PartialEq)]
+enum Grade {
+    /// The events of expectations and announced connections.
+    Expectations,
+    /// All events, and every packet's fate.
+    All,
+}
+
+/// How a row differs, readable, if it does.
+fn difference(row: &Row, grade: Grade) -> Option<String> {
+    let name = row.golden.display();
+    let model = match play(row) {
+        Err(error) => return Some(format!("{name}: {error}")),
+        Ok(model) => model,
+    };
+    let agreement = agreement(&recorded(&row.golden), &model);
+    if let Some(difference) = agreement.first_difference {
+        return Some(format!("{name}: {difference:#?}"));
+    }
+    let higher = agreement.in_any_event.is_none() && agreement.fates.is_empty();
+    let told = format!("{name}: fates of {:?}, {:?}", agreement.fates, agreement.in_any_event);
+    match grade {
+        Grade::All if !higher => return Some(told),
+        Grade::Expectations if !higher => eprintln!("only the lower grade: {told}"),
+        _ => {}
+    }
+    None
+}
+
+/// Every difference, in the order of the rows.
+fn differences(rows: &[Row], grade: Grade) -> Vec<String> {
+    let half = rows.len().div_ceil(2);
+    let all = |rows: &[Row]| rows.iter().filter_map(|row| difference(row, grade)).collect();
+    let differences: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = rows
+            .chunks(half.max(1))
+            .map(|rows| scope.spawn(move || -> Vec<_> { all(rows) }))
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no row panics")).collect()
+    });
+    eprintln!("{} captures, {} differ", rows.len(), differences.len());
+    differences
+}
+
+/// Recordings in real time have no line in the index: `timeouts/NAME+….golden.jsonl` is of the
+/// capture of that name, and its head tells the options.
+fn in_real_time(folder: &Path, rows: &[Row]) -> Vec<Row> {
+    let files = fs::read_dir(folder.join("timeouts")).into_iter().flatten().flatten();
+    let mut found: Vec<Row> = Vec::new();
+    for golden in files.map(|file| file.path()) {
+        let name =
+            golden.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+        let stem = name.split_once('+').map_or("", |(stem, _)| stem);
+        let of_name = |row: &&Row| row.capture.file_stem().is_some_and(|known| known == stem);
+        if let Some(row) = rows.iter().find(of_name).filter(|_| name.ends_with(".golden.jsonl")) {
+            // A timer of minutes is late by up to 16 s, depending on when the machine was booted:
+            // ours may still wait when the recording ended.
+            let (options, capture) = (options_of(&recorded(&golden)), row.capture.clone());
+            let tail_secs = options.split(';').find_map(|option| option.strip_prefix("tail="));
+            let options = match tail_secs.and_then(|secs| secs.parse::<f64>().ok()) {
+                Some(tail_secs) => format!("{options};tail={}", tail_secs + 17.0),
+                None => options,
+            };
+            found.push(Row { golden, capture, options, expect_max: None });
         }
     }
-    eprintln!("{} captures, {} differ, {lower} in the higher grade", rows.len(), differences.len());
-    differences
+    found.sort_by(|one, other| one.golden.cmp(&other.golden));
+    found
 }
 
 #[test]
@@ -103,7 +148,7 @@ fn our_own_captures_replay_as_the_kernel_saw_them() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
     let rows = rows(&folder);
     assert!(rows.len() >= 30, "only {} captures", rows.len());
-    let differences = differences(&rows);
+    let differences = differences(&rows, Grade::All);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
@@ -113,37 +158,10 @@ fn captures_by_others_replay_as_the_kernel_saw_them() {
         eprintln!("skipped: NFEXP_CAPTURES names no folder");
         return;
     };
-    let rows = rows(Path::new(&folder));
+    let folder = Path::new(&folder);
+    let mut rows = rows(folder);
     assert!(!rows.is_empty(), "{folder:?} has no capture");
-    let differences = differences(&rows);
+    rows.extend(in_real_time(folder, &rows));
+    let differences = differences(&rows, Grade::Expectations);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
-}
-
-/// Headers that lie get the running kernel's verdict, packet by packet. Left out is
-/// `lies-chunks`: of SCTP only the ports are read (`omissions.md`). Where the recorder could not
-/// tell a fragment that is held (`f`) from a packet that is dropped (`-`), both count as one.
-#[test]
-fn packets_that_lie_meet_their_fate() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
-    let rows = rows(&folder);
-    let lies: Vec<&Row> = rows
-        .iter()
-        .filter(|row| row.capture.parent().is_some_and(|at| at.ends_with("lies")))
-        .filter(|row| !row.capture.ends_with("lies-chunks.pcap"))
-        .collect();
-    assert!(lies.len() >= 5, "only {} captures", lies.len());
-    for row in lies {
-        let model = play(row).expect("no option that is not modelled");
-        let kernel = recorded(&row.golden);
-        let letters = |lines: &[Value]| {
-            let letters = lines[0]["head"]["ctinfo"].as_str().unwrap_or_default();
-            letters.replace('f', "-")
-        };
-        let (theirs, ours) = (letters(&kernel), letters(&model));
-        let parted: Vec<usize> = (0..theirs.len().max(ours.len()))
-            .filter(|&at| theirs.as_bytes().get(at) != ours.as_bytes().get(at))
-            .map(|at| at + 1)
-            .collect();
-        assert!(parted.is_empty(), "{:?}\n{theirs}\n{ours}\npackets {parted:?}", row.golden);
-    }
 }

@@ -229,6 +229,16 @@ fn told(lines: &[Value], grade: Grade) -> Vec<(String, Value)> {
             told.push((place.clone(), event));
         }
     }
+    // Between packets, connections end as the kernel's walk through its salted table meets them:
+    // only the order within one of them says something.
+    for run in told.chunk_by_mut(|one, next| one.0 == next.0) {
+        if run[0].0.starts_with("after") {
+            run.sort_by_cached_key(|(_, event)| match &event["master"] {
+                Value::Null => event["orig"].to_string(),
+                master => master.to_string(),
+            });
+        }
+    }
     told
 }
 
