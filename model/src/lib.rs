@@ -105,6 +105,7 @@ pub mod proc;
 mod registry;
 pub mod retime;
 pub mod revision;
+pub mod sctp_track;
 pub mod slip;
 pub mod tcp_state;
 pub mod tcp_track;

@@ -157,6 +157,8 @@ pub struct Replay {
     start: Option<(i64, Jiffies)>,
     /// The furthest the capture's clock has been.
     latest_ns: i64,
+    /// Before this the jiffy does not change.
+    tick_ends_ns: i64,
     keep_letters: bool,
     selection: Selection,
     over: bool,
@@ -174,6 +176,7 @@ impl Replay {
             totals: Totals::default(),
             start: None,
             latest_ns: 0,
+            tick_ends_ns: i64::MIN,
             keep_letters,
             selection,
             over: false,
@@ -243,6 +246,7 @@ impl Replay {
         };
         match whole.map(|whole| self.router.forward(&whole).letter()) {
             // What is marked as a fragment and does not come out again counts as held.
+            None if self.router.is_from_here(datagram) => 'o',
             None | Some('-') if self.router.is_host() => 'l',
             None | Some('-') if datagram.marked => 'f',
             None => '-',
@@ -256,8 +260,10 @@ impl Replay {
         let since = time_ns.saturating_sub(start_ns);
         self.totals.largest_gap_ns = self.totals.largest_gap_ns.max(since - self.latest_ns);
         self.latest_ns = self.latest_ns.max(since);
-        if self.pace.speed() > 0 {
-            self.pass_until(start.after(self.ticks(self.latest_ns)), tell);
+        if self.pace.speed() > 0 && self.latest_ns >= self.tick_ends_ns {
+            let ticks = self.ticks(self.latest_ns);
+            self.tick_ends_ns = self.begin_of(Ticks(ticks.0.saturating_add(1)));
+            self.pass_until(start.after(ticks), tell);
         }
     }
 
@@ -283,6 +289,18 @@ impl Replay {
         let ticks = i128::from(nanoseconds) * i128::from(per_second);
         let ticks = ticks / i128::from(speed) / 1_000_000_000;
         Ticks(u64::try_from(ticks).unwrap_or(0))
+    }
+
+    /// The first nanosecond of which [`ticks`](Self::ticks) says this, or one before.
+    fn begin_of(&self, ticks: Ticks) -> i64 {
+        let speed = self.pace.speed();
+        let speed = if speed == 0 { 1000 } else { speed };
+        let per_second = u64::from(self.router.engine().config().hz) * 1000;
+        let scaled =
+            ticks.0.checked_mul(speed).and_then(|scaled| scaled.checked_mul(1_000_000_000));
+        let begin = scaled.and_then(|scaled| i64::try_from(scaled / per_second).ok());
+        // Too long for narrow numbers: ask at each packet.
+        begin.unwrap_or(i64::MIN)
     }
 
     /// How long after the first packet a time stamp is; `None` before that one.

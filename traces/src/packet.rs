@@ -78,6 +78,11 @@ pub enum L4<'a> {
     Tcp(Tcp<'a>),
     /// UDP and UDP-Lite.
     Udp,
+    /// SCTP, of which the payload is its chunks.
+    Sctp {
+        /// The verification tag.
+        tag: u32,
+    },
     /// ICMP or ICMPv6; an error carries the tuple it is about.
     Icmp {
         /// Whether it is an error.
@@ -266,7 +271,8 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
         }
         Proto::SCTP => {
             let payload = body.get(12..).ok_or(Skip::Malformed)?;
-            Ok(Packet { tuple: of(at(0)?, at(2)?), l4: L4::Other, payload })
+            let tag = u32::from(at(4)?) << 16 | u32::from(at(6)?);
+            Ok(Packet { tuple: of(at(0)?, at(2)?), l4: L4::Sctp { tag }, payload })
         }
         Proto::ICMP | Proto::ICMPV6 => {
             let head = body.get(..8).ok_or(Skip::Malformed)?;

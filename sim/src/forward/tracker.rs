@@ -7,7 +7,7 @@ use nfexp_model::error::RelateError;
 use nfexp_model::event::{Cause, Origin};
 use nfexp_model::expectation::{ExpectId, ExpectRef, Flags};
 use nfexp_model::helper::Class;
-use nfexp_model::kernel::{Ticks, Up};
+use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::tuple::{Addr, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Announced, Linked, Refused, Tracker};
@@ -28,14 +28,17 @@ pub(super) struct Asked<'a> {
     pub(super) host: Option<&'a Host>,
     /// What the helper made during this packet: its references.
     pub(super) made: Vec<ExpectRef>,
+    /// Until when the connection lives, if the helper said so.
+    pub(super) deadline: Option<Jiffies>,
 }
 
 impl Asked<'_> {
-    /// The helper is done: its references go back.
-    pub(super) fn done(self) {
+    /// The helper is done: its references go back. Answers the connection's new deadline.
+    pub(super) fn done(self) -> Option<Jiffies> {
         for exp in self.made {
             self.engine.put(exp);
         }
+        self.deadline
     }
 
     fn linked(&self, id: ExpectId) -> Linked {
@@ -105,7 +108,7 @@ impl Tracker for Asked<'_> {
 
     fn refresh(&mut self, secs: u32) {
         let span = Ticks::of_timeout(secs, self.engine.config().hz);
-        self.engine.set_conn_expiry(self.at, self.ct, self.at.now.after(span));
+        self.deadline = Some(self.at.now.after(span));
     }
 
     fn keymap_add(&mut self, direction: Direction, tuple: &Tuple) -> bool {

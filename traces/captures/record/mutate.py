@@ -508,19 +508,36 @@ TCP = [split, merge, flags, numbers, window, wrap, reset]
 ORDER = [again, again_helped, swap, lose, late, one_way, reuse, turn, other_port, fragments, unreachable, options]
 
 
-def made(seeds, n, only):
+def hosts(folders):
+    """The captures in which the router itself is a host, by path, and as which (`local=`): the broadcast helpers need that."""
+    found = {}
+    for folder in folders:
+        with open(os.path.join(folder, "INDEX.tsv")) as f:
+            names = f.readline().rstrip("\n").split("\t")
+            for row in (dict(zip(names, line.rstrip("\n").split("\t"))) for line in f):
+                local = [o for o in row["options"].split(";") if o.startswith("local=")]
+                if local:
+                    found[os.path.normpath(os.path.join(folder, row["capture"]))] = local[0]
+    return found
+
+
+def made(seeds, local, n, only):
     """Capture `n`: its packets, the options of its replay, and a word on what it is."""
     r = random.Random(n)
     chosen = [s for s in seeds if not only or only in s]
     packets, story = [], []
-    for name in r.sample(chosen, r.choice((1, 1, 2, 3)) if len(chosen) > 2 else 1):
+    names = r.sample(chosen, r.choice((1, 1, 2, 3)) if len(chosen) > 2 else 1)
+    here = {local[name] for name in names if name in local}
+    if here:
+        names = names[:1] if names[0] in local else [name for name in names if name in local][:1]
+    for name in names:
         session = [p.copy() for p in seeds[name]]
         if len(session) > 160:
             # A window that has a helper's words in it.
             at = some(session, r, helped) or 0
             session = (session[:8] if r.random() < 0.5 else []) + session[max(0, at - 40):at + 120]
         story.append(os.path.basename(name))
-        if r.random() < 0.12:
+        if r.random() < 0.12 and name not in local:
             to_six(session, r)
         for _ in range(r.choice((1, 2, 3, 5, 8, 12))):
             change = r.choice(r.choice((TEXT, TEXT, TCP, ORDER)))
@@ -535,7 +552,8 @@ def made(seeds, n, only):
             else:
                 woven, j = woven + session[j:j + take], j + take
         packets = woven
-    return packets, r.choice(OPTIONS), " ".join(story)
+    options = r.choice(OPTIONS)
+    return packets, ";".join(filter(None, (options, local.get(names[0])))), " ".join(story)
 
 
 def write(path, packets, step_us=1000):
@@ -573,13 +591,14 @@ def main():
     import rig
     folders = a.seeds or [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     seeds = {}
-    for path in sorted(p for f in folders for p in glob.glob(f + "/**/*.*cap*", recursive=True)):
+    for path in sorted(os.path.normpath(p) for f in folders for p in glob.glob(f + "/**/*.*cap*", recursive=True)):
         if "/lies/" not in path and (found := read(pcapio, path)):
             seeds[path] = found
+    local = hosts(folders)
     os.makedirs(a.keep, exist_ok=True)
     differ, packets_seen, events, began = 0, 0, 0, time.monotonic()
     for n in range(a.first, a.first + a.count):
-        packets, opts, story = made(seeds, n, a.only)
+        packets, opts, story = made(seeds, local, n, a.only)
         if not packets:
             continue
         path = os.path.join(a.keep, "%06d.pcap" % n)

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Behind routing: the helper reads, and a new connection is confirmed.
+//!
+//! The rule that matters: a connection whose first packet is dropped leaves nothing behind.
+//!
+//! # Source
+//! `nf_confirm()` and `nf_conntrack_confirm()`, 6.18.
+
+use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::conntrack::Direction;
+use nfexp_model::event::Origin;
+use nfexp_traces::helpers::{Seen, State, Verdict};
+use nfexp_traces::packet::{L4, Packet};
+
+use super::route::Route;
+use super::tracker::Asked;
+use super::{Fate, Router};
+
+impl Router {
+    /// The helper that an expectation or a port gives a connection.
+    pub(super) fn give_helper(&self, ct: &ConnRef, packet: &Packet<'_>) -> Option<State> {
+        let dport = packet.tuple.dport;
+        let by_port = self.ports.iter().find(|(helper, proto, port)| {
+            let fits = self.engine.helper(*helper).l3.contains(&packet.tuple.l3);
+            *port == dport && *proto == packet.tuple.proto && fits
+        });
+        let by_port = by_port.map(|(helper, ..)| *helper);
+        let inherited = self.engine.helper_of(ct);
+        if let Some(helper) = by_port.filter(|_| inherited.is_none()) {
+            // Without memory for the extension the connection goes on without.
+            if self.engine.attach(ct, Some(helper)).is_ok() {
+                self.engine.set_status(ct, Status::HELPER);
+            }
+        }
+        let name = inherited.or(by_port).map(|helper| self.engine.helper(helper).name);
+        name.and_then(State::of)
+    }
+
+    /// Shows the packet to the helper, and confirms a new connection if it gets through.
+    pub(super) fn deliver(
+        &mut self,
+        ct: &ConnRef,
+        direction: Direction,
+        packet: &Packet<'_>,
+        fate: Fate,
+    ) -> Fate {
+        // KERNEL: nf_confirm(), 6.18: the helper reads even the reset that ended its connection;
+        // what it announces goes with the last reference.
+        if fate == Fate::Invalid || !self.is_routed() {
+            return fate;
+        }
+        let Route::Send { looped: true, .. } = self.route else {
+            let passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
+            return if passes { fate } else { Fate::Dropped };
+        };
+        // KERNEL: ip_mc_output(), 6.18: a copy for this host, which has no socket any more, is
+        // made first and passes the hooks of its own, going out and coming in.
+        let original =
+            std::mem::replace(&mut self.route, Route::Send { broadcast: None, looped: true });
+        let copy_passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
+        self.route = original;
+        let passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
+        if copy_passes {
+            self.route = Route::Send { broadcast: None, looped: true };
+            self.help(ct, direction, packet, fate);
+            self.route = original;
+        }
+        if passes { fate } else { Fate::Dropped }
+    }
+
+    /// Confirms a connection that is not yet; false if another took its place.
+    pub(super) fn confirm(&self, ct: &ConnRef) -> bool {
+        let confirmed = self.engine.conn(ct.id()).status().has(Status::CONFIRMED);
+        confirmed || self.engine.confirm(self.at(), ct, Origin::KERNEL)
+    }
+
+    /// Lets the helper read; false if the packet is to be dropped.
+    pub(super) fn help(
+        &mut self,
+        ct: &ConnRef,
+        direction: Direction,
+        packet: &Packet<'_>,
+        fate: Fate,
+    ) -> bool {
+        if self.engine.helper_of(ct).is_none() {
+            return true;
+        }
+        let seq = match packet.l4 {
+            L4::Tcp(tcp) => tcp.seq,
+            _ => 0,
+        };
+        let seen = Seen {
+            direction,
+            established: matches!(fate, Fate::Established(_)),
+            expected: self.engine.conn(ct.id()).status().has(Status::EXPECTED),
+            tuples: self.tuples(ct),
+            payload: packet.payload,
+            seq,
+        };
+        let Some(mut state) = self.flow(ct).helper else {
+            return true;
+        };
+        let mut asked = Asked {
+            engine: &self.engine,
+            at: self.at(),
+            ct,
+            keymap: &mut self.keymap,
+            retimed: &mut self.retimed,
+            route: self.route,
+            host: self.host.as_ref(),
+            made: Vec::new(),
+            deadline: None,
+        };
+        let verdict = state.help(&self.parameters, &seen, &mut asked);
+        let deadline = asked.done();
+        self.flow(ct).helper = Some(state);
+        if let Some(deadline) = deadline {
+            self.live_until(ct, deadline);
+        }
+        verdict == Verdict::Accept
+    }
+}
