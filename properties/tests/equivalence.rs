@@ -110,7 +110,8 @@ fn tuple_and_mask(random: u64) -> (Tuple, Mask) {
     let tuple = Tuple {
         src: addr(bits(2, 2)),
         dst: addr(bits(4, 1)),
-        sport: u16::from(bits(6, 2)),
+        // The upper bits are drawn in a crowd only.
+        sport: u16::from(bits(6, 2) | bits(60, 3) << 2),
         dport: u16::from(bits(8, 3)),
         l3,
         proto: if bits(11, 2) == 0 { Proto::UDP } else { Proto::TCP },
@@ -320,8 +321,17 @@ fn run(seed: u64, count: u64, mut each: impl FnMut(Op)) {
     for _ in 0..count {
         let what = draw.next() as u8;
         let (which, random) = (draw.below(1 << 16), draw.next());
-        each(Op { what, which, random });
+        each(Op { what, which, random: random & !(7 << 60) });
     }
+}
+
+/// The same operations on one destination: most name the source whole.
+fn crowd(op: Op, draw: &mut Draw) -> Op {
+    // IPv4, one address, one port, TCP.
+    let random = op.random & !0x1f13 | 1 | 1 << 11 | draw.next() & 7 << 60;
+    let whole = if op.random >> 18 & 7 == 0 { 0 } else { 3 << 13 };
+    let what = if op.what.is_multiple_of(4) { 0 } else { op.what };
+    Op { what, random: random | whole, ..op }
 }
 
 /// Compares two storages over so many operations; answers which ends were seen.
@@ -392,6 +402,32 @@ fn looking_ahead_changes_nothing() {
             assert_eq!(ahead.apply(op), plain.apply(op), "{}: {op:?}", revision.name);
         });
         assert_eq!(ahead.engine.audit(), plain.engine.audit());
+    }
+}
+
+/// Many of one destination, with an index by source and without.
+#[test]
+fn a_crowd_at_one_destination_is_equivalent() {
+    for revision in Revision::ALL {
+        let (mut crowds, mut total) = (0, 0);
+        for seed in 0..operations(60_000).div_ceil(20_000) {
+            let mut flat = World::<Up>::new(revision, 3);
+            let mut lists = World::<UpLists>::new(revision, 3);
+            let mut draw = Draw(seed ^ 0xc0d);
+            run(seed, 20_000, |op| {
+                let op = crowd(op, &mut draw);
+                assert_eq!(
+                    flat.apply(op),
+                    lists.apply(op),
+                    "{} seed {seed}: {op:?}",
+                    revision.name
+                );
+                crowds += u32::from(flat.engine.expect_count(NetId::INIT) > 20);
+                total += 1;
+            });
+            assert_eq!(flat.engine.audit(), lists.engine.audit());
+        }
+        assert!(crowds > total / 100, "{}: {crowds} of {total}", revision.name);
     }
 }
 

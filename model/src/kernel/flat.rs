@@ -21,6 +21,7 @@ use super::hlist::{Access, Chain, Index, IndexOf, Walk};
 use super::listing::Listing;
 use super::platform::{Plain, Platform, Word};
 use super::slab::{NULL, Object, POISON, Slab};
+use super::sources::{Sources, WIDE};
 use super::tags::{Place, Tags};
 use crate::expectation::Expectation;
 use crate::netns::NetId;
@@ -29,10 +30,14 @@ use crate::tuple::Tuple;
 /// Marks a `prev` of the newest of its destination: the rest is its place among the tags, so
 /// that an end need not look for it.
 const HEAD: u32 = 1 << 31;
+/// Beside that mark: the destination is wide (`sources.rs`).
+const IS_WIDE: u32 = 1 << 30;
+const MARKS: u32 = HEAD | IS_WIDE;
 
 /// The index of the one-CPU platform.
 pub struct Flat<P: Platform>(Kind<P>);
 
+#[expect(clippy::large_enum_variant, reason = "there is one per table, not one per expectation")]
 enum Kind<P: Platform> {
     Chain(Chain<P>),
     Tags(Tagged),
@@ -43,6 +48,7 @@ enum Kind<P: Platform> {
 struct Tagged {
     of: IndexOf,
     tags: RefCell<Tags>,
+    sources: RefCell<Sources>,
     listing: Listing,
     /// Whether the memory went back.
     freed: Cell<bool>,
@@ -70,7 +76,7 @@ impl<P: Platform> fmt::Debug for Flat<P> {
 
 /// Spreads a destination over 64 bits.
 #[inline(always)]
-fn hash(net: NetId, tuple: &Tuple) -> u64 {
+pub(super) fn hash(net: NetId, tuple: &Tuple) -> u64 {
     let [low, high] = tuple.dst.halves();
     let rest = u64::from(tuple.tail()) | u64::from(net.0) << 32;
     let first = fold(low ^ 0xa076_1d64_78bd_642f, high ^ 0xe703_7ed1_a0b4_28db);
@@ -79,7 +85,7 @@ fn hash(net: NetId, tuple: &Tuple) -> u64 {
 
 /// Both halves of a product.
 #[inline(always)]
-fn fold(a: u64, b: u64) -> u64 {
+pub(super) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
@@ -111,7 +117,36 @@ impl Tagged {
         net: NetId,
         tuple: &Tuple,
     ) -> u32 {
-        self.search(slab, net, tuple).0
+        let first = self.search(slab, net, tuple).0;
+        if self.is_wide(slab, first) {
+            return self.sources.borrow().first_hit(slab, net, tuple, first);
+        }
+        first
+    }
+
+    /// Whether this newest one is that of a wide destination.
+    #[inline(always)]
+    fn is_wide<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, first: u32) -> bool {
+        first != NULL && {
+            let first = slab.at(first);
+            // The line of `next` was read already.
+            first.hnext.load_locked() != NULL && first.hprev.get() & IS_WIDE != 0
+        }
+    }
+
+    /// Marks a destination that has become wide, and adds all of it to the sources.
+    fn widen<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, newest: u32) {
+        let chain = || {
+            let next = |index: &u32| Some(slab.at(*index).hnext.load_locked());
+            core::iter::successors(Some(newest), next).take_while(|index| *index != NULL)
+        };
+        let head = &slab.at(newest).hprev;
+        if head.get() & IS_WIDE != 0 {
+            self.sources.borrow_mut().add(slab, newest);
+        } else if chain().nth(WIDE).is_some() {
+            head.set(head.get() | IS_WIDE);
+            chain().for_each(|index| self.sources.borrow_mut().add(slab, index));
+        }
     }
 
     #[inline(never)]
@@ -145,10 +180,11 @@ impl Tagged {
         if let Some(newest) = found {
             let newest_exp = slab.at(newest);
             let place = newest_exp.hprev.get();
-            tags.replace(Place::from_bits(place & !HEAD), exp.index);
+            tags.replace(Place::from_bits(place & !MARKS), exp.index);
             exp.hprev.set(place);
             exp.hnext.reset(newest);
             newest_exp.hprev.set(exp.index);
+            self.widen(slab, exp.index);
         } else {
             if tags.is_full() {
                 grow(&mut tags, slab);
@@ -163,8 +199,11 @@ impl Tagged {
     fn del<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>) {
         let (next, prev) = (exp.hnext.load_locked(), exp.hprev.get());
         assert!(prev != POISON && prev != NULL, "hlist_del_rcu() of an expectation in no list");
+        if !self.sources.borrow().is_empty() {
+            self.forget_source(slab, exp);
+        }
         if prev & HEAD != 0 {
-            let place = Place::from_bits(prev & !HEAD);
+            let place = Place::from_bits(prev & !MARKS);
             let mut tags = self.tags.borrow_mut();
             if !self.dangles.get() || tags.holds(place, exp.index) {
                 match next {
@@ -179,6 +218,22 @@ impl Tagged {
             slab.at(next).hprev.set(prev);
         }
         exp.hprev.set(POISON);
+    }
+}
+
+impl Tagged {
+    /// One that ends is looked for among the sources.
+    #[cold]
+    fn forget_source<P: Platform>(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        exp: Object<'_, Expectation<P>>,
+    ) {
+        self.sources.borrow_mut().remove(&*exp, exp.index, || {
+            // What is counted too often costs a walk, no answer.
+            let newest = self.search(slab, exp.net(), &exp.tuple()).0;
+            !self.dangles.get() && newest != NULL && slab.at(newest).hprev.get() & IS_WIDE != 0
+        });
     }
 }
 
@@ -213,7 +268,8 @@ fn grow<P: Platform>(tags: &mut Tags, slab: &Slab<P, Expectation<P>>) {
         hash(exp.net(), &exp.tuple())
     };
     tags.grow(slab.capacity(), hash_of, |index, place| {
-        slab.at(index).hprev.set(HEAD | place.bits());
+        let head = &slab.at(index).hprev;
+        head.set(head.get() & IS_WIDE | HEAD | place.bits());
     });
 }
 
@@ -260,7 +316,7 @@ impl<P: Platform> Flat<P> {
     pub(crate) fn fetch_linked(&self, exp: &Expectation<P>) -> u32 {
         match &self.0 {
             Kind::Tags(tagged) if exp.hprev.get() & HEAD != 0 => {
-                let place = Place::from_bits(exp.hprev.get() & !HEAD);
+                let place = Place::from_bits(exp.hprev.get() & !MARKS);
                 tagged.tags.borrow().fetch_place(place)
             }
             _ => 0,
@@ -277,6 +333,7 @@ impl<P: Platform> Index<P> for Flat<P> {
             Walk::Destination => Kind::Tags(Tagged {
                 of,
                 tags: RefCell::new(Tags::new()),
+                sources: RefCell::new(Sources::new()),
                 listing: Listing::new(of),
                 freed: Cell::new(false),
                 dangles: Cell::new(false),
@@ -305,14 +362,20 @@ impl<P: Platform> Index<P> for Flat<P> {
         net: NetId,
         exp: &Expectation<P>,
     ) -> (u32, Spot) {
-        let (first, hash) = match &self.0 {
+        match &self.0 {
             Kind::Chain(chain) => {
                 let (first, bucket) = chain.search(slab, net, exp);
-                (first, u64::from(bucket))
+                (first, Spot { hash: u64::from(bucket), first })
             }
-            Kind::Tags(tagged) => tagged.search_exp(slab, net, exp),
-        };
-        (first, Spot { hash, first })
+            Kind::Tags(tagged) => {
+                let (first, hash) = tagged.search_exp(slab, net, exp);
+                let spot = Spot { hash, first };
+                if tagged.is_wide(slab, first) {
+                    return (tagged.sources.borrow().first_rival(slab, net, exp, first), spot);
+                }
+                (first, spot)
+            }
+        }
     }
 
     #[inline(always)]
@@ -390,6 +453,7 @@ impl<P: Platform> Index<P> for Flat<P> {
                 tagged.freed.set(false);
                 tagged.dangles.set(tagged.dangles.get() || !tagged.tags.borrow().is_empty());
                 tagged.tags.borrow_mut().clear();
+                tagged.sources.borrow_mut().clear();
                 tagged.listing.outdated();
             }
         }
@@ -398,7 +462,7 @@ impl<P: Platform> Index<P> for Flat<P> {
     fn bytes(&self) -> usize {
         match &self.0 {
             Kind::Chain(chain) => chain.bytes(),
-            Kind::Tags(tagged) => tagged.tags.borrow().bytes(),
+            Kind::Tags(tagged) => tagged.tags.borrow().bytes() + tagged.sources.borrow().bytes(),
         }
     }
 }

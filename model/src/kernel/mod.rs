@@ -4,7 +4,7 @@
 //! ```text
 //!   engine ──▶ Platform ─┬─ words, plain memory, spin locks     platform.rs
 //!                        ├─ RCU                                 rcu.rs
-//!                        ├─ the bucket index                    hlist.rs; flat.rs, tags.rs, listing.rs
+//!                        ├─ the bucket index                    hlist.rs; flat.rs, tags.rs, sources.rs, listing.rs
 //!                        ├─ the timer base                      timer.rs, wheel.rs; arrays.rs
 //!                        └─ the order of free slots             slab.rs
 //! ```
@@ -22,6 +22,7 @@ mod listing;
 pub mod platform;
 pub mod rcu;
 pub mod slab;
+mod sources;
 mod tags;
 pub mod timer;
 mod up;

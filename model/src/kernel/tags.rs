@@ -233,6 +233,27 @@ impl Tags {
         handles.is_some_and(|handles| handles.0[place.slot()] & self.index_mask == index)
     }
 
+    /// Where this index stands under `hash`, if it does.
+    pub(super) fn place_of(&self, hash: u64, index: u32) -> Option<Place> {
+        let home = self.home(hash);
+        let mut group = home;
+        loop {
+            let tags = self.groups[group];
+            let mut agree = places(tags, tag(hash));
+            while agree != 0 {
+                let slot = slot_of(agree);
+                if self.handles[group].0[slot] & self.index_mask == index {
+                    return Some(Place::new(group, slot, group != home));
+                }
+                agree &= agree - 1;
+            }
+            if tags[1] >> 56 == 0 {
+                return None;
+            }
+            group = self.after(group);
+        }
+    }
+
     /// Removes what stands at `place`; its hash is asked for only if it is displaced.
     #[inline]
     pub(super) fn remove(&mut self, place: Place, hash: impl FnOnce() -> u64) {
