@@ -10,7 +10,7 @@
 //! The rule that matters: the engine is the same source as under loom. What loom finds and this
 //! does not is loom's memory model, or a mistake in one of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -79,6 +79,25 @@ thread_local! {
 
 fn running<T>(with: impl FnOnce(&mut Running) -> T) -> Option<T> {
     RUNNING.with(|running| running.borrow_mut().as_mut().map(with))
+}
+
+thread_local! {
+    static FINE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work` with a point after each pointer followed, too: between it and what it leads to.
+pub fn finely<T>(work: impl FnOnce() -> T) -> T {
+    let before = FINE.replace(true);
+    let done = work();
+    FINE.set(before);
+    done
+}
+
+/// A point, where schedules are [fine](finely).
+pub fn fine_point() {
+    if FINE.get() {
+        point();
+    }
 }
 
 /// A place where others can see what was done: the schedule may turn to one of them.

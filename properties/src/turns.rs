@@ -101,7 +101,9 @@ impl Platform for Turns {
 
     fn rcu_dereference(word: &Cell<u32>) -> u32 {
         schedule::point();
-        word.load(Ordering::Acquire)
+        let to = word.load(Ordering::Acquire);
+        schedule::fine_point();
+        to
     }
 
     fn rcu_unlink_pointer(word: &Cell<u32>, to: u32) {
