@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A divergence injected on purpose is found, explained and made small, for every knob that a
-//! generated sequence can show at all.
+//! Models in the kernel's place: what generated sequences show of a knob.
 //!
-//! A model of 6.18 answers generated sequences in the kernel's place, so no kernel is needed and
-//! the outcome is the same everywhere; `tests/oracle.rs` does it with the running kernel.
+//! * A divergence injected on purpose is found, explained and made small, for every knob that a
+//!   generated sequence can show at all.
+//! * Wherever two revisions part on a generated sequence, a knob says why.
+//!
+//! A model answers generated sequences in the kernel's place, so no kernel is needed and the
+//! outcome is the same everywhere; `tests/oracle.rs` does it with the running kernel.
+
+use std::collections::BTreeSet;
 
 use nfexp_model::revision::Revision;
 use nfexp_sim::conform::{Player, Witness, check, shrink};
 use nfexp_sim::oracle::OBJECTS;
 use nfexp_sim::oracle::generate::Generator;
 use nfexp_sim::oracle::profile::Profile;
-use nfexp_sim::simulator::crash_quietly;
+use nfexp_sim::simulator::{crash_quietly, unless_it_crashes};
 use nfexp_traces::transcript::{Header, Line};
 
 const RIGHT: Revision = Revision::LINUX_6_18;
@@ -43,25 +48,28 @@ const BEYOND: [(&str, &str); 17] = [
     ("helper_exit", "needs a module that leaves"),
 ];
 
-/// What 6.18 answers to a generated sequence.
-fn recording(profile: Profile, seed: u64) -> (Header, Vec<Line>) {
+/// What a kernel answers to a generated sequence.
+fn recording(kernel: Revision, profile: Profile, seed: u64) -> (Header, Vec<Line>) {
     let mut header = Header::usual(&profile.to_string(), &seed.to_string(), OPERATIONS);
     header.nft = OBJECTS.to_vec();
-    let mut player: Player = Player::of_revision(&header, RIGHT).expect("there is memory");
+    let mut player: Player = Player::of_revision(&header, kernel).expect("there is memory");
     let mut generator = Generator::new(profile, seed, OPERATIONS, header.expect_max);
     let mut lines = Vec::new();
     while let Some(operation) = generator.next_operation() {
-        let answer = player.answer(&operation);
+        // A kernel that crashes has said all that it will say.
+        let Ok(answer) = unless_it_crashes(|| player.answer(&operation)) else { break };
         generator.learn(&operation, &answer);
         lines.push(Line { i: lines.len() as u64, t: None, operation, answer });
     }
     (header, lines)
 }
 
-fn recordings() -> Vec<(Header, Vec<Line>)> {
+fn recordings(kernel: Revision, seeds: u64) -> Vec<(Header, Vec<Line>)> {
     let profiles = Profile::names().into_iter().filter_map(|name| Profile::named(&name));
     let profiles: Vec<Profile> = profiles.collect();
-    (0..3).flat_map(|seed| profiles.iter().map(move |it| recording(*it, seed))).collect()
+    (0..seeds)
+        .flat_map(|seed| profiles.iter().map(move |it| recording(kernel, *it, seed)))
+        .collect()
 }
 
 /// The ways in which 6.18 can be turned by one knob.
@@ -74,7 +82,7 @@ fn turned(knob: &str) -> impl Iterator<Item = Revision> {
 fn every_turned_knob_is_found_and_made_small() {
     // A kernel that crashes is a divergence like any other.
     crash_quietly();
-    let (recordings, mut faults, mut unseen) = (recordings(), Vec::new(), Vec::new());
+    let (recordings, mut faults, mut unseen) = (recordings(RIGHT, 3), Vec::new(), Vec::new());
     for knob in Revision::KNOBS {
         let mut seen = 0;
         for mutant in turned(knob) {
@@ -101,4 +109,55 @@ fn every_turned_knob_is_found_and_made_small() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert_eq!(unseen, BEYOND.map(|(knob, _)| knob), "not found by any generated sequence");
+}
+
+/// `kernel` with these knobs as `right` has them.
+fn with(kernel: Revision, knobs: &[&'static str], right: &Revision) -> Revision {
+    knobs.iter().fold(kernel, |kernel, knob| {
+        kernel.with_knob_of(knob, right).expect("a knob that differs exists")
+    })
+}
+
+/// Turns knobs until `kernel` agrees with what `right` answered: each time the fewest that let it
+/// agree beyond the place where they part. Answers which they were, time by time.
+fn explained(
+    (header, lines): &(Header, Vec<Line>),
+    mut kernel: Revision,
+    right: &Revision,
+) -> Vec<Vec<&'static str>> {
+    let mut turned = Vec::new();
+    while let Some(parted) = check(header, lines, kernel) {
+        let agrees = |knobs: &[&'static str]| {
+            check(header, &lines[..=parted.place], with(kernel, knobs, right)).is_none()
+        };
+        let mut needed = kernel.differing_knobs(right);
+        for knob in kernel.differing_knobs(right) {
+            let fewer: Vec<_> = needed.iter().copied().filter(|other| *other != knob).collect();
+            if agrees(&fewer) {
+                needed = fewer;
+            }
+        }
+        assert!(agrees(&needed), "no knob explains {} of {}", parted.difference, header.profile);
+        kernel = with(kernel, &needed, right);
+        turned.push(needed);
+    }
+    turned
+}
+
+#[test]
+fn two_revisions_part_only_where_a_knob_says_why() {
+    crash_quietly();
+    let mut found = BTreeSet::new();
+    for (kernel, right) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
+        let (kernel, right) = (Revision::ALL[kernel], Revision::ALL[right]);
+        for recording in recordings(right, 1) {
+            for knobs in explained(&recording, kernel, &right) {
+                let profile = &recording.0.profile;
+                let named = (1..=3).contains(&knobs.len());
+                assert!(named, "{} beside {}, {profile}: {knobs:?}", kernel.name, right.name);
+                found.extend(knobs);
+            }
+        }
+    }
+    assert!(found.len() >= 15, "only these knobs mattered: {found:?}");
 }
