@@ -189,6 +189,8 @@ fn what_is_imported_plays() {
             // A registrar activates, a call takes back, a master goes with its streams.
             ("traces/captures/sip/sip-registered-call.pcap", true),
             ("traces/captures/pptp/pptp-call.pcap", true),
+            // What was announced announces in its first packet.
+            ("traces/captures/h323/h323-ras-v4.pcap", true),
         ] {
             let out = file(&format!("imported-{}.trace", revision.name), b"");
             let kernel = ["--revision", revision.name];

@@ -5,7 +5,7 @@
 //! steps are played again; so the trace ends as the capture did. What left no event (a refused
 //! announcement, a connection that neither announces nor was announced) is not in the trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nfexp_model::Engine;
 use nfexp_model::conn::ConnId;
@@ -31,6 +31,8 @@ pub struct Importer {
     conns: BTreeMap<ConnId, String>,
     /// What is linked, and the name of its master.
     exps: BTreeMap<ExpectId, (String, String)>,
+    /// Those of a first packet that is a step already, and let them in.
+    came: BTreeSet<ConnId>,
     counted: (u64, u64),
 }
 
@@ -50,8 +52,8 @@ impl Importer {
         let comments = vec![format!(" Imported from {name}.")];
         let revisions = vec![engine.revision.name.to_owned()];
         let trace = Trace { comments, setup, revisions, blocks: Vec::new() };
-        let (conns, exps) = (BTreeMap::new(), BTreeMap::new());
-        Self { trace, now: router.now(), conns, exps, counted: (0, 0) }
+        let (conns, exps, came) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { trace, now: router.now(), conns, exps, came, counted: (0, 0) }
     }
 
     /// Takes in what happened at a packet, or between two.
@@ -145,11 +147,21 @@ impl Importer {
 
     fn begin(&mut self, engine: &Engine, event: &ExpectEvent, steps: &mut Vec<Step>) -> String {
         let name = self.name_conn(event.master);
+        let place = Place { net: event.net, zone: event.zone };
+        // One whose packet was dropped may be gone by now.
+        let lives = engine.memory().conns.is_live(event.master);
+        if lives && engine.conn(event.master).about().master.is_some() {
+            // It was announced itself, and consumes before it announces.
+            self.came.insert(event.master);
+            let (tuple, fate) = (event.master_tuple, Fate::Forwarded);
+            steps.push(Step::Packet { tuple, place, name: Some(name.clone()), fate });
+            return name;
+        }
         let helper = event.helper.map(|helper| engine.helper(helper).name.to_owned());
         steps.push(Step::Conn {
             name: name.clone(),
             tuple: event.master_tuple,
-            place: Place { net: event.net, zone: event.zone },
+            place,
             helper: helper.map_or(HelperChoice::Extension, HelperChoice::Named),
             mark: 0,
             secmark: 0,
@@ -172,6 +184,7 @@ impl Importer {
                 self.conns.remove(&event.id);
                 steps.push(Step::Destroy { conn });
             }
+            (ConnEventKind::New, Some(_)) if self.came.remove(&event.id) => {}
             (ConnEventKind::New, Some(conn)) => steps.push(Step::Confirm { conn }),
             (ConnEventKind::New, None) if event.master.is_some() => {
                 let name = Some(self.name_conn(event.id));
