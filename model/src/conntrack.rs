@@ -169,7 +169,7 @@ impl<P: Platform> Engine<P> {
         self.count_stat(at, net, |stats| stats.expect_new = stats.expect_new.wrapping_add(1));
         drop(locked);
         let saved = match about.has_nat {
-            true => self.memory.nat[exp.id().index() as usize].get(),
+            true => self.memory.nat.get(exp.id().index()),
             false => Nat::default(),
         };
         let born = Born { ct, announced: Some(exp.id()), expectfn: about.expectfn, saved };

@@ -287,10 +287,11 @@ impl<P: Platform> Engine<P> {
         access: Access,
     ) -> Option<Object<'_, Expectation<P>>> {
         // ORDERING: relaxed: a lookup that misses an insertion not yet counted came before it.
-        if self.net(net).count.load(Ordering::Relaxed) == 0 {
+        let here = self.net(net);
+        if here.count.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let table = self.table(net);
+        let table = self.table_of(here);
         let slab = &self.memory.expectations;
         let exact = table.is_exact();
         let mut index = table.first(slab, net, tuple, access);

@@ -100,7 +100,7 @@ impl MaskKind {
     fn of(l3: L3, mask: &Mask) -> Self {
         let address = match mask.src.bits() {
             0 => Self::ANY,
-            bits if bits == address_bits(l3) => Self::ADDRESS,
+            bits if bits == l3.address_mask() => Self::ADDRESS,
             _ => Self::OTHER,
         };
         let port = match mask.sport {
@@ -119,20 +119,9 @@ impl MaskKind {
 
     /// The mask, where the kind says it.
     const fn mask(self, l3: L3) -> Mask {
-        let src = if self.has(Self::ADDRESS) { address_bits(l3) } else { 0 };
+        let src = if self.has(Self::ADDRESS) { l3.address_mask() } else { 0 };
         let sport = if self.has(Self::PORT) { 0xffff } else { 0 };
         Mask { src: Addr(src.to_ne_bytes()), sport }
-    }
-}
-
-/// All bits of an address of this family.
-#[inline]
-const fn address_bits(l3: L3) -> u128 {
-    const WORD: u128 = Addr([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).bits();
-    match l3 {
-        L3::Unspec => 0,
-        L3::Ipv4 => WORD,
-        L3::Ipv6 => u128::MAX,
     }
 }
 
@@ -216,11 +205,15 @@ impl<P: Platform> Expectation<P> {
         key.mask == MaskKind::ANY || self.has_source_of(&key, tuple)
     }
 
+    #[inline]
     fn has_source_of(&self, key: &Key, tuple: &Tuple) -> bool {
-        let mask =
-            if key.mask == MaskKind::OTHER { self.mask.get() } else { key.mask.mask(key.tuple.l3) };
-        (tuple.src.bits() ^ key.tuple.src.bits()) & mask.src.bits() == 0
-            && (tuple.sport ^ key.tuple.sport) & mask.sport == 0
+        if key.mask == MaskKind::OTHER {
+            let mask = self.mask.get();
+            return (tuple.src.bits() ^ key.tuple.src.bits()) & mask.src.bits() == 0
+                && (tuple.sport ^ key.tuple.sport) & mask.sport == 0;
+        }
+        (!key.mask.has(MaskKind::PORT) || tuple.sport == key.tuple.sport)
+            && (!key.mask.has(MaskKind::ADDRESS) || tuple.src.agrees(key.tuple.src, key.tuple.l3))
     }
 
     /// Whether it is expected where `tuple` goes.

@@ -18,7 +18,7 @@ use crate::event::{ExpectFn, Origin};
 use crate::expectation::{About, ExpectRef, Expectation, Expected, Flags, Nat};
 use crate::helper::{Class, HelperId};
 use crate::kernel::Jiffies;
-use crate::kernel::platform::{Ordering, Plain, Platform, Word};
+use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::kernel::rcu::{Callback, Rcu};
 use crate::kernel::slab::Object;
 use crate::kernel::timer::{TimerBase, TimerKey};
@@ -40,7 +40,7 @@ impl<P: Platform> Engine<P> {
         if self.config.revision.fresh_memory == crate::revision::FreshMemory::Zeroed {
             self.timers.set_expires(&self.memory, TimerKey::expectation(exp.index), at.now);
             if exp.nat_lingers() {
-                self.memory.nat[exp.index as usize].set(Nat::default());
+                self.memory.nat.set(exp.index, Nat::default());
                 exp.set_nat_lingers(false);
             }
         }
@@ -93,7 +93,7 @@ impl<P: Platform> Engine<P> {
         let record = self.memory.expectations.get(exp.0);
         record.set_about(About { has_nat: true, ..record.about() });
         record.set_nat_lingers(nat != Nat::default());
-        self.memory.nat[exp.0.index() as usize].set(nat);
+        self.memory.nat.set(exp.0.index(), nat);
     }
 
     /// Sets when it expires; a master with a helper overrules it at insertion.

@@ -92,10 +92,12 @@ impl<'a, P: Platform> Locked<'a, P> {
         unlink: bool,
     ) -> Option<Matched> {
         let engine = self.engine;
-        if engine.net(net).count.load_locked() == 0 {
+        let here = engine.net(net);
+        if here.count.load_locked() == 0 {
             return None;
         }
-        let exp = self.first_active(at, net, zone, tuple)?;
+        let table = engine.table_of(here);
+        let exp = self.first_active(at, table, (net, zone), tuple)?;
         let hold = self.hold_master(exp.master())?;
         let consumes = match engine.config.revision.match_unlinks {
             MatchUnlinks::Always => true,
@@ -136,13 +138,12 @@ impl<'a, P: Platform> Locked<'a, P> {
     fn first_active(
         &mut self,
         at: At,
-        net: NetId,
-        zone: Zone,
+        table: &P::Index,
+        (net, zone): (NetId, Zone),
         tuple: &Tuple,
     ) -> Option<Object<'a, Expectation<P>>> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
-        let table = engine.table(net);
         let exact = table.is_exact();
         let mut index = table.first(slab, net, tuple, Access::Locked);
         let mut last = None;

@@ -6,7 +6,7 @@
 use crate::conn::{Conn, ConnId};
 use crate::engine::{Config, Engine};
 use crate::error::{AllocPoint, NoMemory};
-use crate::expectation::{About, ExpectId, Expectation, Nat};
+use crate::expectation::{About, ExpectId, Expectation};
 use crate::helper::{Helper, HelperId, NFT_CT_EXPECT};
 use crate::kernel::Jiffies;
 use crate::kernel::hlist::Index;
@@ -39,9 +39,9 @@ impl<P: Platform> Engine<P> {
     /// How many bytes stand for the expectations that are allocated: records, index, timers.
     #[must_use]
     pub fn bytes(&self) -> [usize; 3] {
-        let record = size_of::<Expectation<P>>() + size_of::<P::Plain<Nat>>();
+        let records = self.memory.expectations.live() as usize * size_of::<Expectation<P>>();
         let index = self.nets.iter().map(|net| net.index.bytes()).sum();
-        [self.memory.expectations.live() as usize * record, index, self.timers.bytes()]
+        [records + self.memory.nat.bytes(), index, self.timers.bytes()]
     }
 
     /// An expectation whose life lasts.

@@ -2,6 +2,7 @@
 //! The memory all parts of the engine share: both object caches.
 
 use core::fmt;
+use std::sync::OnceLock;
 
 use crate::conn::Conn;
 use crate::expectation::{Expectation, Nat};
@@ -16,8 +17,53 @@ pub struct Memory<P: Platform> {
     pub expectations: Slab<P, Expectation<P>>,
     /// `nf_conntrack`: type-safe by RCU.
     pub conns: Slab<P, Conn<P>>,
-    /// The translation of each expectation: rare, so not in its two cache lines.
-    pub(crate) nat: Box<[P::Plain<Nat>]>,
+    /// The translation of each expectation.
+    pub(crate) nat: Translations<P>,
+}
+
+/// The translations of all expectations: rare, so not in their two cache lines, and there is
+/// memory only for those around one that has any.
+pub(crate) struct Translations<P: Platform> {
+    steps: Box<[OnceLock<Step<P>>]>,
+    step: usize,
+}
+
+type Step<P> = Box<[<P as Platform>::Plain<Nat>]>;
+
+impl<P: Platform> Translations<P> {
+    fn new(expectations: u32) -> Self {
+        let slots = expectations as usize + 1;
+        let step = slots.min(1024);
+        let steps = (0..slots.div_ceil(step)).map(|_| OnceLock::new()).collect();
+        let all = Self { steps, step };
+        if P::SLAB_POISON {
+            // Every free writes one, and a platform that watches memory must have seen it made
+            // before.
+            for step in &all.steps {
+                step.get_or_init(|| all.blank());
+            }
+        }
+        all
+    }
+
+    fn blank(&self) -> Step<P> {
+        (0..self.step).map(|_| P::Plain::new(Nat::default())).collect()
+    }
+
+    pub(crate) fn set(&self, index: u32, nat: Nat) {
+        let (step, place) = (index as usize / self.step, index as usize % self.step);
+        self.steps[step].get_or_init(|| self.blank())[place].set(nat);
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Nat {
+        let (step, place) = (index as usize / self.step, index as usize % self.step);
+        self.steps[step].get().map_or_else(Nat::default, |step| step[place].get())
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let steps = self.steps.iter().filter(|step| step.get().is_some());
+        steps.count() * self.step * size_of::<P::Plain<Nat>>()
+    }
 }
 
 impl<P: Platform> Memory<P> {
@@ -25,7 +71,7 @@ impl<P: Platform> Memory<P> {
         Self {
             expectations: Slab::with_capacity(expectations),
             conns: Slab::growing(conns_ready, conns),
-            nat: (0..=expectations).map(|_| P::Plain::new(Nat::default())).collect(),
+            nat: Translations::new(expectations),
         }
     }
 
@@ -56,7 +102,7 @@ impl<P: Platform> Memory<P> {
         match callback {
             Callback::FreeExpectation(index) => {
                 if P::SLAB_POISON {
-                    self.nat[index as usize].set(Nat::default());
+                    self.nat.set(index, Nat::default());
                 }
                 self.expectations.free(index);
             }

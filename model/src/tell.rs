@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::event::{Cause, ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind, Origin};
 use crate::expectation::{About, Flags};
 use crate::helper::HelperId;
-use crate::kernel::platform::{Ordering, Plain, Platform, Word};
+use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::Zone;
 use crate::revision::HelperFrom;
@@ -53,7 +53,7 @@ impl<P: Platform> Engine<P> {
             expires: self.timers.expires(&self.memory, TimerKey::expectation(index)),
             helper: self.shown_helper(&about),
             expectfn: about.expectfn,
-            nat: about.has_nat.then(|| self.memory.nat[index as usize].get()),
+            nat: about.has_nat.then(|| self.memory.nat.get(index)),
             origin,
         }));
     }

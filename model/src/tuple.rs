@@ -172,13 +172,11 @@ impl Mask {
 
     /// The mask of an expectation that names its source address, its source word, both or
     /// neither. The bits beyond an IPv4 address stay zero, as `nf_ct_expect_init()` leaves them.
+    #[inline]
     #[must_use]
     pub fn exact(l3: L3, address: bool, word: bool) -> Self {
-        let mut src = [0; 16];
-        if address {
-            src[..l3.address_bytes()].fill(0xff);
-        }
-        Self { src: Addr(src), sport: if word { 0xffff } else { 0 } }
+        let src = if address { l3.address_mask() } else { 0 };
+        Self { src: Addr(src.to_ne_bytes()), sport: if word { 0xffff } else { 0 } }
     }
 
     /// What both masks look at: two expectations that agree on it could be hit by one packet.
@@ -213,6 +211,17 @@ impl Addr {
     #[must_use]
     pub const fn bits(self) -> u128 {
         u128::from_ne_bytes(self.0)
+    }
+
+    /// Whether both are the same address of the family `l3`.
+    #[inline]
+    pub(crate) const fn agrees(self, other: Self, l3: L3) -> bool {
+        let differ = self.bits() ^ other.bits();
+        match l3 {
+            L3::Unspec => true,
+            L3::Ipv4 => differ & l3.address_mask() == 0,
+            L3::Ipv6 => differ == 0,
+        }
     }
 
     /// Both halves: good for hashing that nobody sees.
@@ -293,6 +302,18 @@ impl L3 {
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
+    }
+
+    /// The bits of an [`Addr`] that an address of this family uses.
+    #[inline]
+    pub(crate) const fn address_mask(self) -> u128 {
+        const WORD: u128 =
+            Addr([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).bits();
+        match self {
+            Self::Unspec => 0,
+            Self::Ipv4 => WORD,
+            Self::Ipv6 => u128::MAX,
+        }
     }
 
     /// How many bytes of an [`Addr`] an address of this family uses.

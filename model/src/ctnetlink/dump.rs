@@ -26,7 +26,7 @@ use crate::expectation::{ExpectId, ExpectRef, Flags, Nat};
 use crate::helper::{Class, HelperId};
 use crate::kernel::Jiffies;
 use crate::kernel::hlist::{Access, Index};
-use crate::kernel::platform::{Ordering, Plain, Platform, Word};
+use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::kernel::slab::NULL;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::{NetId, Zone};
@@ -245,7 +245,7 @@ impl<P: Platform> Engine<P> {
         let about = exp.about();
         let master_tuple = self.memory.conns.at(about.master.index()).about().original;
         let id = self.memory.expectations.id(index);
-        let nat = about.has_nat.then(|| self.memory.nat[index as usize].get());
+        let nat = about.has_nat.then(|| self.memory.nat.get(index));
         ExpectInfo {
             id,
             netlink_id: self.netlink_id(id),

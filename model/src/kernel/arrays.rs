@@ -463,9 +463,7 @@ impl ArrayWheel {
         let mut due = self.due.borrow_mut();
         if entries.len() <= MANY {
             // All at once: what one look misses in the cache the next ones do not wait for.
-            let before = entries.len();
-            entries.retain(|entry| owners.stamp(entry.key).get() == entry.stamp);
-            self.stale.set(self.stale.get() - (before - entries.len()) as u32);
+            self.keep_pending(owners, &mut entries);
             for entry in entries.iter() {
                 owners.touch(entry.key, true);
             }
@@ -480,11 +478,23 @@ impl ArrayWheel {
         }
     }
 
+    /// Drops what is stale. Nothing is decided on the way, so that no look waits for another:
+    /// half of them may be stale, and most are not in the cache.
+    #[inline]
+    fn keep_pending(&self, owners: &impl Owners, entries: &mut Vec<Entry>) {
+        let mut kept = 0;
+        for place in 0..entries.len() {
+            let entry = entries[place];
+            entries[kept] = entry;
+            kept += usize::from(owners.stamp(entry.key).get() == entry.stamp);
+        }
+        self.stale.set(self.stale.get() - (entries.len() - kept) as u32);
+        entries.truncate(kept);
+    }
+
     fn drop_stale(&self, owners: &impl Owners, slot: usize) {
         let mut entries = self.slots[slot].borrow_mut();
-        let before = entries.len();
-        entries.retain(|entry| owners.stamp(entry.key).get() == entry.stamp);
-        self.stale.set(self.stale.get() - (before - entries.len()) as u32);
+        self.keep_pending(owners, &mut entries);
         if entries.is_empty() {
             self.unmark(slot);
         }

@@ -55,6 +55,8 @@ pub struct UpRcu {
     /// How deep each CPU is inside held sections, and which are at all, as bits.
     depth: Box<[Cell<u32>]>,
     held: Cell<u64>,
+    /// Whether somebody is, or callbacks wait.
+    waits: Cell<bool>,
     /// Callbacks that wait for nobody, in the order they were handed in: before all that wait.
     ready: RefCell<Vec<Callback>>,
     /// Callbacks in the order they were handed in, each with the CPUs it waits for, as bits.
@@ -67,6 +69,7 @@ impl UpRcu {
         let depth = &self.depth[usize::from(cpu.0)];
         depth.set(depth.get() + 1);
         self.held.set(self.held.get() | 1 << cpu.0);
+        self.waits.set(true);
     }
 
     /// Leaves it.
@@ -80,9 +83,11 @@ impl UpRcu {
         depth.set(left);
         if left == 0 {
             self.held.set(self.held.get() & !(1 << cpu.0));
-            for (waits_for, _) in self.waiting.borrow_mut().iter_mut() {
+            let mut waiting = self.waiting.borrow_mut();
+            for (waits_for, _) in waiting.iter_mut() {
                 *waits_for &= !(1 << cpu.0);
             }
+            self.waits.set(self.held.get() != 0 || !waiting.is_empty());
         }
     }
 
@@ -126,6 +131,7 @@ impl UpRcu {
             }
             !runs
         });
+        self.waits.set(self.held.get() != 0 || !waiting.is_empty());
         ran
     }
 
@@ -150,6 +156,7 @@ impl<P: Platform> Rcu<P> for UpRcu {
         Self {
             depth: (0..cpus).map(|_| Cell::new(0)).collect(),
             held: Cell::new(0),
+            waits: Cell::new(false),
             ready: RefCell::new(Vec::with_capacity(64)),
             waiting: RefCell::default(),
         }
@@ -162,7 +169,7 @@ impl<P: Platform> Rcu<P> for UpRcu {
 
     #[inline(always)]
     fn call_rcu(&self, _: &Arc<Memory<P>>, callback: Callback) {
-        if self.held.get() != 0 || !self.waiting.borrow().is_empty() {
+        if self.waits.get() {
             self.wait(callback);
         } else {
             self.ready.borrow_mut().push(callback);
