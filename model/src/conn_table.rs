@@ -10,14 +10,14 @@
 //!
 //! Packets of one flow come in bursts: the few thousand places of `recent` answer most lookups.
 //!
-//! The rule that matters: what a sender can choose reaches the table through SipHash only. Who
-//! aims at one place of `recent` makes it useless, and nothing worse.
+//! The rule that matters: what a sender can choose reaches the table through SipHash only, under a
+//! key that nobody knows. Who aims at one place of `recent` makes it useless, and nothing worse.
 //!
 //! # Source
 //! `nf_conntrack_hash` of `nf_conntrack_core.c`: one table, keyed, of both directions.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use crate::conn::ConnId;
 use crate::conntrack::Direction;
@@ -34,7 +34,8 @@ type Found = (ConnId, Direction);
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
-    table: HashMap<Place, Found, BuildHasherDefault<DefaultHasher>>,
+    /// Its key is drawn anew by each process, so no capture can aim at it; its order is seen by none.
+    table: HashMap<Place, Found>,
     /// A power of two of places, or none; what stands in one is in the table, too.
     recent: Vec<Option<(Place, Found)>>,
     /// How many lookups found one, by namespace.
