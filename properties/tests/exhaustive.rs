@@ -19,7 +19,7 @@ use nfexp_properties::scenario::Scenario;
 use nfexp_properties::table::{Stopwatch, Table};
 
 /// Executions up to which the usual run explores a row.
-const USUAL: usize = 20_000;
+const USUAL: usize = 125_000;
 
 /// Executions of a larger row that the usual run looks at.
 const FIRST: usize = 1_500;
