@@ -7,6 +7,9 @@
 NFEXP is the built command. Each number makes one capture: two or three sessions of the seeds, woven into each other, with
 payloads, segments, flags, numbers, fragments and order changed. The kernel's events are recorded with the rig and compared
 with `nfexp conform-capture`, both grades; what differs is kept. The same number makes the same capture.
+
+Module parameters (`param=`) are the whole machine's: stopped amid a capture that turns one, it leaves it turned. Look at
+/sys/module/nf_conntrack_*/parameters then.
 """
 import argparse
 import glob
