@@ -19,6 +19,7 @@
 
 pub mod actor;
 pub mod bugs;
+pub mod collisions;
 pub mod explore;
 pub mod grace;
 pub mod invariants;
