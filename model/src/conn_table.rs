@@ -2,22 +2,24 @@
 //! The connections that are confirmed, by either tuple.
 //!
 //! ```text
-//!   tuple ─▶ cheap mix ─▶ recent[place]  the very same tuple? ─▶ found
+//!   tuple ─▶ cheap mix ─▶ recent[place]  ─▶ node: the very same tuple? ─▶ found
 //!                             │ no
 //!                             ▼
-//!                         table (SipHash)
+//!            SipHash ─▶ heads[place] ─▶ node ─▶ node        two nodes a connection, one a direction
 //! ```
 //!
-//! Packets of one flow come in bursts: the few thousand places of `recent` answer most lookups.
+//! Packets of one flow come in bursts: the few thousand places of `recent` answer most lookups. A
+//! node keeps its hash, so a tuple is hashed once when its connection enters, and not when it leaves.
 //!
-//! The rule that matters: what a sender can choose reaches the table through SipHash only, under a
+//! The rule that matters: what a sender can choose reaches the chains through SipHash only, under a
 //! key that nobody knows. Who aims at one place of `recent` makes it useless, and nothing worse.
 //!
 //! # Source
-//! `nf_conntrack_hash` of `nf_conntrack_core.c`: one table, keyed, of both directions.
+//! `nf_conntrack_hash` of `nf_conntrack_core.c`: one table, keyed, of both directions; the nodes are
+//! part of the connection (`tuplehash`).
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{Hash, Hasher};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use crate::conn::ConnId;
 use crate::conntrack::Direction;
@@ -34,15 +36,35 @@ type Found = (ConnId, Direction);
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
-    /// Its key is drawn anew by each process, so no capture can aim at it; its order is seen by none.
-    table: HashMap<Place, Found>,
-    /// A power of two of places, or none; what stands in one is in the table, too.
-    recent: Vec<Option<(Place, Found)>>,
+    /// Drawn anew by each process, so no capture can aim at a chain; the order is seen by none.
+    key: RandomState,
+    /// A power of two of chains, or none.
+    heads: Vec<u32>,
+    /// By [`node_of`].
+    nodes: Vec<Node>,
+    /// How many are linked.
+    linked: usize,
+    /// A power of two of nodes that were found lately, or none; they may be linked no more.
+    recent: Vec<u32>,
     /// How many lookups found one, by namespace.
     pub(crate) found: BTreeMap<NetId, u32>,
     /// What nft's own helper has to announce for connections that are not confirmed yet.
     pub(crate) announces: BTreeMap<ConnId, (CtExpectation, Direction)>,
 }
+
+/// One direction of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    place: Place,
+    hash: u32,
+    /// The next of its chain, or [`END`].
+    next: u32,
+    /// Its connection's life, while it is linked.
+    generation: Option<u32>,
+}
+
+/// No node.
+const END: u32 = u32::MAX;
 
 /// At most so many places for recent lookups.
 const MOST_RECENT: usize = 1 << 16;
@@ -73,69 +95,157 @@ impl Place {
 }
 
 impl Hash for Place {
+    /// Three words of what is in IPv4's tuples, six of the others: the hasher counts them, so no
+    /// three equal six.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut bytes = [0; 48];
-        for (room, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
-            room.copy_from_slice(&word.to_le_bytes());
+        let [src, src_rest, dst, dst_rest, ports, rest] = self.words();
+        if (src | dst) >> 32 == 0 && src_rest | dst_rest == 0 {
+            state.write_u64(src << 32 | dst);
+        } else {
+            [src, src_rest, dst, dst_rest].into_iter().for_each(|word| state.write_u64(word));
         }
-        state.write(&bytes);
+        state.write_u64(ports);
+        state.write_u64(rest);
     }
 }
 
 impl ConnTable {
-    /// Adds a connection in one direction.
-    pub(crate) fn insert(&mut self, place: Place, found: Found) {
-        self.table.insert(place, found);
-        let wanted = (self.table.len() * 2).next_power_of_two().clamp(16, MOST_RECENT);
-        if self.recent.len() < wanted {
-            self.recent = vec![None; wanted];
+    /// Adds a connection in both directions, unless another stands in either place.
+    pub(crate) fn insert(&mut self, id: ConnId, places: &[Place; 2]) -> bool {
+        let hashes = places.each_ref().map(|place| self.key.hash_one(place) as u32);
+        if (0..2).any(|at| self.search(&places[at], hashes[at]) != END) {
+            return false;
         }
-        self.remember(place, found);
+        self.make_room(id);
+        for (at, direction) in [Direction::Original, Direction::Reply].into_iter().enumerate() {
+            let (index, place) = (node_of(id, direction), places[at]);
+            let generation = Some(id.generation());
+            self.nodes[index as usize] = Node { place, hash: hashes[at], next: END, generation };
+            self.link(index);
+            self.remember(&place, index);
+            self.linked += 1;
+        }
+        true
     }
 
-    /// Takes it out.
-    pub(crate) fn remove(&mut self, place: &Place) {
-        self.table.remove(place);
-        let at = self.recent_at(place);
-        if let Some(recent) = self.recent.get_mut(at).filter(|recent| is_of(recent, place)) {
-            *recent = None;
+    /// Takes it out, if it is there.
+    pub(crate) fn remove(&mut self, id: ConnId) {
+        for direction in [Direction::Original, Direction::Reply] {
+            let index = node_of(id, direction);
+            let Some(&Node { hash, next, generation, .. }) = self.nodes.get(index as usize) else {
+                return;
+            };
+            if generation != Some(id.generation()) {
+                return;
+            }
+            let head = self.head_of(hash);
+            if self.heads[head] == index {
+                self.heads[head] = next;
+            } else {
+                let mut before = self.heads[head];
+                while self.nodes[before as usize].next != index {
+                    before = self.nodes[before as usize].next;
+                }
+                self.nodes[before as usize].next = next;
+            }
+            self.nodes[index as usize].generation = None;
+            self.linked -= 1;
         }
     }
 
     /// Finds a connection.
     pub(crate) fn find(&mut self, place: &Place) -> Option<Found> {
-        if let Some(Some((known, found))) = self.recent.get(self.recent_at(place))
-            && known == place
+        if let Some(&index) = self.recent.get(self.recent_at(place))
+            && let Some(node) = self.nodes.get(index as usize)
+            && node.place == *place
+            && let Some(generation) = node.generation
         {
-            return Some(*found);
+            return Some(found(index, generation));
         }
-        let found = *self.table.get(place)?;
-        self.remember(*place, found);
-        Some(found)
+        let index = self.search(place, self.key.hash_one(place) as u32);
+        let generation = self.nodes.get(index as usize)?.generation?;
+        self.remember(place, index);
+        Some(found(index, generation))
     }
 
     /// Whether there is one.
     pub(crate) fn contains(&self, place: &Place) -> bool {
-        self.table.contains_key(place)
+        self.search(place, self.key.hash_one(place) as u32) != END
     }
 
-    /// Every connection, once per direction, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Place, &Found)> {
-        self.table.iter()
+    /// The connections in the table, once per direction, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (NetId, ConnId)> {
+        let nodes = (0..).zip(&self.nodes);
+        nodes.filter_map(|(index, node)| Some((node.place.0, found(index, node.generation?).0)))
     }
 
-    fn remember(&mut self, place: Place, found: Found) {
-        let at = self.recent_at(&place);
-        self.recent[at] = Some((place, found));
+    /// The node that stands in `place`.
+    fn search(&self, place: &Place, hash: u32) -> u32 {
+        let Some(&head) = self.heads.get(self.head_of(hash)) else { return END };
+        let mut index = head;
+        while index != END {
+            let node = &self.nodes[index as usize];
+            if node.hash == hash && node.place == *place {
+                break;
+            }
+            index = node.next;
+        }
+        index
+    }
+
+    /// Puts a node in front of its chain.
+    fn link(&mut self, index: u32) {
+        let head = self.head_of(self.nodes[index as usize].hash);
+        self.nodes[index as usize].next = self.heads[head];
+        self.heads[head] = index;
+    }
+
+    /// So many heads that chains stay short, and a node for each direction of `id`.
+    fn make_room(&mut self, id: ConnId) {
+        let nodes = node_of(id, Direction::Reply) as usize + 1;
+        if nodes > self.nodes.len() {
+            self.nodes.resize(nodes, Node::FREE);
+        }
+        let wanted = self.linked + 2;
+        if wanted > self.heads.len() {
+            self.heads = vec![END; (wanted * 2).next_power_of_two().max(16)];
+            self.recent = vec![END; self.heads.len().min(MOST_RECENT)];
+            for index in 0..self.nodes.len() as u32 {
+                if self.nodes[index as usize].generation.is_some() {
+                    self.link(index);
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, place: &Place, index: u32) {
+        let at = self.recent_at(place);
+        self.recent[at] = index;
     }
 
     fn recent_at(&self, place: &Place) -> usize {
         place.mix() as usize & self.recent.len().wrapping_sub(1)
     }
+
+    fn head_of(&self, hash: u32) -> usize {
+        hash as usize & self.heads.len().wrapping_sub(1)
+    }
 }
 
-fn is_of(recent: &Option<(Place, Found)>, place: &Place) -> bool {
-    recent.as_ref().is_some_and(|(known, _)| known == place)
+impl Node {
+    const FREE: Self =
+        Self { place: Place(NetId(0), Zone(0), Tuple::NONE), hash: 0, next: END, generation: None };
+}
+
+/// The node of a direction of a connection.
+fn node_of(id: ConnId, direction: Direction) -> u32 {
+    id.index() * 2 + direction as u32
+}
+
+/// Whose node it is.
+fn found(index: u32, generation: u32) -> Found {
+    let direction = if index.is_multiple_of(2) { Direction::Original } else { Direction::Reply };
+    (ConnId::new(index / 2, generation), direction)
 }
 
 #[cfg(test)]
@@ -149,25 +259,51 @@ mod tests {
         Place(NetId::INIT, Zone(zone), tuple)
     }
 
+    fn places(number: u16) -> [Place; 2] {
+        [place(number % 3, number), place(number % 3, number | 0x8000)]
+    }
+
     #[test]
-    fn the_recent_ones_tell_what_the_table_tells() {
+    fn what_was_put_in_is_found_until_it_is_taken_out() {
         let mut table = ConnTable::default();
         assert_eq!(table.find(&place(0, 1)), None, "nothing is there yet");
-        for round in 0..3_u16 {
-            for sport in 0..500 {
-                let found = (ConnId::new(u32::from(sport), 1), Direction::Reply);
-                table.insert(place(sport % 3, sport), found);
+        for round in 1..4 {
+            let conn = |number: u16| ConnId::new(u32::from(number), round);
+            for number in 0..500 {
+                assert!(table.insert(conn(number), &places(number)));
+                assert!(!table.insert(conn(500), &places(number)), "it is taken");
             }
-            for sport in 0..500 {
-                let there = table.find(&place(sport % 3, sport)).map(|(id, _)| id.index());
-                assert_eq!(there, Some(u32::from(sport)), "in round {round}");
-                assert_eq!(table.find(&place(sport % 3 + 1, sport)), None);
+            for number in 0..500 {
+                let [original, reply] = places(number);
+                for _ in 0..2 {
+                    assert_eq!(table.find(&original), Some((conn(number), Direction::Original)));
+                    assert_eq!(table.find(&reply), Some((conn(number), Direction::Reply)));
+                }
+                assert_eq!(table.find(&place(number % 3 + 1, number)), None);
             }
-            for sport in 0..500 {
-                table.remove(&place(sport % 3, sport));
-                assert_eq!(table.find(&place(sport % 3, sport)), None, "removed");
+            let mut all: Vec<_> = table.iter().map(|(_, id)| id).collect();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all, (0..500).map(conn).collect::<Vec<_>>());
+            for number in (0..500).rev().step_by(2).chain((0..500).step_by(2)) {
+                table.remove(conn(number));
+                assert_eq!(table.find(&places(number)[0]), None, "it was taken out");
+                assert!(!table.contains(&places(number)[1]));
             }
+            assert_eq!(table.iter().count(), 0);
         }
-        assert_eq!(table.iter().count(), 0);
+    }
+
+    #[test]
+    fn one_tuple_both_ways_is_one_place_twice() {
+        let mut table = ConnTable::default();
+        let (id, place) = (ConnId::new(7, 1), place(0, 9));
+        assert!(table.insert(id, &[place, place]));
+        assert_eq!(table.find(&place), Some((id, Direction::Reply)), "who came last stands first");
+        table.remove(ConnId::new(8, 1));
+        table.remove(ConnId::new(7, 2));
+        assert!(table.contains(&place), "others were never in it");
+        table.remove(id);
+        assert_eq!(table.find(&place), None);
     }
 }

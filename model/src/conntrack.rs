@@ -190,12 +190,10 @@ impl<P: Platform> Engine<P> {
         let shared = self.lock_shared();
         let mut table = self.conns.lock();
         let places = [Place(net, zone, original), Place(net, zone, reply)];
-        if places.iter().any(|place| table.contains(place)) || conn.status().has(Status::DYING) {
+        if conn.status().has(Status::DYING) || !table.insert(ct.0, &places) {
             self.count_stat(at, net, |s| s.insert_failed = s.insert_failed.wrapping_add(1));
             return false;
         }
-        table.insert(places[0], (ct.0, Direction::Original));
-        table.insert(places[1], (ct.0, Direction::Reply));
         drop(table);
         P::atomic_add(&conn.uses, 1);
         conn.status.fetch_or(Status::CONFIRMED.0, Ordering::Relaxed);
@@ -276,13 +274,8 @@ impl<P: Platform> Engine<P> {
         self.timers.detach(&self.memory, &conn.timer, TimerKey::conn(id.index()));
         self.tell_conn(id, ConnEventKind::Destroy, origin);
         helper_destroy();
-        let AboutConn { original, reply, net, .. } = conn.about();
-        let zone = Zone(conn.zone.load_locked() as u16);
         let shared = self.lock_shared();
-        let mut table = self.conns.lock();
-        table.remove(&Place(net, zone, original));
-        table.remove(&Place(net, zone, reply));
-        drop(table);
+        self.conns.lock().remove(id);
         let mut locked = shared.unwrap_or_else(|| self.lock());
         if !P::slips(Slip::FirstTeardownOmitted) {
             locked.remove_expectations(at, id, Cause::MasterGone);
@@ -359,9 +352,9 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn conns_of(&self, net: NetId) -> Vec<ConnId> {
         let table = self.conns.lock();
-        let here = table.iter().filter(|(place, _)| place.0 == net);
-        // By both directions, which may be one and the same tuple.
-        let mut ids: Vec<ConnId> = here.map(|(_, value)| value.0).collect();
+        let here = table.iter().filter(|(of, _)| *of == net);
+        // By both directions.
+        let mut ids: Vec<ConnId> = here.map(|(_, id)| id).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
