@@ -4,6 +4,8 @@
 //! Time is cut into equal *bins*, so that the warm-up can be cut off afterwards. *Stale* slots
 //! hold what will never be matched; *exposure* is how long holes stood open.
 
+use std::ops::Range;
+
 use super::cast::Cast;
 use super::ledger::Ending;
 use super::setup::Setup;
@@ -107,6 +109,9 @@ pub struct Measure {
     limit: u32,
     stale_now: u32,
     last: Micros,
+    /// The bin of `last`, and where it begins and ends.
+    here: usize,
+    span: Range<Micros>,
     wanted: u32,
     horizon: Micros,
 }
@@ -137,13 +142,28 @@ impl Measure {
             limit: setup.expect_max,
             stale_now: 0,
             last: 0,
+            here: 0,
+            span: 0..(setup.horizon / BINS as u64).max(1),
             wanted: setup.recording.lifelines,
             horizon: setup.horizon,
         }
     }
 
+    /// The last bin has no end.
+    #[inline]
     fn bin(&self, at: Micros) -> usize {
+        if self.span.contains(&at) {
+            return self.here;
+        }
         ((at / self.width) as usize).min(BINS - 1)
+    }
+
+    /// It is `at`, in this bin.
+    #[inline(never)]
+    fn enter(&mut self, at: Micros) {
+        self.here = self.bin(at);
+        let start = self.here as u64 * self.width;
+        self.span = start..if self.here + 1 == BINS { Micros::MAX } else { start + self.width };
     }
 
     /// Time has passed until `at`, with so many linked.
@@ -157,16 +177,17 @@ impl Measure {
             self.held.resize(held + 1, 0);
         }
         self.held[held] += at - self.last;
-        let mut bin = self.bin(self.last);
         while self.last < at {
-            let end = if bin + 1 == BINS { at } else { at.min((bin as u64 + 1) * self.width) };
+            let end = at.min(self.span.end);
             let passed = end - self.last;
-            let slice = &mut self.bins[bin];
+            let slice = &mut self.bins[self.here];
             slice.slots += passed * u64::from(linked);
             slice.stale += passed * u64::from(self.stale_now);
             slice.full += if linked >= self.limit { passed } else { 0 };
             self.last = end;
-            bin += 1;
+            if end == self.span.end {
+                self.enter(end);
+            }
         }
     }
 
@@ -216,8 +237,7 @@ impl Measure {
 
     #[inline]
     pub(super) fn refused(&mut self) {
-        let bin = self.bin(self.last);
-        self.bins[bin].refused += 1;
+        self.bins[self.here].refused += 1;
     }
 
     #[inline]

@@ -47,6 +47,15 @@ pub(super) struct Live {
     pub(super) seat: Seat,
 }
 
+/// A place of a connection that announces.
+#[derive(Debug, Default)]
+struct Master {
+    ct: Option<ConnRef>,
+    who: Who,
+    /// How many it holds.
+    holds: u32,
+}
+
 /// An engine, and all that is counted.
 #[derive(Debug)]
 pub struct World {
@@ -60,10 +69,9 @@ pub struct World {
     /// No timer fires before this jiffy.
     quiet_until: u64,
     timers: bool,
-    masters: Vec<Option<ConnRef>>,
-    whos: Vec<Who>,
-    /// How many each master holds.
-    holds: Vec<u32>,
+    /// Up to which jiffy its wheel was turned.
+    turned: u64,
+    masters: Vec<Master>,
     live: Vec<Live>,
     linked: u32,
     tape: Arc<Tape>,
@@ -121,9 +129,8 @@ impl World {
             jiffy: 0,
             quiet_until: u64::MAX,
             timers,
+            turned: 0,
             masters: Vec::new(),
-            whos: Vec::new(),
-            holds: Vec::new(),
             live: vec![Live::default(); expectations as usize + 1],
             linked: 0,
             tape,
@@ -176,20 +183,11 @@ impl World {
 
     /// Lets time pass until `jiffy`: timers fire in their own.
     fn advance(&mut self, jiffy: u64) {
-        if self.timers {
-            while self.quiet_until <= jiffy {
-                self.expire_next(jiffy);
-            }
+        while self.quiet_until <= jiffy {
+            self.expire_next(jiffy);
         }
         self.jiffy = jiffy;
         self.now = self.start.after(Ticks(jiffy));
-        if self.timers {
-            // The wheel's clock comes along, so that what is added next is filed from here.
-            while let Some(firing) = self.engine.expire(self.now) {
-                self.engine.timed_out(self.at(), firing);
-            }
-            self.settle(self.jiffy * 1_000_000 / self.hz);
-        }
     }
 
     fn expire_next(&mut self, until: u64) {
@@ -206,24 +204,39 @@ impl World {
             self.jiffy = due_jiffy;
             self.now = due;
         }
+        if !self.fire() {
+            // A cascade without a timer: the next question is about the next jiffy.
+            self.quiet_until = self.jiffy + 1;
+        }
+    }
+
+    /// Fires what is due now; whether there was anything. The wheel's clock comes along, so that
+    /// what is added next is filed from here.
+    fn fire(&mut self) -> bool {
         let mut fired = false;
         while let Some(firing) = self.engine.expire(self.now) {
             self.engine.timed_out(self.at(), firing);
             fired = true;
         }
-        self.settle(self.jiffy * 1_000_000 / self.hz);
-        if !fired {
-            // A cascade without a timer: the next question is about the next jiffy.
-            self.quiet_until = self.jiffy + 1;
+        if fired {
+            self.settle(self.jiffy * 1_000_000 / self.hz);
+        }
+        fired
+    }
+
+    /// The wheel's clock follows when something is about to be filed: by then nothing is due.
+    #[inline]
+    fn turn_wheel(&mut self) {
+        if self.timers && self.turned != self.jiffy {
+            self.turned = self.jiffy;
+            self.fire();
         }
     }
 
     fn open(&mut self, master: u32, who: Who) -> Result<(), String> {
         let place = master as usize;
         if place >= self.masters.len() {
-            self.masters.resize_with(place + 1, || None);
-            self.whos.resize(place + 1, Who::default());
-            self.holds.resize(place + 1, 0);
+            self.masters.resize_with(place + 1, Master::default);
         }
         let kind = &self.kinds[usize::from(who.kind)];
         let original = Tuple {
@@ -241,13 +254,13 @@ impl World {
         let helper = HelperId::at(kind.helper);
         self.engine.attach(&ct, helper).map_err(|error| error.to_string())?;
         self.engine.confirm(self.at(), &ct, Origin::KERNEL);
-        self.masters[place] = Some(ct);
-        self.whos[place] = who;
+        let master = &mut self.masters[place];
+        (master.ct, master.who) = (Some(ct), who);
         Ok(())
     }
 
     fn close(&mut self, at: Micros, master: u32) {
-        if let Some(ct) = self.masters[master as usize].take() {
+        if let Some(ct) = self.masters[master as usize].ct.take() {
             self.engine.delete_conn(self.at(), &ct, Origin::KERNEL);
             self.engine.put_conn(self.at(), ct);
             self.settle(at);
@@ -255,23 +268,23 @@ impl World {
     }
 
     fn announce(&mut self, at: Micros, master: u32, kind: u16, key: u64, arrives: Micros) {
+        self.turn_wheel();
         let now = self.at();
-        let Self { engine, kinds, masters, .. } = self;
+        let Self { engine, kinds, .. } = self;
         let spec = &kinds[usize::from(kind)];
         let account = &mut self.accounts[usize::from(kind)];
         account.announced += 1;
-        let who = &self.whos[master as usize];
+        let Master { ct, who, holds } = &self.masters[master as usize];
         let mut seat = Seat::Free;
         if spec.hostile {
             self.measure.last_hostile = Some(at);
         } else if arrives <= self.horizon
             && engine.expect_count(NetId(who.net)) >= engine.config().expect_max
         {
-            let held = self.holds[master as usize] > 0;
-            seat = if held { Seat::Incumbent } else { Seat::Newcomer };
+            seat = if *holds > 0 { Seat::Incumbent } else { Seat::Newcomer };
             self.measure.seeks(seat);
         }
-        let exp = masters[master as usize].as_ref().and_then(|ct| engine.alloc(now, ct).ok());
+        let exp = ct.as_ref().and_then(|ct| engine.alloc(now, ct).ok());
         let Some(exp) = exp else {
             self.measure.loses(seat);
             self.refused(at, kind, arrives, Ending::NoHelp);
@@ -295,6 +308,10 @@ impl World {
         }
         let related = engine.related(now, &exp, Origin::KERNEL, MasterCheck::Own);
         engine.put(exp);
+        if related.is_err() {
+            // Nobody else ever held it.
+            engine.run_rcu_callbacks();
+        }
         self.settle(at);
         match related {
             Ok(()) => {
@@ -303,9 +320,10 @@ impl World {
                 self.live[id.index() as usize] =
                     Live { kind, master, born: at, arrives, hit: false, told, seat };
                 self.linked += 1;
-                self.holds[master as usize] += 1;
+                let Master { who, holds, .. } = &mut self.masters[master as usize];
+                *holds += 1;
                 if let Some(walks) = &mut self.walks {
-                    let net = NetId(self.whos[master as usize].net);
+                    let net = NetId(who.net);
                     walks.insert(net, &expected.tuple_and_mask().0, master, id.index());
                 }
                 if self.timers {
@@ -339,7 +357,7 @@ impl World {
     }
 
     fn arrive(&mut self, at: Micros, master: u32, kind: u16, key: u64, useful: bool) {
-        let who = self.whos[master as usize];
+        let who = self.masters[master as usize].who;
         let spec = &self.kinds[usize::from(kind)];
         let tuple = Tuple {
             src: address(10, u32::from(who.kind) << 20 ^ who.source),
@@ -378,7 +396,7 @@ impl World {
 
     /// An announcement is taken back, if it still stands.
     fn withdraw(&mut self, at: Micros, master: u32, kind: u16, key: u64) {
-        let Some(ct) = &self.masters[master as usize] else { return };
+        let Some(ct) = &self.masters[master as usize].ct else { return };
         let stands = |id: &ExpectId| {
             let tuple = self.engine.expectation(*id).tuple();
             self.live[id.index() as usize].kind == kind
@@ -392,13 +410,16 @@ impl World {
         self.settle(at);
     }
 
-    /// Frees what nobody holds, and enters what ended.
+    /// Enters what ended, and frees what nobody holds.
     #[inline]
     fn settle(&mut self, at: Micros) {
-        self.engine.run_rcu_callbacks();
-        for entry in 0..self.tape.take() {
-            let (slot, ending) = self.tape.ended(entry);
-            self.ended(at, slot, ending);
+        let endings = self.tape.take();
+        if endings > 0 {
+            self.engine.run_rcu_callbacks();
+            for entry in 0..endings {
+                let (slot, ending) = self.tape.ended(entry);
+                self.ended(at, slot, ending);
+            }
         }
     }
 
@@ -406,7 +427,7 @@ impl World {
         let live = self.live[slot as usize];
         self.measure.clock(at, self.linked);
         self.linked -= 1;
-        self.holds[live.master as usize] -= 1;
+        self.masters[live.master as usize].holds -= 1;
         let account = &mut self.accounts[usize::from(live.kind)];
         account.ended[ending as usize] += 1;
         if ending != Ending::Match && !live.hit && live.arrives <= self.horizon {

@@ -90,5 +90,8 @@ pub fn micros(seconds: f64) -> Micros {
 #[inline]
 #[must_use]
 pub fn jiffy(at: Micros, hz: u64) -> u64 {
-    if hz == 1000 { at / 1000 } else { (u128::from(at) * u128::from(hz) / 1_000_000) as u64 }
+    match at.checked_mul(hz) {
+        Some(ticks) => ticks / 1_000_000,
+        None => (u128::from(at) * u128::from(hz) / 1_000_000) as u64,
+    }
 }
