@@ -9,7 +9,7 @@
 //! `refresh_signalling_expectation()` of `nf_conntrack_sip.c`, `set_expect_timeout()` of
 //! `nf_conntrack_h323_main.c`, `nf_ct_helper_destroy()` of `nf_conntrack_helper.c`.
 
-use crate::conn::ConnRef;
+use crate::conn::{ConnId, ConnRef};
 use crate::engine::{At, Engine};
 use crate::event::{Cause, Origin};
 use crate::expectation::{ExpectId, Flags};
@@ -62,5 +62,11 @@ impl<P: Platform> Engine<P> {
         destroy: impl FnOnce(),
     ) -> bool {
         self.delete_after(at, ct.id(), origin, destroy)
+    }
+
+    /// A reference to a connection that is known to be in the table.
+    #[must_use]
+    pub fn hold_conn(&self, id: ConnId) -> Option<ConnRef> {
+        P::atomic_inc_not_zero(&self.memory.conns.get(id).uses).then_some(ConnRef(id))
     }
 }

@@ -146,7 +146,7 @@ impl TcpTrack {
             if !settings.loose {
                 return None;
             }
-            let marks = Marks { sack_permitted: true, be_liberal: true, ..Marks::default() };
+            let marks = Marks::SACK_PERMITTED.with(Marks::BE_LIBERAL);
             track.seen[0].marks = marks;
             track.seen[1].marks = marks;
         }
@@ -193,9 +193,15 @@ impl TcpTrack {
         self.last.reply = reply;
         self.state = new;
         if old_for_assured != new && new == TcpState::FinWait {
-            self.seen[usize::from(reply)].marks.close_init = true;
+            let side = &mut self.seen[usize::from(reply)];
+            side.marks = side.marks.with(Marks::CLOSE_INIT);
         }
         self.outcome(old_for_assured, kind, known, settings)
+    }
+
+    /// Whether either side has such a mark.
+    const fn any(&self, mark: Marks) -> bool {
+        self.seen[0].marks.has(mark) || self.seen[1].marks.has(mark)
     }
 
     fn judge(&mut self, header: &TcpHeader<'_>, reply: bool, settings: &TcpSettings) -> Judged {
@@ -223,7 +229,7 @@ impl TcpTrack {
             Next::State(TcpState::SynSent)
                 if matches!(old, TcpState::TimeWait | TcpState::Close | TcpState::SynSent2) =>
             {
-                let closed = self.seen.iter().any(|side| side.marks.close_init);
+                let closed = self.any(Marks::CLOSE_INIT);
                 let aborted = self.last.reply == reply && self.last.kind == Kind::Rst;
                 if closed || aborted {
                     Turn::Done(TcpOutcome::Repeat)
@@ -275,8 +281,7 @@ impl TcpTrack {
             // KERNEL: nf_conntrack_tcp_packet(), 6.18: all is forgotten of the side that answers,
             // except that its bounds are not enforced.
             let answering = &mut self.seen[usize::from(reply)];
-            let Marks { be_liberal, .. } = answering.marks;
-            let marks = Marks { be_liberal, ..Marks::default() };
+            let marks = answering.marks.only(Marks::BE_LIBERAL);
             *answering = Side { marks, ..Side::default() };
             return Turn::Judge(TcpState::SynRecv);
         }
@@ -285,9 +290,9 @@ impl TcpTrack {
         if kind == Kind::Syn && !reply {
             let mut offered = Side::default();
             offered.take_options(header.options);
-            let Marks { window_scale, sack_permitted, .. } = offered.marks;
-            self.last.marks = Marks { window_scale, sack_permitted, ..Marks::default() };
-            self.last.scale = if window_scale { offered.td_scale } else { 0 };
+            let scales = offered.marks.has(Marks::WINDOW_SCALE);
+            self.last.marks = offered.marks.only(Marks::WINDOW_SCALE.with(Marks::SACK_PERMITTED));
+            self.last.scale = if scales { offered.td_scale } else { 0 };
             self.simultaneous = false;
             self.challenge_ack = self.state == TcpState::LastAck;
         }
@@ -311,7 +316,7 @@ impl TcpTrack {
             return Turn::Count(new);
         }
         let other = &self.seen[usize::from(!reply)];
-        if other.marks.maxack_set && last.kind != Kind::Syn {
+        if other.marks.has(Marks::MAXACK_SET) && last.kind != Kind::Syn {
             let established = old == TcpState::Established && known.assured;
             if header.seq == 0 && !established {
                 return Turn::Judge(new);
@@ -376,7 +381,7 @@ impl TcpTrack {
     ) -> TcpOutcome {
         let new = self.state;
         let by_state = settings.timeouts_secs[new as usize];
-        let unacknowledged = self.seen.iter().any(|side| side.marks.unacknowledged);
+        let unacknowledged = self.any(Marks::UNACKNOWLEDGED);
         let long = by_state > settings.retrans_secs;
         let mut timeout_secs = if self.retrans >= settings.max_retrans && long {
             settings.retrans_secs

@@ -73,19 +73,55 @@ pub struct Side {
 
 /// Marks of a side (`IP_CT_TCP_FLAG_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
+pub struct Marks(u8);
+
+impl Marks {
     /// It offered to scale windows.
-    pub window_scale: bool,
+    pub const WINDOW_SCALE: Self = Self(1);
     /// It takes selective acknowledgements.
-    pub sack_permitted: bool,
+    pub const SACK_PERMITTED: Self = Self(1 << 1);
     /// It began to close.
-    pub close_init: bool,
+    pub const CLOSE_INIT: Self = Self(1 << 2);
     /// The connection was picked up on its way: bounds are not enforced.
-    pub be_liberal: bool,
+    pub const BE_LIBERAL: Self = Self(1 << 3);
     /// What it sent is not acknowledged yet.
-    pub unacknowledged: bool,
+    pub const UNACKNOWLEDGED: Self = Self(1 << 4);
     /// `td_maxack` holds something.
-    pub maxack_set: bool,
+    pub const MAXACK_SET: Self = Self(1 << 5);
+
+    /// Whether there are all of these.
+    #[inline]
+    #[must_use]
+    pub const fn has(self, marks: Self) -> bool {
+        self.0 & marks.0 == marks.0
+    }
+
+    /// With these, too.
+    #[inline]
+    #[must_use]
+    pub const fn with(self, marks: Self) -> Self {
+        Self(self.0 | marks.0)
+    }
+
+    /// Without these.
+    #[inline]
+    #[must_use]
+    pub const fn without(self, marks: Self) -> Self {
+        Self(self.0 & !marks.0)
+    }
+
+    /// Of these only those that are there.
+    #[inline]
+    #[must_use]
+    pub const fn only(self, marks: Self) -> Self {
+        Self(self.0 & marks.0)
+    }
+}
+
+impl Side {
+    fn mark(&mut self, marks: Marks) {
+        self.marks = self.marks.with(marks);
+    }
 }
 
 /// How a packet stands to the windows.
@@ -134,14 +170,13 @@ impl Side {
             return;
         }
         self.td_scale = 0;
-        let Marks { be_liberal, .. } = self.marks;
-        self.marks = Marks { be_liberal, ..Marks::default() };
+        self.marks = self.marks.only(Marks::BE_LIBERAL);
         for (kind, value) in Options(options) {
             match (kind, value) {
-                (4, []) => self.marks.sack_permitted = true,
+                (4, []) => self.mark(Marks::SACK_PERMITTED),
                 (3, [scale]) => {
                     self.td_scale = (*scale).min(14);
-                    self.marks.window_scale = true;
+                    self.mark(Marks::WINDOW_SCALE);
                 }
                 _ => {}
             }
@@ -195,7 +230,7 @@ pub fn judge(
 ) -> Judged {
     let (mut seq, mut end) = (header.seq, header.end());
     let mut ack = header.ack;
-    let mut sack = if receiver.marks.sack_permitted { sack(header) } else { ack };
+    let mut sack = if receiver.marks.has(Marks::SACK_PERMITTED) { sack(header) } else { ack };
     let window = u32::from(header.window);
     if sender.td_maxwin == 0 {
         init_sender(sender, receiver, header, sack, reply);
@@ -219,7 +254,7 @@ pub fn judge(
     }
     let judged = bounds((seq, end, sack), sender, receiver);
     if judged != Judged::Accept {
-        let lenient = be_liberal || sender.marks.be_liberal;
+        let lenient = be_liberal || sender.marks.has(Marks::BE_LIBERAL);
         return if lenient { Judged::Lenient } else { judged };
     }
     let scaled = if header.has(SYN) { window } else { window << sender.td_scale };
@@ -241,7 +276,7 @@ fn init_sender(
         (sender.td_end, sender.td_maxend, sender.td_maxwin) = (end, end, window.max(1));
         sender.take_options(header.options);
         // Windows are scaled if both sides offer to.
-        let both = sender.marks.window_scale && receiver.marks.window_scale;
+        let both = sender.marks.has(Marks::WINDOW_SCALE) && receiver.marks.has(Marks::WINDOW_SCALE);
         if reply && !both {
             (sender.td_scale, receiver.td_scale) = (0, 0);
         }
@@ -272,7 +307,7 @@ fn bounds((seq, end, sack): (u32, u32, u32), sender: &mut Side, receiver: &Side)
         if a_little {
             // It may be acknowledged all the same.
             sender.td_end = end;
-            sender.marks.unacknowledged = true;
+            sender.mark(Marks::UNACKNOWLEDGED);
             return Judged::Ignore;
         }
         return Judged::Invalid;
@@ -296,11 +331,11 @@ fn learn(
     sender.td_maxwin = sender.td_maxwin.max(window.wrapping_add(sack.wrapping_sub(ack)));
     if after(end, sender.td_end) {
         sender.td_end = end;
-        sender.marks.unacknowledged = true;
+        sender.mark(Marks::UNACKNOWLEDGED);
     }
-    if acknowledges && (!sender.marks.maxack_set || after(ack, sender.td_maxack)) {
+    if acknowledges && (!sender.marks.has(Marks::MAXACK_SET) || after(ack, sender.td_maxack)) {
         sender.td_maxack = ack;
-        sender.marks.maxack_set = true;
+        sender.mark(Marks::MAXACK_SET);
     }
     if receiver.td_maxwin != 0 && after(end, sender.td_maxend) {
         let grown = end.wrapping_sub(sender.td_maxend);
@@ -311,7 +346,7 @@ fn learn(
         receiver.td_maxend = allowed.wrapping_add(u32::from(window == 0));
     }
     if ack == receiver.td_end {
-        receiver.marks.unacknowledged = false;
+        receiver.marks = receiver.marks.without(Marks::UNACKNOWLEDGED);
     }
 }
 
@@ -356,7 +391,7 @@ mod tests {
     fn options_end_where_they_are_broken() {
         let mut side = Side::default();
         side.take_options(&[1, 4, 2, 3, 3, 20, 0]);
-        assert!(side.marks.sack_permitted && side.marks.window_scale);
+        assert!(side.marks.has(Marks::SACK_PERMITTED.with(Marks::WINDOW_SCALE)));
         assert_eq!(side.td_scale, 14);
         side.take_options(&[3, 1, 7]);
         assert_eq!(side, Side::default());

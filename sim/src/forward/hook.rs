@@ -97,13 +97,14 @@ impl Router {
             payload: packet.payload,
             seq,
         };
-        let Some(mut state) = self.flow(ct).helper else {
+        let Some(mut state) = self.flows.helper_mut(ct.id()).copied() else {
             return true;
         };
         let mut asked = Asked {
             engine: &self.engine,
             at: self.at(),
             ct,
+            flows: &mut self.flows,
             keymap: &mut self.keymap,
             retimed: &mut self.retimed,
             route: self.route,
@@ -113,7 +114,9 @@ impl Router {
         };
         let verdict = state.help(&self.parameters, &seen, &mut asked);
         let deadline = asked.done();
-        self.flow(ct).helper = Some(state);
+        if let Some(kept) = self.flows.helper_mut(ct.id()) {
+            *kept = state;
+        }
         if let Some(deadline) = deadline {
             self.live_until(ct, deadline);
         }

@@ -14,13 +14,14 @@
 //! `nf_conntrack_in()`, `nf_conntrack_helper`'s hook and `nf_conntrack_confirm()`, 6.18.
 
 mod fate;
+mod flows;
 mod hook;
 mod keymap;
 pub mod route;
 mod states;
 mod tracker;
 
-use nfexp_model::conn::{ConnId, ConnRef};
+use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::conntrack::Direction;
 use nfexp_model::engine::Firing;
 use nfexp_model::error::NoMemory;
@@ -29,9 +30,8 @@ use nfexp_model::expectation::ExpectId;
 use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::{Jiffies, Up};
 use nfexp_model::netns::{NetId, Zone};
-use nfexp_model::sctp_track::SctpTrack;
+use nfexp_model::revision::FoundStat;
 use nfexp_model::tcp_state::TcpState;
-use nfexp_model::tcp_track::TcpTrack;
 use nfexp_model::tuple::{Proto, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Parameters, State};
@@ -39,6 +39,7 @@ use nfexp_traces::packet::{Datagram, L4, Packet, packet};
 
 use crate::settings::{Port, Settings, Sysctls};
 pub use fate::Fate;
+use flows::{Flow, Flows, NEVER, Standing};
 use keymap::Keymap;
 use route::{Host, Route, route};
 use tracker::Asked;
@@ -51,8 +52,9 @@ pub struct Router {
     parameters: Parameters,
     sysctls: Sysctls,
     host: Option<Host>,
-    /// What is remembered of each connection, by slot.
-    flows: Vec<Flow>,
+    flows: Flows,
+    /// Whether each lookup of a connection is counted, so that the engine must be asked.
+    counts_lookups: bool,
     keymap: Keymap,
     now: Jiffies,
     /// The states of the connections that came and went with the packet at hand.
@@ -60,22 +62,6 @@ pub struct Router {
     /// Where the packet at hand goes.
     route: Route,
     retimed: Vec<ExpectId>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Flow {
-    /// Whose; another life in the slot begins afresh.
-    conn: ConnId,
-    tcp: TcpTrack,
-    sctp: SctpTrack,
-    helper: Option<State>,
-    /// When it ends, and when its timer fires to look at that, if it runs.
-    deadline: Jiffies,
-    fires: Option<Jiffies>,
-    /// A UDP connection that still speaks after this is a stream.
-    stream_from: Jiffies,
-    /// How long a GRE connection lives, unanswered and answered, if PPTP announced it.
-    pptp_secs: Option<(u32, u32)>,
 }
 
 const NET: NetId = NetId::INIT;
@@ -91,13 +77,15 @@ impl Router {
         let named = |port: Port| Some((engine.helper_named(&port.helper)?, port.proto, port.port));
         let ports = settings.ports.into_iter().filter_map(named).collect();
         let now = Jiffies::initial(engine.config().hz);
+        let counts_lookups = engine.config().revision.found_stat == FoundStat::EachLookup;
         Ok(Self {
             engine,
             ports,
             parameters: settings.parameters,
             sysctls: settings.sysctls,
             host: settings.host,
-            flows: Vec::new(),
+            flows: Flows::default(),
+            counts_lookups,
             keymap: Keymap::default(),
             now,
             states: Vec::new(),
@@ -134,8 +122,7 @@ impl Router {
     #[must_use]
     pub fn tcp_state(&self, conn: ConnId) -> Option<TcpState> {
         let known = self.states.iter().rev().find(|(of, _)| *of == conn);
-        let flow = || self.flows.get(conn.index() as usize).filter(|flow| flow.conn == conn);
-        known.map(|(_, state)| *state).or_else(|| flow().map(|flow| flow.tcp.state()))
+        known.map(|(_, state)| *state).or_else(|| self.flows.get(conn).map(Flow::tcp_state))
     }
 
     fn at(&self) -> At {
@@ -170,14 +157,16 @@ impl Router {
     }
 
     fn time_out(&mut self, firing: Firing) {
-        let flow = firing.conn().and_then(|slot| self.flows.get(slot as usize));
-        if let Some(&Flow { conn, helper, deadline, .. }) = flow {
+        let slot = firing.conn().map(|slot| slot as usize);
+        if let Some((slot, &Flow { conn, deadline, .. })) =
+            slot.and_then(|slot| Some((slot, self.flows.at(slot)?)))
+        {
             let lives = deadline.time_after(self.now);
-            if lives || matches!(helper, Some(State::Pptp(_))) {
+            if lives || matches!(self.flows.helper_at(slot), Some(State::Pptp(_))) {
                 let (original, zone) = self.engine.place_of(conn);
                 if let Some((ct, _)) = self.engine.find_conn(NET, zone, &original) {
                     if lives {
-                        self.flow(&ct).fires = None;
+                        self.flows.of(ct.id()).fires = NEVER;
                         self.live_until(&ct, deadline);
                     } else {
                         self.delete(&ct);
@@ -188,6 +177,7 @@ impl Router {
                     }
                 }
             }
+            self.flows.forget(slot);
         }
         self.engine.timed_out(self.at(), firing);
     }
@@ -196,10 +186,10 @@ impl Router {
     ///
     /// KERNEL: nf_ct_refresh(), since v4.9: only a time stamp is written.
     fn live_until(&mut self, ct: &ConnRef, deadline: Jiffies) {
-        let flow = self.flow(ct);
+        let flow = self.flows.of(ct.id());
         flow.deadline = deadline;
-        if flow.fires.is_none_or(|fires| fires.time_after(deadline)) {
-            flow.fires = Some(deadline);
+        if flow.fires.time_after(deadline) {
+            flow.fires = deadline;
             self.engine.set_conn_expiry(self.at(), ct, deadline);
         }
     }
@@ -208,12 +198,14 @@ impl Router {
     fn delete(&mut self, ct: &ConnRef) {
         let at = self.at();
         let tuples = self.tuples(ct);
-        let Flow { mut helper, tcp, .. } = *self.flow(ct);
-        self.states.push((ct.id(), tcp.state()));
+        let mut helper = self.flows.helper_mut(ct.id()).copied();
+        self.states.push((ct.id(), self.flows.of(ct.id()).tcp_state()));
+        self.flows.forget(ct.id().index() as usize);
         let mut asked = Asked {
             engine: &self.engine,
             at,
             ct,
+            flows: &mut self.flows,
             keymap: &mut self.keymap,
             retimed: &mut self.retimed,
             route: self.route,
@@ -267,9 +259,17 @@ impl Router {
             packet.tuple.sport = self.keymap.source_key(&packet.tuple);
         }
         let packet = &packet;
+        let mut known = if self.counts_lookups { None } else { self.flows.find(&packet.tuple) };
+        if let Some((slot, direction)) = known
+            && let Some(fate) = self.pass(slot, direction, packet)
+        {
+            return fate;
+        }
         // A connection that turns out to be over is deleted, and the packet looked at again.
         for _ in 0..2 {
-            let found = self.engine.find_conn(NET, ZONE, &packet.tuple);
+            let hinted = known.take().and_then(|(slot, direction)| self.hold(slot, direction));
+            let is_hinted = hinted.is_some();
+            let found = hinted.or_else(|| self.engine.find_conn(NET, ZONE, &packet.tuple));
             let (ct, direction) = match found {
                 Some(found) => found,
                 None => match self.begin(packet) {
@@ -280,6 +280,7 @@ impl Router {
             match self.accept(&ct, direction, packet) {
                 Some(fate) => {
                     let fate = self.deliver(&ct, direction, packet, fate);
+                    self.settle(&ct, is_hinted);
                     self.engine.put_conn(self.at(), ct);
                     return fate;
                 }
@@ -290,6 +291,23 @@ impl Router {
             }
         }
         Fate::Invalid
+    }
+
+    /// A reference to the connection of a flow that was found.
+    fn hold(&self, slot: usize, direction: Direction) -> Option<(ConnRef, Direction)> {
+        let conn = self.flows.at(slot)?.conn;
+        Some((self.engine.hold_conn(conn)?, direction))
+    }
+
+    /// Later packets find a connection that is in the table by its flow.
+    fn settle(&mut self, ct: &ConnRef, is_hinted: bool) {
+        let status = self.engine.conn(ct.id()).status();
+        if !status.has(Status::CONFIRMED) || status.has(Status::DYING) {
+            return;
+        }
+        let plain = status.has(Status::SEEN_REPLY) && self.engine.helper_of(ct).is_none();
+        let standing = if plain { Standing::Plain } else { Standing::Watched };
+        self.flows.settle(ct.id(), (standing, status.has(Status::ASSURED)), is_hinted);
     }
 
     /// An ICMP error belongs to the connection it is about.
@@ -317,19 +335,6 @@ impl Router {
 
     const fn is_routed(&self) -> bool {
         !matches!(self.route, Route::Nowhere)
-    }
-
-    /// What is remembered of a connection.
-    fn flow(&mut self, ct: &ConnRef) -> &mut Flow {
-        let slot = ct.id().index() as usize;
-        if slot >= self.flows.len() {
-            self.flows.resize(slot + 1, Flow::default());
-        }
-        let flow = &mut self.flows[slot];
-        if flow.conn != ct.id() {
-            *flow = Flow { conn: ct.id(), ..Flow::default() };
-        }
-        flow
     }
 }
 

@@ -18,7 +18,8 @@ use nfexp_model::tcp_window::TcpHeader;
 use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_traces::packet::{L4, Packet, Tcp};
 
-use super::{Fate, Flow, NET, Router, ZONE};
+use super::flows::{Standing, Track};
+use super::{Fate, NET, Router, ZONE};
 
 impl Router {
     /// The first packet of a connection.
@@ -30,29 +31,15 @@ impl Router {
         let born = self.engine.init_conntrack(at, NET, ZONE, packet.tuple, reply, true);
         let born = born.map_err(|NoMemory(_)| Fate::Dropped)?;
         let ct = born.ct;
-        let mut flow = Flow { conn: ct.id(), ..Flow::default() };
-        if born.expectfn == Some(ExpectFn::Pptp) {
-            self.pptp_began(&mut flow, &reply);
+        let by_pptp = born.expectfn == Some(ExpectFn::Pptp);
+        if by_pptp {
+            self.pptp_began(&reply);
         }
         // KERNEL: nf_conntrack_in(), all revisions: the tracker looks only now, so even a packet
         // that begins nothing has consumed its expectation.
-        let begins = match packet.l4 {
-            L4::Tcp(tcp) => {
-                let track = TcpTrack::begin(&header(&tcp, packet), &self.sysctls.tcp);
-                flow.tcp = track.unwrap_or_default();
-                track.is_some()
-            }
-            L4::Sctp { tag } => {
-                let track = SctpTrack::begin(tag, packet.payload);
-                flow.sctp = track.unwrap_or_default();
-                track.is_some()
-            }
-            L4::Icmp { .. } => is_question(&packet.tuple),
-            _ => true,
-        };
-        flow.stream_from = self.now.after(Ticks::of_timeout(2, self.engine.config().hz));
-        flow.helper = self.give_helper(&ct, packet);
-        *self.flow(&ct) = flow;
+        let (begins, track) = self.begins(packet, by_pptp);
+        let helper = self.give_helper(&ct, packet);
+        self.flows.begin(ct.id(), packet.tuple, track, helper);
         if begins {
             Ok(ct)
         } else {
@@ -61,14 +48,82 @@ impl Router {
         }
     }
 
-    /// A stream of PPTP lives longer, and its other direction is not expected any more.
+    /// Whether a packet begins a connection, and what its tracker remembers of it.
+    fn begins(&self, packet: &Packet<'_>, by_pptp: bool) -> (bool, Track) {
+        match packet.l4 {
+            L4::Tcp(tcp) => {
+                let track = TcpTrack::begin(&header(&tcp, packet), &self.sysctls.tcp);
+                (track.is_some(), Track::Tcp(track.unwrap_or_default()))
+            }
+            L4::Sctp { tag } => {
+                let track = SctpTrack::begin(tag, packet.payload);
+                (track.is_some(), Track::Sctp(track.unwrap_or_default()))
+            }
+            L4::Icmp { .. } => (is_question(&packet.tuple), Track::Stateless),
+            L4::Udp => {
+                let stream_from = self.now.after(Ticks::of_timeout(2, self.engine.config().hz));
+                (true, Track::Udp { stream_from })
+            }
+            // A stream of PPTP lives longer.
+            L4::Gre { .. } => (true, Track::Gre { pptp_secs: by_pptp.then_some((600, 18_000)) }),
+            L4::Other => (true, Track::Stateless),
+        }
+    }
+
+    /// A stream of PPTP began: its other direction is not expected any more.
     #[doc(alias = "pptp_expectfn")]
-    pub(super) fn pptp_began(&self, flow: &mut Flow, reply: &Tuple) {
-        flow.pptp_secs = Some((600, 18_000));
+    fn pptp_began(&self, reply: &Tuple) {
         if let Some(twin) = self.engine.find_get(self.at(), NET, ZONE, reply) {
             self.engine.unexpect(self.at(), &twin);
             self.engine.put(twin);
         }
+    }
+
+    /// A packet of a plain connection that changes nothing but its flow. `None` leaves all as it
+    /// was: the packet goes the whole way.
+    #[inline]
+    pub(super) fn pass(
+        &mut self,
+        slot: usize,
+        direction: Direction,
+        packet: &Packet<'_>,
+    ) -> Option<Fate> {
+        let (now, sysctls, hz) = (self.now, &self.sysctls, self.engine.config().hz);
+        let flow = self.flows.at_mut(slot).filter(|flow| flow.standing == Standing::Plain)?;
+        let (track, timeout_secs) = match (flow.track, packet.l4) {
+            (Track::Tcp(mut track), L4::Tcp(tcp)) => {
+                let known = Known { seen_reply: true, assured: flow.assured };
+                let outcome = track.packet(direction, &header(&tcp, packet), known, &sysctls.tcp);
+                let track = Track::Tcp(track);
+                match outcome {
+                    TcpOutcome::Accept { timeout_secs, assured: false } => (track, timeout_secs),
+                    TcpOutcome::Ignore => {
+                        flow.track = track;
+                        return Some(Fate::Established(direction));
+                    }
+                    TcpOutcome::Invalid => {
+                        flow.track = track;
+                        return Some(Fate::Invalid);
+                    }
+                    _ => return None,
+                }
+            }
+            (track @ Track::Udp { stream_from }, L4::Udp) => {
+                let secs = match (now.time_after(stream_from), flow.assured) {
+                    (true, true) => sysctls.udp_stream_secs,
+                    (true, false) => return None,
+                    (false, _) => sysctls.udp_secs,
+                };
+                (track, secs)
+            }
+            _ => return None,
+        };
+        let deadline = now.after(Ticks::of_timeout(timeout_secs, hz));
+        if flow.fires.time_after(deadline) {
+            return None;
+        }
+        (flow.track, flow.deadline) = (track, deadline);
+        Some(Fate::Established(direction))
     }
 
     /// Asks the tracker; `None` if the connection is over and the packet begins another.
@@ -91,10 +146,10 @@ impl Router {
                 let known = Known { seen_reply, assured: status.has(Status::ASSURED) };
                 let header = header(&tcp, packet);
                 // It has one since it began.
-                let Some(flow) = self.flows.get_mut(ct.id().index() as usize) else {
+                let Track::Tcp(track) = &mut self.flows.of(ct.id()).track else {
                     return Some(Fate::Invalid);
                 };
-                match flow.tcp.packet(direction, &header, known, &self.sysctls.tcp) {
+                match track.packet(direction, &header, known, &self.sysctls.tcp) {
                     TcpOutcome::Accept { timeout_secs, assured } => {
                         if assured {
                             self.engine.set_status(ct, Status::ASSURED);
@@ -112,7 +167,9 @@ impl Router {
             }
             L4::Sctp { tag } => {
                 let confirmed = status.has(Status::CONFIRMED);
-                let track = &mut self.flow(ct).sctp;
+                let Track::Sctp(track) = &mut self.flows.of(ct.id()).track else {
+                    return Some(Fate::Invalid);
+                };
                 match track.packet(direction, tag, packet.payload, confirmed) {
                     SctpOutcome::Accept { timeout_secs, assured } => {
                         if assured {
@@ -139,9 +196,8 @@ impl Router {
     pub(super) fn timeout_secs(&mut self, ct: &ConnRef, proto: Proto, status: Status) -> u32 {
         let (now, sysctls) = (self.now, self.sysctls);
         let seen_reply = status.has(Status::SEEN_REPLY);
-        let &mut Flow { stream_from, pptp_secs, .. } = self.flow(ct);
-        match proto {
-            Proto::UDP | Proto::UDPLITE => {
+        match (proto, self.flows.of(ct.id()).track) {
+            (Proto::UDP | Proto::UDPLITE, Track::Udp { stream_from }) => {
                 // Still active two seconds after it began: a stream.
                 let stream = seen_reply && now.time_after(stream_from);
                 if stream {
@@ -149,8 +205,8 @@ impl Router {
                 }
                 if stream { sysctls.udp_stream_secs } else { sysctls.udp_secs }
             }
-            Proto::ICMP | Proto::ICMPV6 => sysctls.icmp_secs,
-            Proto::GRE => {
+            (Proto::ICMP | Proto::ICMPV6, _) => sysctls.icmp_secs,
+            (Proto::GRE, Track::Gre { pptp_secs }) => {
                 let usual = (sysctls.gre_secs, sysctls.gre_stream_secs);
                 let (unanswered, answered) = pptp_secs.unwrap_or(usual);
                 if seen_reply {

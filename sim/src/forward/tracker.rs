@@ -12,6 +12,7 @@ use nfexp_model::tuple::{Addr, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Announced, Linked, Refused, Tracker};
 
+use super::flows::Flows;
 use super::keymap::Keymap;
 use super::route::{Host, Route};
 use super::{NET, ZONE};
@@ -21,6 +22,7 @@ pub(super) struct Asked<'a> {
     pub(super) engine: &'a Engine<Up>,
     pub(super) at: At,
     pub(super) ct: &'a ConnRef,
+    pub(super) flows: &'a mut Flows,
     pub(super) keymap: &'a mut Keymap,
     /// Expectations that were given another time.
     pub(super) retimed: &'a mut Vec<ExpectId>,
@@ -121,6 +123,7 @@ impl Tracker for Asked<'_> {
 
     fn end_sibling(&mut self, tuple: &Tuple) {
         if let Some((sibling, _)) = self.engine.find_conn(NET, ZONE, tuple) {
+            self.flows.forget(sibling.id().index() as usize);
             self.engine.delete_conn(self.at, &sibling, Origin::KERNEL);
             self.engine.put_conn(self.at, sibling);
         } else if let Some(exp) = self.engine.find_get(self.at, NET, ZONE, tuple) {

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the router remembers of each connection, and how a packet finds it.
+//!
+//! ```text
+//!   tuple ─▶ mix, the same both ways ─▶ four slots ─▶ the very same tuple? ─▶ flow, direction
+//!                                         │ none
+//!                                         ▼
+//!                              the engine's table of connections
+//! ```
+//!
+//! *Plain*: a connection that both sides have spoken in and that no helper looks at. Most packets
+//! of most captures belong to such a one, and all they change lies here, in two cache lines: the
+//! engine is not asked at all.
+//!
+//! The rule that matters: the four slots are a hint. What is not there is asked of the engine,
+//! whose table is keyed, so who aims at one place makes the hint useless and nothing worse; and a
+//! flow that is found is that of a connection in the table, or it would be [`Standing::Apart`].
+
+use nfexp_model::conn::ConnId;
+use nfexp_model::conntrack::Direction;
+use nfexp_model::kernel::Jiffies;
+use nfexp_model::sctp_track::SctpTrack;
+use nfexp_model::tcp_state::TcpState;
+use nfexp_model::tcp_track::TcpTrack;
+use nfexp_model::tuple::{Addr, Proto, Tuple};
+use nfexp_traces::helpers::State;
+
+/// What is remembered of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub(super) struct Flow {
+    /// The tuple of its first packet.
+    pub(super) tuple: Tuple,
+    pub(super) standing: Standing,
+    /// As the engine's status says, of a plain one.
+    pub(super) assured: bool,
+    /// Whose it is; another life in the slot begins afresh.
+    pub(super) conn: ConnId,
+    /// When it ends.
+    pub(super) deadline: Jiffies,
+    /// When its timer fires to look at that; [`NEVER`] if it does not run.
+    pub(super) fires: Jiffies,
+    pub(super) track: Track,
+}
+
+/// How a flow is to be treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Not found here: it is not confirmed yet, or gone.
+    #[default]
+    Apart,
+    /// Its packets go the whole way.
+    Watched,
+    /// Most of its packets change nothing but the flow.
+    Plain,
+}
+
+/// What the tracker of its protocol remembers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Track {
+    /// Nothing.
+    #[default]
+    Stateless,
+    Tcp(TcpTrack),
+    Sctp(SctpTrack),
+    Udp {
+        /// A connection that still speaks after this is a stream.
+        stream_from: Jiffies,
+    },
+    Gre {
+        /// How long it lives, unanswered and answered, if PPTP announced it.
+        pptp_secs: Option<(u32, u32)>,
+    },
+}
+
+/// A point in time behind every other.
+pub(super) const NEVER: Jiffies = Jiffies(1 << 62);
+
+/// All of them, by the engine's slot.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    flows: Vec<Flow>,
+    /// What their helpers remember.
+    helpers: Vec<Option<State>>,
+    /// A power of two of places, or none.
+    places: Vec<[Hint; 4]>,
+}
+
+/// A slot, one more than it is so that zero is none, below eight bits of the mixture.
+type Hint = u32;
+
+/// Slots behind this are not hinted at.
+const MOST_SLOTS: usize = (1 << 24) - 2;
+
+/// The tuple, mixed: the same for both directions, whatever the protocol makes of its words.
+fn mix(tuple: &Tuple) -> u64 {
+    let end = |addr: Addr, port: u16| {
+        let bits = addr.bits();
+        let folded = bits as u64 ^ (bits >> 64) as u64 ^ u64::from(port) << 40;
+        let mixed = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ mixed >> 32
+    };
+    let both = end(tuple.src, tuple.sport).wrapping_add(end(tuple.dst, tuple.dport));
+    both.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) >> 8
+}
+
+/// Whether `tuple` is that of the answers to `original`, of a protocol whose words are swapped.
+fn answers(tuple: &Tuple, original: &Tuple) -> bool {
+    let ends = (tuple.src, tuple.sport) == (original.dst, original.dport)
+        && (tuple.dst, tuple.dport) == (original.src, original.sport);
+    ends && (tuple.l3, tuple.proto) == (original.l3, original.proto)
+}
+
+/// Whether the answers to a tuple have its words swapped, and are not the same again.
+fn can_be_hinted(tuple: &Tuple) -> bool {
+    let swaps = matches!(tuple.proto, Proto::TCP | Proto::UDP | Proto::UDPLITE);
+    swaps && !answers(tuple, tuple)
+}
+
+impl Flows {
+    /// The slot of the flow a packet belongs to, if it is known where.
+    pub(super) fn find(&self, tuple: &Tuple) -> Option<(usize, Direction)> {
+        let mixed = mix(tuple);
+        let place = self.places.get(self.place(mixed))?;
+        let wanted = tag(mixed);
+        for hint in place {
+            if hint & 0xff00_0000 != wanted || hint << 8 == 0 {
+                continue;
+            }
+            let slot = (hint & 0x00ff_ffff) as usize - 1;
+            let Some(flow) = self.flows.get(slot).filter(|flow| flow.standing != Standing::Apart)
+            else {
+                continue;
+            };
+            if flow.tuple == *tuple {
+                return Some((slot, Direction::Original));
+            }
+            if answers(tuple, &flow.tuple) {
+                return Some((slot, Direction::Reply));
+            }
+        }
+        None
+    }
+
+    /// A connection is in the table: its packets are to find it here, if this one did not.
+    pub(super) fn settle(
+        &mut self,
+        conn: ConnId,
+        (standing, assured): (Standing, bool),
+        is_hinted: bool,
+    ) {
+        let slot = conn.index() as usize;
+        let Some(flow) = self.flows.get_mut(slot).filter(|flow| flow.conn == conn) else { return };
+        if slot > MOST_SLOTS || !can_be_hinted(&flow.tuple) {
+            return;
+        }
+        (flow.standing, flow.assured) = (standing, assured);
+        if is_hinted {
+            return;
+        }
+        if self.places.len() < self.flows.len() {
+            self.grow();
+        } else {
+            self.hint(slot);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn forget(&mut self, slot: usize) {
+        if let Some(flow) = self.flows.get_mut(slot) {
+            flow.standing = Standing::Apart;
+        }
+    }
+
+    fn grow(&mut self) {
+        self.places = vec![[0; 4]; (self.flows.len() * 2).next_power_of_two()];
+        for slot in 0..self.flows.len().min(MOST_SLOTS + 1) {
+            if self.flows[slot].standing != Standing::Apart {
+                self.hint(slot);
+            }
+        }
+    }
+
+    /// Puts a slot among the four of its place; the oldest of them may go.
+    fn hint(&mut self, slot: usize) {
+        let mixed = mix(&self.flows[slot].tuple);
+        let hint = tag(mixed) | (slot as u32 + 1);
+        let at = self.place(mixed);
+        let place = &mut self.places[at];
+        if !place.contains(&hint) {
+            place.rotate_right(1);
+            place[0] = hint;
+        }
+    }
+
+    fn place(&self, mixed: u64) -> usize {
+        (mixed >> 8) as usize & self.places.len().wrapping_sub(1)
+    }
+
+    /// The flow of a connection, if it is that one's.
+    pub(super) fn get(&self, conn: ConnId) -> Option<&Flow> {
+        self.flows.get(conn.index() as usize).filter(|flow| flow.conn == conn)
+    }
+
+    /// The flow in a slot, whose ever it is.
+    pub(super) fn at(&self, slot: usize) -> Option<&Flow> {
+        self.flows.get(slot)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn at_mut(&mut self, slot: usize) -> Option<&mut Flow> {
+        self.flows.get_mut(slot)
+    }
+
+    /// The flow of a connection, which begins if there was none.
+    pub(super) fn of(&mut self, conn: ConnId) -> &mut Flow {
+        let slot = conn.index() as usize;
+        if slot >= self.flows.len() {
+            self.flows.resize(slot + 1, Flow::default());
+            self.helpers.resize(slot + 1, None);
+        }
+        let flow = &mut self.flows[slot];
+        if flow.conn != conn {
+            *flow = Flow { conn, fires: NEVER, ..Flow::default() };
+            self.helpers[slot] = None;
+        }
+        flow
+    }
+
+    /// A connection begins.
+    pub(super) fn begin(&mut self, conn: ConnId, tuple: Tuple, track: Track, helper: Option<State>) {
+        *self.of(conn) = Flow { tuple, conn, fires: NEVER, track, ..Flow::default() };
+        self.helpers[conn.index() as usize] = helper;
+    }
+
+    /// What the helper of a connection remembers.
+    pub(super) fn helper_mut(&mut self, conn: ConnId) -> Option<&mut State> {
+        self.helpers.get_mut(conn.index() as usize)?.as_mut()
+    }
+
+    /// What the helper in a slot remembers.
+    pub(super) fn helper_at(&self, slot: usize) -> Option<&State> {
+        self.helpers.get(slot)?.as_ref()
+    }
+}
+
+const fn tag(mixed: u64) -> u32 {
+    (mixed as u32 & 0xff) << 24
+}
+
+impl Flow {
+    /// The state of a TCP connection.
+    pub(super) const fn tcp_state(&self) -> TcpState {
+        match &self.track {
+            Track::Tcp(track) => track.state(),
+            _ => TcpState::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuple(proto: Proto, sport: u16, dport: u16) -> Tuple {
+        let ip = |text: &str| text.parse().expect("a literal address");
+        Tuple::new(proto, ip("10.0.0.2"), sport, ip("10.0.0.1"), dport)
+    }
+
+    #[test]
+    fn a_flow_is_found_by_both_tuples_until_it_is_gone() {
+        let mut flows = Flows::default();
+        assert_eq!(flows.find(&tuple(Proto::TCP, 1, 2)), None);
+        for slot in 0..3000_u32 {
+            let key = tuple(Proto::TCP, slot as u16, 21);
+            let conn = ConnId::new(slot, 1);
+            flows.begin(conn, key, Track::Stateless, None);
+            assert_eq!(flows.find(&key), None, "not in the table yet");
+            flows.settle(conn, (Standing::Watched, false), false);
+        }
+        let found = |flows: &Flows, tuple| flows.find(&tuple).map(|(slot, way)| (slot, way));
+        let there = |flows: &Flows| {
+            let all = (0..3000_u16).filter(|port| {
+                let (one, other) = (tuple(Proto::TCP, *port, 21), tuple(Proto::TCP, *port, 21));
+                let other = other.inverse().expect("TCP is answered");
+                let slot = usize::from(*port);
+                let original = found(flows, one) == Some((slot, Direction::Original));
+                original && found(flows, other) == Some((slot, Direction::Reply))
+            });
+            all.count()
+        };
+        assert!(there(&flows) > 2900, "few places are wanted by more than four");
+        assert_eq!(flows.find(&tuple(Proto::UDP, 5, 21)), None, "another protocol");
+        flows.forget(5);
+        assert_eq!(flows.find(&tuple(Proto::TCP, 5, 21)), None, "gone");
+    }
+
+    #[test]
+    fn who_talks_to_itself_is_not_hinted_at() {
+        let mut flows = Flows::default();
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let key = Tuple::new(Proto::UDP, ip("10.0.0.1"), 7, ip("10.0.0.1"), 7);
+        flows.begin(ConnId::new(0, 1), key, Track::Stateless, None);
+        flows.settle(ConnId::new(0, 1), (Standing::Plain, false), false);
+        assert_eq!(flows.find(&key), None);
+    }
+
+    #[test]
+    fn a_flow_fills_two_cache_lines() {
+        assert_eq!(size_of::<Flow>(), 128);
+    }
+}
