@@ -212,6 +212,12 @@ impl<'a> Iterator for Options<'a> {
 /// The furthest that a packet acknowledges, selectively or not.
 #[doc(alias = "tcp_sack")]
 fn sack(header: &TcpHeader<'_>) -> u32 {
+    // Most segments have nothing but a time stamp.
+    if header.options.len() < 10
+        || matches!(header.options, [1, 1, 8, 10, rest @ ..] if rest.len() == 8)
+    {
+        return header.ack;
+    }
     let blocks = Options(header.options)
         .find(|(kind, value)| *kind == 5 && !value.is_empty() && value.len().is_multiple_of(8));
     let (words, _) = blocks.map_or(&[][..], |(_, value)| value).as_chunks::<4>();

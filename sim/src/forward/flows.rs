@@ -2,19 +2,20 @@
 //! What the router remembers of each connection, and how a packet finds it.
 //!
 //! ```text
-//!   tuple ─▶ mix, the same both ways ─▶ four slots ─▶ the very same tuple? ─▶ flow, direction
-//!                                         │ none
-//!                                         ▼
+//!   tuple ─▶ mix, the same both ways ─▶ up to four slots ─▶ the very same tuple? ─▶ flow, direction
+//!                                         │ too many for one place,   │ none
+//!                                         │ or another protocol       ▼
+//!                                         ▼                      a new connection
 //!                              the engine's table of connections
 //! ```
 //!
 //! *Plain*: a connection that both sides have spoken in and that no helper looks at. Most packets
 //! of most captures belong to such a one, and all they change lies here, in two cache lines: the
-//! engine is not asked at all.
+//! engine is not asked at all. *Helped*: the same with a helper, which may look.
 //!
-//! The rule that matters: the four slots are a hint. What is not there is asked of the engine,
-//! whose table is keyed, so who aims at one place makes the hint useless and nothing worse; and a
-//! flow that is found is that of a connection in the table, or it would be [`Standing::Apart`].
+//! The rule that matters: every connection that is in the engine's table and can stand here does,
+//! unless its place is full: then the engine is asked, whose table is keyed. Who aims at one place
+//! makes it useless, and nothing worse.
 
 use nfexp_model::conn::ConnId;
 use nfexp_model::conntrack::Direction;
@@ -32,7 +33,7 @@ pub(super) struct Flow {
     /// The tuple of its first packet.
     pub(super) tuple: Tuple,
     pub(super) standing: Standing,
-    /// As the engine's status says, of a plain one.
+    /// As the engine's status says, of a plain or helped one.
     pub(super) assured: bool,
     /// Whose it is; another life in the slot begins afresh.
     pub(super) conn: ConnId,
@@ -53,6 +54,8 @@ pub(super) enum Standing {
     Watched,
     /// Most of its packets change nothing but the flow.
     Plain,
+    /// So do they here, unless its helper has something to read.
+    Helped,
 }
 
 /// What the tracker of its protocol remembers.
@@ -86,11 +89,25 @@ pub(super) struct Flows {
     places: Vec<[Hint; 4]>,
 }
 
+/// What the tuple of a packet leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The flow in a slot, and which way the packet goes.
+    Flow(usize, Direction),
+    /// No connection.
+    Nothing,
+    /// Only the engine knows.
+    Unknown,
+}
+
 /// A slot, one more than it is so that zero is none, below eight bits of the mixture.
 type Hint = u32;
 
-/// Slots behind this are not hinted at.
-const MOST_SLOTS: usize = (1 << 24) - 2;
+/// In the last of four: there are more than three.
+const MORE: Hint = u32::MAX;
+
+/// Slots behind this cannot be hinted at.
+const MOST_SLOTS: usize = (1 << 24) - 3;
 
 /// The tuple, mixed: the same for both directions, whatever the protocol makes of its words.
 fn mix(tuple: &Tuple) -> u64 {
@@ -118,57 +135,55 @@ fn can_be_hinted(tuple: &Tuple) -> bool {
 }
 
 impl Flows {
-    /// The slot of the flow a packet belongs to, if it is known where.
-    pub(super) fn find(&self, tuple: &Tuple) -> Option<(usize, Direction)> {
+    /// The flow a packet belongs to.
+    pub(super) fn find(&self, tuple: &Tuple) -> Found {
         let mixed = mix(tuple);
-        let place = self.places.get(self.place(mixed))?;
+        let Some(place) = self.places.get(self.place(mixed)) else { return Found::Unknown };
         let wanted = tag(mixed);
         for hint in place {
-            if hint & 0xff00_0000 != wanted || hint << 8 == 0 {
+            if hint & 0xff00_0000 != wanted || matches!(*hint << 8 >> 8, 0 | 0x00ff_ffff) {
                 continue;
             }
             let slot = (hint & 0x00ff_ffff) as usize - 1;
-            let Some(flow) = self.flows.get(slot).filter(|flow| flow.standing != Standing::Apart)
-            else {
-                continue;
-            };
+            let flow = &self.flows[slot];
             if flow.tuple == *tuple {
-                return Some((slot, Direction::Original));
+                return Found::Flow(slot, Direction::Original);
             }
             if answers(tuple, &flow.tuple) {
-                return Some((slot, Direction::Reply));
+                return Found::Flow(slot, Direction::Reply);
             }
         }
-        None
+        let all = place[3] != MORE && self.flows.len() <= MOST_SLOTS && can_be_hinted(tuple);
+        if all { Found::Nothing } else { Found::Unknown }
     }
 
-    /// A connection is in the table: its packets are to find it here, if this one did not.
-    pub(super) fn settle(
-        &mut self,
-        conn: ConnId,
-        (standing, assured): (Standing, bool),
-        is_hinted: bool,
-    ) {
+    /// A connection is in the table: its packets find it here from now on.
+    pub(super) fn settle(&mut self, conn: ConnId, standing: Standing, assured: bool) {
         let slot = conn.index() as usize;
         let Some(flow) = self.flows.get_mut(slot).filter(|flow| flow.conn == conn) else { return };
+        let is_new = flow.standing == Standing::Apart;
         if slot > MOST_SLOTS || !can_be_hinted(&flow.tuple) {
             return;
         }
         (flow.standing, flow.assured) = (standing, assured);
-        if is_hinted {
-            return;
-        }
-        if self.places.len() < self.flows.len() {
+        if is_new && self.places.len() < self.flows.len() {
             self.grow();
-        } else {
+        } else if is_new {
             self.hint(slot);
         }
     }
 
     /// A connection is gone.
     pub(super) fn forget(&mut self, slot: usize) {
-        if let Some(flow) = self.flows.get_mut(slot) {
-            flow.standing = Standing::Apart;
+        let Some(flow) = self.flows.get_mut(slot) else { return };
+        if flow.standing == Standing::Apart {
+            return;
+        }
+        flow.standing = Standing::Apart;
+        let mixed = mix(&flow.tuple);
+        let (gone, at) = (hint(mixed, slot), self.place(mixed));
+        for hint in self.places[at].iter_mut().filter(|hint| **hint == gone) {
+            *hint = 0;
         }
     }
 
@@ -181,15 +196,14 @@ impl Flows {
         }
     }
 
-    /// Puts a slot among the four of its place; the oldest of them may go.
+    /// Puts a slot among those of its place, if there is room.
     fn hint(&mut self, slot: usize) {
         let mixed = mix(&self.flows[slot].tuple);
-        let hint = tag(mixed) | (slot as u32 + 1);
         let at = self.place(mixed);
         let place = &mut self.places[at];
-        if !place.contains(&hint) {
-            place.rotate_right(1);
-            place[0] = hint;
+        match place.iter_mut().find(|hint| **hint == 0) {
+            Some(free) => *free = hint(mixed, slot),
+            None => place[3] = MORE,
         }
     }
 
@@ -221,6 +235,7 @@ impl Flows {
         }
         let flow = &mut self.flows[slot];
         if flow.conn != conn {
+            debug_assert_eq!(flow.standing, Standing::Apart, "its connection is gone");
             *flow = Flow { conn, fires: NEVER, ..Flow::default() };
             self.helpers[slot] = None;
         }
@@ -228,7 +243,13 @@ impl Flows {
     }
 
     /// A connection begins.
-    pub(super) fn begin(&mut self, conn: ConnId, tuple: Tuple, track: Track, helper: Option<State>) {
+    pub(super) fn begin(
+        &mut self,
+        conn: ConnId,
+        tuple: Tuple,
+        track: Track,
+        helper: Option<State>,
+    ) {
         *self.of(conn) = Flow { tuple, conn, fires: NEVER, track, ..Flow::default() };
         self.helpers[conn.index() as usize] = helper;
     }
@@ -242,6 +263,10 @@ impl Flows {
     pub(super) fn helper_at(&self, slot: usize) -> Option<&State> {
         self.helpers.get(slot)?.as_ref()
     }
+}
+
+const fn hint(mixed: u64, slot: usize) -> Hint {
+    tag(mixed) | (slot as u32 + 1)
 }
 
 const fn tag(mixed: u64) -> u32 {
@@ -270,39 +295,66 @@ mod tests {
     #[test]
     fn a_flow_is_found_by_both_tuples_until_it_is_gone() {
         let mut flows = Flows::default();
-        assert_eq!(flows.find(&tuple(Proto::TCP, 1, 2)), None);
+        assert_eq!(flows.find(&tuple(Proto::TCP, 1, 2)), Found::Unknown);
         for slot in 0..3000_u32 {
             let key = tuple(Proto::TCP, slot as u16, 21);
             let conn = ConnId::new(slot, 1);
             flows.begin(conn, key, Track::Stateless, None);
-            assert_eq!(flows.find(&key), None, "not in the table yet");
-            flows.settle(conn, (Standing::Watched, false), false);
+            assert!(!matches!(flows.find(&key), Found::Flow(..)), "not in the table yet");
+            flows.settle(conn, Standing::Watched, false);
         }
-        let found = |flows: &Flows, tuple| flows.find(&tuple).map(|(slot, way)| (slot, way));
-        let there = |flows: &Flows| {
-            let all = (0..3000_u16).filter(|port| {
-                let (one, other) = (tuple(Proto::TCP, *port, 21), tuple(Proto::TCP, *port, 21));
-                let other = other.inverse().expect("TCP is answered");
-                let slot = usize::from(*port);
-                let original = found(flows, one) == Some((slot, Direction::Original));
-                original && found(flows, other) == Some((slot, Direction::Reply))
-            });
-            all.count()
-        };
-        assert!(there(&flows) > 2900, "few places are wanted by more than four");
-        assert_eq!(flows.find(&tuple(Proto::UDP, 5, 21)), None, "another protocol");
-        flows.forget(5);
-        assert_eq!(flows.find(&tuple(Proto::TCP, 5, 21)), None, "gone");
+        let mut known = 0;
+        for slot in 0..3000_u16 {
+            let key = tuple(Proto::TCP, slot, 21);
+            let answer = key.inverse().expect("TCP is answered");
+            match flows.find(&key) {
+                Found::Unknown => assert_eq!(flows.find(&answer), Found::Unknown),
+                there => {
+                    known += 1;
+                    let slot = usize::from(slot);
+                    assert_eq!(there, Found::Flow(slot, Direction::Original));
+                    assert_eq!(flows.find(&answer), Found::Flow(slot, Direction::Reply));
+                }
+            }
+        }
+        assert!(known > 2900, "few places are wanted by more than four");
+        assert!(!matches!(flows.find(&tuple(Proto::UDP, 5, 21)), Found::Flow(..)), "not UDP");
+        for slot in 0..3000 {
+            flows.forget(slot);
+            let key = tuple(Proto::TCP, slot as u16, 21);
+            assert!(!matches!(flows.find(&key), Found::Flow(..)), "gone");
+        }
     }
 
     #[test]
-    fn who_talks_to_itself_is_not_hinted_at() {
+    fn one_place_for_all_is_useless_and_nothing_worse() {
+        let mut flows = Flows { places: vec![[0; 4]; 16], ..Flows::default() };
+        let (one, other) = ("10.0.0.2", "10.0.0.1");
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let aimed = (0..u16::MAX)
+            .map(|port| Tuple::new(Proto::UDP, ip(one), port, ip(other), 53))
+            .filter(|tuple| mix(tuple) >> 8 & 15 == 0)
+            .take(16);
+        for (slot, key) in (0..).zip(aimed) {
+            flows.begin(ConnId::new(slot, 1), key, Track::Stateless, None);
+            flows.settle(ConnId::new(slot, 1), Standing::Plain, false);
+            let there = flows.find(&key);
+            assert_eq!(matches!(there, Found::Flow(..)), slot < 4, "{slot}: {there:?}");
+            assert_ne!(there, Found::Nothing);
+        }
+        let first = flows.flows[0].tuple;
+        assert_eq!(flows.find(&first), Found::Flow(0, Direction::Original));
+        assert_eq!(flows.find(&flows.flows[3].tuple.clone()), Found::Unknown, "it made way");
+    }
+
+    #[test]
+    fn who_talks_to_itself_is_asked_of_the_engine() {
         let mut flows = Flows::default();
         let ip = |text: &str| text.parse().expect("a literal address");
         let key = Tuple::new(Proto::UDP, ip("10.0.0.1"), 7, ip("10.0.0.1"), 7);
         flows.begin(ConnId::new(0, 1), key, Track::Stateless, None);
-        flows.settle(ConnId::new(0, 1), (Standing::Plain, false), false);
-        assert_eq!(flows.find(&key), None);
+        flows.settle(ConnId::new(0, 1), Standing::Plain, false);
+        assert_eq!(flows.find(&key), Found::Unknown);
     }
 
     #[test]

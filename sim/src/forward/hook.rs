@@ -6,7 +6,7 @@
 //! # Source
 //! `nf_confirm()` and `nf_conntrack_confirm()`, 6.18.
 
-use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::conn::{AboutConn, ConnRef, Status};
 use nfexp_model::conntrack::Direction;
 use nfexp_model::event::Origin;
 use nfexp_traces::helpers::{Seen, State, Verdict};
@@ -82,18 +82,28 @@ impl Router {
         packet: &Packet<'_>,
         fate: Fate,
     ) -> bool {
-        if self.engine.helper_of(ct).is_none() {
-            return true;
-        }
+        self.engine.helper_of(ct).is_none() || self.show(ct, direction, packet, fate)
+    }
+
+    /// Lets the helper read, which there is.
+    pub(super) fn show(
+        &mut self,
+        ct: &ConnRef,
+        direction: Direction,
+        packet: &Packet<'_>,
+        fate: Fate,
+    ) -> bool {
         let seq = match packet.l4 {
             L4::Tcp(tcp) => tcp.seq,
             _ => 0,
         };
+        let conn = self.engine.conn(ct.id());
+        let AboutConn { original, reply, .. } = conn.about();
         let seen = Seen {
             direction,
             established: matches!(fate, Fate::Established(_)),
-            expected: self.engine.conn(ct.id()).status().has(Status::EXPECTED),
-            tuples: self.tuples(ct),
+            expected: conn.status().has(Status::EXPECTED),
+            tuples: [original, reply],
             payload: packet.payload,
             seq,
         };

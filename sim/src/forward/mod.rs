@@ -39,7 +39,7 @@ use nfexp_traces::packet::{Datagram, L4, Packet, packet};
 
 use crate::settings::{Port, Settings, Sysctls};
 pub use fate::Fate;
-use flows::{Flow, Flows, NEVER, Standing};
+use flows::{Flow, Flows, Found, NEVER, Standing};
 use keymap::Keymap;
 use route::{Host, Route, route};
 use tracker::Asked;
@@ -234,7 +234,6 @@ impl Router {
             Err(_) => Fate::Invalid,
             Ok(packet) => self.track(&packet),
         };
-        self.engine.run_rcu_callbacks();
         let lost = if self.host.is_some() { Fate::Delivered } else { Fate::Dropped };
         match (self.route, fate) {
             (Route::Send { .. }, Fate::Dropped) => Fate::Refused,
@@ -246,6 +245,20 @@ impl Router {
     }
 
     fn track(&mut self, packet: &Packet<'_>) -> Fate {
+        let known =
+            if self.counts_lookups { Found::Unknown } else { self.flows.find(&packet.tuple) };
+        if let Found::Flow(slot, direction) = known
+            && let Some(fate) = self.pass(slot, direction, packet)
+        {
+            return fate;
+        }
+        let fate = self.track_whole(packet, known);
+        self.engine.run_rcu_callbacks();
+        fate
+    }
+
+    /// The whole way of a packet.
+    fn track_whole(&mut self, packet: &Packet<'_>, mut known: Found) -> Fate {
         if let L4::Icmp { about, error } = packet.l4 {
             if packet.tuple.proto == Proto::ICMPV6 && is_neighbourly(packet.tuple.dport >> 8) {
                 return Fate::Untracked;
@@ -259,17 +272,13 @@ impl Router {
             packet.tuple.sport = self.keymap.source_key(&packet.tuple);
         }
         let packet = &packet;
-        let mut known = if self.counts_lookups { None } else { self.flows.find(&packet.tuple) };
-        if let Some((slot, direction)) = known
-            && let Some(fate) = self.pass(slot, direction, packet)
-        {
-            return fate;
-        }
         // A connection that turns out to be over is deleted, and the packet looked at again.
         for _ in 0..2 {
-            let hinted = known.take().and_then(|(slot, direction)| self.hold(slot, direction));
-            let is_hinted = hinted.is_some();
-            let found = hinted.or_else(|| self.engine.find_conn(NET, ZONE, &packet.tuple));
+            let found = match std::mem::replace(&mut known, Found::Unknown) {
+                Found::Flow(slot, direction) => self.hold(slot, direction),
+                Found::Nothing => None,
+                Found::Unknown => self.engine.find_conn(NET, ZONE, &packet.tuple),
+            };
             let (ct, direction) = match found {
                 Some(found) => found,
                 None => match self.begin(packet) {
@@ -280,7 +289,7 @@ impl Router {
             match self.accept(&ct, direction, packet) {
                 Some(fate) => {
                     let fate = self.deliver(&ct, direction, packet, fate);
-                    self.settle(&ct, is_hinted);
+                    self.settle(&ct);
                     self.engine.put_conn(self.at(), ct);
                     return fate;
                 }
@@ -300,14 +309,17 @@ impl Router {
     }
 
     /// Later packets find a connection that is in the table by its flow.
-    fn settle(&mut self, ct: &ConnRef, is_hinted: bool) {
+    fn settle(&mut self, ct: &ConnRef) {
         let status = self.engine.conn(ct.id()).status();
         if !status.has(Status::CONFIRMED) || status.has(Status::DYING) {
             return;
         }
-        let plain = status.has(Status::SEEN_REPLY) && self.engine.helper_of(ct).is_none();
-        let standing = if plain { Standing::Plain } else { Standing::Watched };
-        self.flows.settle(ct.id(), (standing, status.has(Status::ASSURED)), is_hinted);
+        let standing = match (status.has(Status::SEEN_REPLY), self.engine.helper_of(ct)) {
+            (false, _) => Standing::Watched,
+            (true, None) => Standing::Plain,
+            (true, Some(_)) => Standing::Helped,
+        };
+        self.flows.settle(ct.id(), standing, status.has(Status::ASSURED));
     }
 
     /// An ICMP error belongs to the connection it is about.

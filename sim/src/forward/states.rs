@@ -16,9 +16,11 @@ use nfexp_model::sctp_track::{SctpOutcome, SctpTrack};
 use nfexp_model::tcp_track::{Known, TcpOutcome, TcpTrack};
 use nfexp_model::tcp_window::TcpHeader;
 use nfexp_model::tuple::{L3, Proto, Tuple};
+use nfexp_traces::helpers::State;
 use nfexp_traces::packet::{L4, Packet, Tcp};
 
 use super::flows::{Standing, Track};
+use super::route::Route;
 use super::{Fate, NET, Router, ZONE};
 
 impl Router {
@@ -79,9 +81,8 @@ impl Router {
         }
     }
 
-    /// A packet of a plain connection that changes nothing but its flow. `None` leaves all as it
-    /// was: the packet goes the whole way.
-    #[inline]
+    /// A packet of a plain or helped connection that the tracker finds nothing unusual in. `None`
+    /// leaves all as it was: the packet goes the whole way.
     pub(super) fn pass(
         &mut self,
         slot: usize,
@@ -89,41 +90,63 @@ impl Router {
         packet: &Packet<'_>,
     ) -> Option<Fate> {
         let (now, sysctls, hz) = (self.now, &self.sysctls, self.engine.config().hz);
-        let flow = self.flows.at_mut(slot).filter(|flow| flow.standing == Standing::Plain)?;
-        let (track, timeout_secs) = match (flow.track, packet.l4) {
+        let flow = self.flows.at_mut(slot)?;
+        let helped = match flow.standing {
+            Standing::Plain => false,
+            Standing::Helped if self.route == Route::Forward => true,
+            _ => return None,
+        };
+        let (track, outcome) = match (flow.track, packet.l4) {
             (Track::Tcp(mut track), L4::Tcp(tcp)) => {
                 let known = Known { seen_reply: true, assured: flow.assured };
                 let outcome = track.packet(direction, &header(&tcp, packet), known, &sysctls.tcp);
-                let track = Track::Tcp(track);
-                match outcome {
-                    TcpOutcome::Accept { timeout_secs, assured: false } => (track, timeout_secs),
-                    TcpOutcome::Ignore => {
-                        flow.track = track;
-                        return Some(Fate::Established(direction));
-                    }
-                    TcpOutcome::Invalid => {
-                        flow.track = track;
-                        return Some(Fate::Invalid);
-                    }
-                    _ => return None,
-                }
+                (Track::Tcp(track), outcome)
             }
             (track @ Track::Udp { stream_from }, L4::Udp) => {
-                let secs = match (now.time_after(stream_from), flow.assured) {
-                    (true, true) => sysctls.udp_stream_secs,
-                    (true, false) => return None,
-                    (false, _) => sysctls.udp_secs,
-                };
-                (track, secs)
+                let stream = now.time_after(stream_from);
+                let secs = if stream { sysctls.udp_stream_secs } else { sysctls.udp_secs };
+                let assured = stream && !flow.assured;
+                (track, TcpOutcome::Accept { timeout_secs: secs, assured })
             }
             _ => return None,
         };
-        let deadline = now.after(Ticks::of_timeout(timeout_secs, hz));
-        if flow.fires.time_after(deadline) {
-            return None;
+        match outcome {
+            TcpOutcome::Accept { timeout_secs, assured: false } => {
+                let deadline = now.after(Ticks::of_timeout(timeout_secs, hz));
+                if flow.fires.time_after(deadline) {
+                    return None;
+                }
+                flow.deadline = deadline;
+            }
+            TcpOutcome::Ignore => {}
+            TcpOutcome::Invalid => {
+                flow.track = track;
+                return Some(Fate::Invalid);
+            }
+            _ => return None,
         }
-        (flow.track, flow.deadline) = (track, deadline);
-        Some(Fate::Established(direction))
+        flow.track = track;
+        let fate = Fate::Established(direction);
+        Some(if helped { self.pass_helper(slot, direction, packet, fate) } else { fate })
+    }
+
+    /// Shows a packet to the helper of a helped connection, if it may mind.
+    fn pass_helper(
+        &mut self,
+        slot: usize,
+        direction: Direction,
+        packet: &Packet<'_>,
+        fate: Fate,
+    ) -> Fate {
+        let minds = self.flows.helper_at(slot).is_some_and(State::minds_empty);
+        if packet.payload.is_empty() && !minds {
+            return fate;
+        }
+        let Some((ct, _)) = self.hold(slot, direction) else { return fate };
+        let passes = self.show(&ct, direction, packet, fate);
+        self.engine.put_conn(self.at(), ct);
+        self.engine.run_rcu_callbacks();
+        if passes { fate } else { Fate::Dropped }
     }
 
     /// Asks the tracker; `None` if the connection is over and the packet begins another.

@@ -122,6 +122,14 @@ impl State {
         })
     }
 
+    /// Whether a packet without payload may change what it remembers or does.
+    #[must_use]
+    pub const fn minds_empty(&self) -> bool {
+        // KERNEL: get_tpkt_data(), all revisions: an empty segment ends the wait for a TPKT whose
+        // header came alone. Those below return before they look at anything.
+        !matches!(self, Self::Ftp(_) | Self::Irc | Self::Pptp(_) | Self::Sane(_) | Self::Sip(_))
+    }
+
     /// Shows a packet to the helper.
     pub fn help(
         &mut self,
