@@ -69,9 +69,15 @@ impl Router {
     }
 
     /// Confirms a connection that is not yet; false if another took its place.
-    pub(super) fn confirm(&self, ct: &ConnRef) -> bool {
-        let confirmed = self.engine.conn(ct.id()).status().has(Status::CONFIRMED);
-        confirmed || self.engine.confirm(self.at(), ct, Origin::KERNEL)
+    pub(super) fn confirm(&mut self, ct: &ConnRef) -> bool {
+        if self.engine.conn(ct.id()).status().has(Status::CONFIRMED) {
+            return true;
+        }
+        let confirmed = self.engine.confirm(self.at(), ct, Origin::KERNEL);
+        if confirmed {
+            self.arm(ct);
+        }
+        confirmed
     }
 
     /// Lets the helper read; false if the packet is to be dropped.

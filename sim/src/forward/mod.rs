@@ -182,12 +182,21 @@ impl Router {
         self.engine.timed_out(self.at(), firing);
     }
 
-    /// A connection lives until then. Its timer is left alone if it fires before: it will see.
+    /// A connection lives until then, if it is ever confirmed. Its timer is left alone if it fires
+    /// before: it will see.
     ///
     /// KERNEL: nf_ct_refresh(), since v4.9: only a time stamp is written.
     fn live_until(&mut self, ct: &ConnRef, deadline: Jiffies) {
+        self.flows.of(ct.id()).deadline = deadline;
+        if self.engine.conn(ct.id()).status().has(Status::CONFIRMED) {
+            self.arm(ct);
+        }
+    }
+
+    /// The timer of a connection that is in the table fires when it ends, or before.
+    fn arm(&mut self, ct: &ConnRef) {
         let flow = self.flows.of(ct.id());
-        flow.deadline = deadline;
+        let deadline = flow.deadline;
         if flow.fires.time_after(deadline) {
             flow.fires = deadline;
             self.engine.set_conn_expiry(self.at(), ct, deadline);
