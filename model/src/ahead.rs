@@ -21,6 +21,7 @@ use crate::conn::{Conn, ConnId};
 use crate::engine::Engine;
 use crate::helper::Class;
 use crate::kernel::Up;
+use crate::kernel::hlist::Index;
 use crate::kernel::platform::Word;
 use crate::kernel::slab::NULL;
 use crate::netns::NetId;

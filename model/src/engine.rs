@@ -387,7 +387,10 @@ impl<P: Platform> Engine<P> {
             return;
         }
         let exp = self.memory.expectations.object(index);
-        self.lock().unlink(exp, &Ending::by_kernel(at, Cause::Expiry));
+        let mut locked = self.lock();
+        let conn = self.memory.conns.get(exp.master());
+        locked.unlink(exp, conn, &Ending::by_kernel(at, Cause::Expiry));
+        drop(locked);
         if !P::slips(Slip::CallbackKeepsReference) {
             self.put_object(exp);
         }

@@ -11,7 +11,7 @@
 //! The rule that matters: who made it holds one reference until its own `put`, whatever becomes
 //! of the announcement.
 
-use crate::conn::{Attached, ConnRef};
+use crate::conn::{Attached, ConnId, ConnRef};
 use crate::engine::{At, Engine, MasterCheck};
 use crate::error::{AllocPoint, NoMemory, RelateError};
 use crate::event::{ExpectFn, Origin};
@@ -34,9 +34,20 @@ impl<P: Platform> Engine<P> {
     /// When memory has run out.
     #[doc(alias = "nf_ct_expect_alloc")]
     pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
+        self.alloc_of(at, master.id())
+    }
+
+    /// The same for a master to which somebody else holds a reference.
+    ///
+    /// # Errors
+    /// As [`alloc`](Self::alloc).
+    ///
+    /// # Panics
+    /// If nobody does.
+    pub fn alloc_of(&self, at: At, master: ConnId) -> Result<ExpectRef, NoMemory> {
         self.may_alloc(AllocPoint::Expectation)?;
         let exp = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
-        let conn = self.memory.conns.get(master.0);
+        let conn = self.memory.conns.get(master);
         if self.config.revision.fresh_memory == crate::revision::FreshMemory::Zeroed {
             self.timers.set_expires(&self.memory, TimerKey::expectation(exp.index), at.now);
             if exp.nat_lingers() {
@@ -46,7 +57,7 @@ impl<P: Platform> Engine<P> {
         }
         let zone = Zone(conn.zone.load(Ordering::Relaxed) as u16);
         let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
-        exp.begin(master.0, conn.about().net, zone, creator);
+        exp.begin(master, conn.about().net, zone, creator);
         exp.uses.reset(1);
         Ok(ExpectRef(exp.id()))
     }

@@ -12,7 +12,7 @@
 //! The rule that matters: every removal below goes through `remove`, except the match, which
 //! hands the timer's reference on to its caller, and the callback itself.
 
-use crate::conn::{Attached, ConnId, ConnRef, Status};
+use crate::conn::{Attached, Conn, ConnId, ConnRef, Status};
 use crate::engine::{At, Engine, State};
 use crate::event::{Cause, Origin};
 use crate::expectation::{ExpectId, ExpectRef, Expectation, Flags};
@@ -75,6 +75,17 @@ pub(crate) enum Cursor {
     Several([u32; MAX_CLASSES]),
 }
 
+impl Cursor {
+    #[inline(always)]
+    fn at_newest<P: Platform>(conn: &Conn<P>) -> Self {
+        let newest: [u32; MAX_CLASSES] = core::array::from_fn(|class| conn.newest[class].get());
+        match newest {
+            [only, NULL, NULL, NULL] => Self::One(only),
+            several => Self::Several(several),
+        }
+    }
+}
+
 impl<'a, P: Platform> Locked<'a, P> {
     // ---- lookups ---------------------------------------------------------------------------
 
@@ -126,7 +137,8 @@ impl<'a, P: Platform> Locked<'a, P> {
             P::atomic_add(&exp.uses, 1);
         }
         if !P::slips(Slip::MatchStaysLinked) {
-            self.unlink(exp, &Ending::by_kernel(at, Cause::Match));
+            let conn = engine.memory.conns.get(exp.master());
+            self.unlink(exp, conn, &Ending::by_kernel(at, Cause::Match));
         }
         if P::slips(Slip::MatchPutsTwice) {
             engine.put_object(exp);
@@ -216,25 +228,36 @@ impl<'a, P: Platform> Locked<'a, P> {
     }
 
     /// The same, where it lies.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn end(&mut self, exp: Object<'a, Expectation<P>>, ending: &Ending) -> bool {
-        let blind = match ending.cause {
+        let won = self.may_end(exp, ending.cause);
+        if won {
+            // KERNEL: who lost must not ask for the master: it may be gone (CVE-2026-80668).
+            self.end_won(exp, self.engine.memory.conns.get(exp.master()), ending);
+        }
+        won
+    }
+
+    #[inline(always)]
+    fn may_end(&self, exp: Object<'a, Expectation<P>>, cause: Cause) -> bool {
+        let blind = match cause {
             Cause::Refresh => P::slips(Slip::RefreshIgnoresTimer),
             Cause::Eviction => P::slips(Slip::EvictionIgnoresTimer),
             Cause::Unexpect => P::slips(Slip::UnexpectIgnoresTimer),
             Cause::MasterGone => P::slips(Slip::TeardownIgnoresTimer),
             _ => false,
         };
-        let won = self.win(exp) || blind;
-        if won {
-            self.unlink(exp, ending);
-            if self.engine.config.revision.expiry == Expiry::Timer
-                && !P::slips(Slip::TimerReferenceKept)
-            {
-                self.engine.put_object(exp);
-            }
+        self.win(exp) || blind
+    }
+
+    #[inline(always)]
+    fn end_won(&mut self, exp: Object<'a, Expectation<P>>, conn: &Conn<P>, ending: &Ending) {
+        self.unlink(exp, conn, ending);
+        if self.engine.config.revision.expiry == Expiry::Timer
+            && !P::slips(Slip::TimerReferenceKept)
+        {
+            self.engine.put_object(exp);
         }
-        won
     }
 
     /// Collects what is over: by its age, or because it was taken back before.
@@ -244,11 +267,17 @@ impl<'a, P: Platform> Locked<'a, P> {
         self.end(exp, &Ending::by_kernel(at, cause));
     }
 
-    /// Takes a won expectation out of both lists, tells, and gives the table's reference back.
+    /// Takes a won expectation of the master `conn` out of both lists, tells, and gives the
+    /// table's reference back.
     #[doc(alias = "nf_ct_unlink_expect_report")]
     #[doc(alias = "nf_ct_unlink_expect")]
-    #[inline(never)]
-    pub(crate) fn unlink(&mut self, exp: Object<'a, Expectation<P>>, ending: &Ending) {
+    #[inline(always)]
+    pub(crate) fn unlink(
+        &mut self,
+        exp: Object<'a, Expectation<P>>,
+        conn: &Conn<P>,
+        ending: &Ending,
+    ) {
         let engine = self.engine;
         let net = exp.net();
         let slot = engine.net(net);
@@ -257,7 +286,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         if !P::slips(Slip::CountNotLowered) {
             slot.count.store(slot.count.load_locked().wrapping_sub(1), Ordering::Relaxed);
         }
-        self.unlist(exp, ending.cause);
+        self.unlist(exp, conn, ending.cause);
         engine.tell_destroy(exp.index, ending.origin, ending.cause);
         if let Some(eviction) = &mut self.state.eviction {
             eviction.removed(ending.at.now, exp.id(), ending.cause);
@@ -274,10 +303,9 @@ impl<'a, P: Platform> Locked<'a, P> {
 
     /// Takes an expectation out of its master's list, and out of its count.
     #[inline(always)]
-    fn unlist(&self, exp: Object<'a, Expectation<P>>, cause: Cause) {
+    fn unlist(&self, exp: Object<'a, Expectation<P>>, conn: &Conn<P>, cause: Cause) {
         let slab = &self.engine.memory.expectations;
         let class = exp.class().index();
-        let conn = self.engine.memory.conns.get(exp.master());
         if !P::slips(Slip::StaysInMastersList) {
             let (older, newer) = (exp.older.get(), exp.newer.get());
             match older {
@@ -303,23 +331,30 @@ impl<'a, P: Platform> Locked<'a, P> {
         }
     }
 
-    /// Ends all expectations of a connection, newest first.
+    /// Ends all expectations of a connection, newest first; answers how many.
     #[doc(alias = "nf_ct_remove_expectations")]
-    pub fn remove_expectations(&mut self, at: At, master: ConnId, cause: Cause) {
+    pub fn remove_expectations(&mut self, at: At, master: ConnId, cause: Cause) -> u32 {
         let conn = self.engine.memory.conns.get(master);
+        let mut ended = 0;
         if conn.attached() == Attached::Nothing {
-            return;
+            return ended;
         }
-        let mut cursor = self.cursor(master.index());
+        let mut cursor = Cursor::at_newest(conn);
+        let mut far = conn.oldest[0].get();
         // KERNEL: nf_ct_remove_expectations(), v3.9: one whose timer is firing stays linked to
         // a master that may be freed before the callback runs (CVE-2026-80668).
         let ending = Ending::by_kernel(at, cause);
         while let Some(exp) = self.advance(&mut cursor) {
-            self.end(exp, &ending);
+            far = self.touch_far(far, exp.index);
+            if self.may_end(exp, cause) {
+                self.end_won(exp, conn, &ending);
+                ended += 1;
+            }
             if P::slips(Slip::TeardownStopsEarly) {
-                return;
+                break;
             }
         }
+        ended
     }
 
     pub(crate) fn unexpect(&mut self, at: At, exp: Object<'a, Expectation<P>>) {
@@ -379,12 +414,22 @@ impl<'a, P: Platform> Locked<'a, P> {
     /// The start of a master's list.
     #[inline]
     pub(crate) fn cursor(&self, master: u32) -> Cursor {
-        let conn = self.engine.memory.conns.at(master);
-        let newest: [u32; MAX_CLASSES] = core::array::from_fn(|class| conn.newest[class].get());
-        match newest {
-            [only, NULL, NULL, NULL] => Cursor::One(only),
-            several => Cursor::Several(several),
+        Cursor::at_newest(self.engine.memory.conns.at(master))
+    }
+
+    /// Asks for the memory of one from the far end of a list while the near one is looked at, so
+    /// that two misses are waited for at a time (`nfexp bench destroy-8`); answers who comes
+    /// next there, until both ends have met.
+    #[inline(always)]
+    fn touch_far(&self, far: u32, near: u32) -> u32 {
+        if P::SLAB_POISON || far == near || far == NULL {
+            return NULL;
         }
+        let engine = self.engine;
+        let exp = engine.memory.expectations.at(far);
+        let (newer, uses) = (exp.newer.get(), exp.uses.load_locked());
+        core::hint::black_box(uses ^ engine.table(exp.net()).fetch_linked(exp));
+        if newer == near { NULL } else { newer }
     }
 
     /// The next of a master's list, newest first over all classes. The one answered may be

@@ -108,6 +108,17 @@ impl<P: Platform> Memory<P> {
             }
         }
     }
+
+    /// The same for many, oldest first.
+    #[inline]
+    pub(crate) fn run_all(&self, callbacks: &[Callback]) {
+        if P::SLAB_POISON {
+            callbacks.iter().for_each(|&callback| self.run(callback));
+            return;
+        }
+        let indices = callbacks.iter().map(|&Callback::FreeExpectation(index)| index);
+        self.expectations.free_all(indices);
+    }
 }
 
 impl<P: Platform> fmt::Debug for Memory<P> {

@@ -84,15 +84,8 @@ impl SeqFile {
 impl<P: Platform> Engine<P> {
     /// Calls `each` for every linked expectation of the table in which `net` is, in the order of
     /// a listing: bucket by bucket, newest first.
-    pub fn for_each_listed(&self, net: NetId, mut each: impl FnMut(&Expectation<P>)) {
-        let (table, slab) = (self.table(net), &self.memory.expectations);
-        for bucket in 0..table.buckets() {
-            let mut index = table.bucket_first(slab, bucket, Access::Locked);
-            while index != NULL {
-                each(slab.at(index));
-                index = table.bucket_next(slab, index, Access::Locked);
-            }
-        }
+    pub fn for_each_listed(&self, net: NetId, each: impl FnMut(&Expectation<P>)) {
+        self.table(net).walk(&self.memory.expectations, each);
     }
 }
 

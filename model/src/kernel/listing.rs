@@ -89,6 +89,19 @@ impl Listing {
         self.answer(slab, &lines, place, bucket)
     }
 
+    /// The whole listing, while nothing changes: no look waits for the one before.
+    pub(super) fn walk<'a, P: Platform>(
+        &self,
+        slab: &'a Slab<P, Expectation<P>>,
+        each: impl FnMut(&'a Expectation<P>),
+    ) {
+        self.know(slab);
+        let lines = self.lines.borrow();
+        let shown = lines.iter().map(|line| (line, slab.at(line.index)));
+        let shown = shown.filter(|(line, exp)| is_linked(exp) && !exp.age.get() == line.youth);
+        shown.map(|(_, exp)| exp).for_each(each);
+    }
+
     /// The first at or behind `place` that is linked still, if it is of the bucket.
     fn answer<P: Platform>(
         &self,

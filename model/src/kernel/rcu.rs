@@ -115,9 +115,7 @@ impl UpRcu {
     pub fn run_callbacks<P: Platform>(&self, memory: &Memory<P>) -> u32 {
         let mut ready = self.ready.borrow_mut();
         let mut ran = ready.len() as u32;
-        for &callback in ready.iter() {
-            memory.run(callback);
-        }
+        memory.run_all(&ready);
         ready.clear();
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {

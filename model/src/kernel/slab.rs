@@ -154,6 +154,10 @@ pub trait Pool {
     fn take(&self) -> Option<u32>;
     /// Gives a slot back.
     fn give(&self, index: u32);
+    /// Gives many back, in this order.
+    fn give_all(&self, indices: impl Iterator<Item = u32>) {
+        indices.for_each(|index| self.give(index));
+    }
     /// How many slots are taken.
     fn live(&self) -> u32;
     /// Slots above this one were never taken.
@@ -192,6 +196,11 @@ impl Pool for LifoPool {
     #[inline]
     fn give(&self, index: u32) {
         self.freed.borrow_mut().push(index);
+    }
+
+    #[inline]
+    fn give_all(&self, indices: impl Iterator<Item = u32>) {
+        self.freed.borrow_mut().extend(indices);
     }
 
     fn touched(&self) -> u32 {
@@ -281,8 +290,23 @@ impl<P: Platform, T: Record> Slab<P, T> {
     ///
     /// # Panics
     /// If the object is free already.
-    #[inline(always)]
+    #[inline]
     pub fn free(&self, index: u32) {
+        self.end_life(index);
+        self.pool.give(index);
+    }
+
+    /// The same for many, in this order.
+    ///
+    /// # Panics
+    /// If one of the objects is free already.
+    #[inline]
+    pub fn free_all(&self, indices: impl Iterator<Item = u32>) {
+        self.pool.give_all(indices.inspect(|&index| self.end_life(index)));
+    }
+
+    #[inline(always)]
+    fn end_life(&self, index: u32) {
         let slot = self.at(index);
         let generation = slot.generation();
         if generation & 1 == 0 {
@@ -292,7 +316,6 @@ impl<P: Platform, T: Record> Slab<P, T> {
             slot.poison();
         }
         slot.set_generation(generation.wrapping_add(1));
-        self.pool.give(index);
     }
 
     /// Follows a link: whatever is in the slot.

@@ -221,7 +221,7 @@ impl Tags {
     }
 
     /// Puts another index under the same key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn replace(&mut self, place: Place, index: u32) {
         let handle = &mut self.handles[place.group()].0[place.slot()];
         *handle = *handle & !self.index_mask | index;
@@ -255,7 +255,7 @@ impl Tags {
     }
 
     /// Removes what stands at `place`; its hash is asked for only if it is displaced.
-    #[inline]
+    #[inline(always)]
     pub(super) fn remove(&mut self, place: Place, hash: impl FnOnce() -> u64) {
         if place.bits() & Place::DISPLACED != 0 {
             let mut group = self.home(hash());

@@ -44,14 +44,11 @@ pub struct Deed {
 impl Deed {
     #[inline]
     fn addr(self, number: u32) -> Addr {
-        let mut bytes = [0; 16];
         if self.v6 {
-            bytes[..4].copy_from_slice(&[0xfd, 0, 0, 9]);
-            bytes[12..].copy_from_slice(&number.to_be_bytes());
+            Addr((0xfd00_0009_u128 << 96 | u128::from(number)).to_be_bytes())
         } else {
-            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            Addr::v4(number.to_be_bytes())
         }
-        Addr(bytes)
     }
 
     /// Source and destination.

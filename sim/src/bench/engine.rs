@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use nfexp_model::ahead::Coming;
-use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::engine::{At, Config, Engine, MasterCheck};
 use nfexp_model::event::{Cause, Origin};
 use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE};
@@ -22,7 +22,8 @@ const RCU_BATCH: u32 = 32;
 #[derive(Debug)]
 pub struct EngineContender {
     engine: Engine<Up>,
-    masters: Vec<ConnRef>,
+    /// Held until the end.
+    _masters: Vec<ConnRef>,
     now: Jiffies,
     deeds: u32,
 }
@@ -62,7 +63,7 @@ impl EngineContender {
                 ct
             })
             .collect();
-        Self { engine, masters, now: Jiffies::initial(1), deeds: 0 }
+        Self { engine, _masters: masters, now: Jiffies::initial(1), deeds: 0 }
     }
 
     /// Bytes per linked expectation: of its record, the index and the timers.
@@ -91,11 +92,17 @@ impl EngineContender {
     }
 }
 
+/// A master by its number, as the kernel's layout has its address by it: never freed, so in its
+/// first life, and slot 0 does not exist.
+#[inline]
+fn id_of(master: u32) -> ConnId {
+    ConnId::new(master + 1, 1)
+}
+
 impl Deeds for EngineContender {
     fn insert(&mut self, deed: Deed) -> u64 {
         let at = self.at();
-        let master = &self.masters[deed.master as usize];
-        let exp = self.engine.alloc(at, master).expect("there is memory");
+        let exp = self.engine.alloc_of(at, id_of(deed.master)).expect("there is memory");
         let (tuple, mask) = deed.expected();
         self.engine.init_key(&exp, Class::DEFAULT, tuple, mask);
         let answer = self.engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
@@ -139,10 +146,9 @@ impl Deeds for EngineContender {
     }
 
     fn destroy(&mut self, master: u32) -> u64 {
-        let id = self.masters[master as usize].id();
-        let before = self.engine.expect_count(NetId::INIT);
-        self.engine.lock().remove_expectations(self.at(), id, Cause::MasterGone);
-        self.deeds += before - self.engine.expect_count(NetId::INIT);
+        let mut locked = self.engine.lock();
+        self.deeds += locked.remove_expectations(self.at(), id_of(master), Cause::MasterGone);
+        drop(locked);
         if self.deeds >= RCU_BATCH {
             self.deeds = 0;
             self.engine.run_rcu_callbacks();
@@ -183,8 +189,8 @@ impl AheadContender {
 impl Contender for AheadContender {
     fn run(&mut self, deeds: &[Deed]) -> u64 {
         deeds.chunks(KNOWN).fold(0, |sum, deeds| {
-            let Self(EngineContender { engine, masters, .. }) = self;
-            let master = |deed: &Deed| masters[deed.master as usize].id();
+            let engine = &self.0.engine;
+            let master = |deed: &Deed| id_of(deed.master);
             let coming = deeds.iter().filter_map(|deed| match deed.kind {
                 Kind::Insert => {
                     Some(Coming::Announce(deed.expected().0, master(deed), Class::DEFAULT))
