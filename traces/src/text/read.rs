@@ -10,6 +10,9 @@ use crate::step::Step;
 /// Ticks per second where a trace does not say.
 const HZ: u32 = 250;
 
+/// What stands before the first step.
+const HEAD: [&str; 3] = ["config", "helper-policy", "revisions"];
+
 /// Reads a trace.
 ///
 /// # Errors
@@ -17,7 +20,7 @@ const HZ: u32 = 250;
 pub fn parse(text: &str) -> Result<Trace, TextError> {
     let mut trace = Trace::default();
     let mut block = Block::default();
-    let mut in_head = true;
+    let (mut in_head, mut began) = (true, false);
     for (number, raw) in text.lines().enumerate().map(|(at, raw)| (at + 1, raw.trim_end())) {
         let mut line = Line::new(number, raw);
         if raw.is_empty() {
@@ -36,6 +39,9 @@ pub fn parse(text: &str) -> Result<Trace, TextError> {
             } else {
                 block.lines.push(raw.to_owned());
             }
+        } else if began && HEAD.iter().any(|word| line.rest().split(' ').next() == Some(word)) {
+            // What steps mean depends on it.
+            return Err(line.error("a step: the head of a trace stands before the first"));
         } else if line.takes("config") {
             line.setup(&mut trace.setup)?;
         } else if line.takes("helper-policy") {
@@ -52,7 +58,7 @@ pub fn parse(text: &str) -> Result<Trace, TextError> {
                 trace.revisions.push(word.to_owned());
             }
         } else {
-            in_head = false;
+            (in_head, began) = (false, true);
             let step = line.step(trace.setup.hz.unwrap_or(HZ))?;
             line.end()?;
             block.steps.push((number, step));
@@ -95,8 +101,10 @@ impl Line<'_> {
             if !(least..=most).contains(&number) {
                 return Err(format!("a number from {least} to {most}"));
             }
-            *place = Some(number);
-            Ok(())
+            match place.replace(number) {
+                None => Ok(()),
+                Some(_) => Err(format!("{key} once")),
+            }
         })
     }
 }
@@ -190,6 +198,30 @@ collect m";
                 let line = flipped.split(|byte| *byte == b'\n').nth(cut % 31).unwrap_or_default();
                 let _ = parse(&String::from_utf8_lossy(line));
             }
+        }
+    }
+
+    #[test]
+    fn a_head_says_a_thing_once_and_before_the_first_step() {
+        for (text, place, expected) in [
+            ("config hz=4 hz=1\n", (1, 13), "hz once"),
+            ("config hz=4\nconfig hz=4\n", (2, 8), "hz once"),
+            (
+                "memory\n\nconfig hz=4\n",
+                (3, 1),
+                "a step: the head of a trace stands before the first",
+            ),
+            (
+                "memory\nrevisions 3.9\n",
+                (2, 1),
+                "a step: the head of a trace stands before the first",
+            ),
+        ] {
+            let error = parse(text).expect_err("it is no trace");
+            assert_eq!(
+                (error.line, error.column, error.expected.as_str()),
+                (place.0, place.1, expected)
+            );
         }
     }
 
