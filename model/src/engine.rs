@@ -387,10 +387,7 @@ impl<P: Platform> Engine<P> {
             return;
         }
         let exp = self.memory.expectations.object(index);
-        let mut locked = self.lock();
-        let conn = self.memory.conns.get(exp.master());
-        locked.unlink(exp, conn, &Ending::by_kernel(at, Cause::Expiry));
-        drop(locked);
+        self.lock().unlink(exp, None, &Ending::by_kernel(at, Cause::Expiry));
         if !P::slips(Slip::CallbackKeepsReference) {
             self.put_object(exp);
         }

@@ -137,8 +137,7 @@ impl<'a, P: Platform> Locked<'a, P> {
             P::atomic_add(&exp.uses, 1);
         }
         if !P::slips(Slip::MatchStaysLinked) {
-            let conn = engine.memory.conns.get(exp.master());
-            self.unlink(exp, conn, &Ending::by_kernel(at, Cause::Match));
+            self.unlink(exp, None, &Ending::by_kernel(at, Cause::Match));
         }
         if P::slips(Slip::MatchPutsTwice) {
             engine.put_object(exp);
@@ -232,8 +231,7 @@ impl<'a, P: Platform> Locked<'a, P> {
     pub(crate) fn end(&mut self, exp: Object<'a, Expectation<P>>, ending: &Ending) -> bool {
         let won = self.may_end(exp, ending.cause);
         if won {
-            // KERNEL: who lost must not ask for the master: it may be gone (CVE-2026-80668).
-            self.end_won(exp, self.engine.memory.conns.get(exp.master()), ending);
+            self.end_won(exp, None, ending);
         }
         won
     }
@@ -251,7 +249,12 @@ impl<'a, P: Platform> Locked<'a, P> {
     }
 
     #[inline(always)]
-    fn end_won(&mut self, exp: Object<'a, Expectation<P>>, conn: &Conn<P>, ending: &Ending) {
+    fn end_won(
+        &mut self,
+        exp: Object<'a, Expectation<P>>,
+        conn: Option<&Conn<P>>,
+        ending: &Ending,
+    ) {
         self.unlink(exp, conn, ending);
         if self.engine.config.revision.expiry == Expiry::Timer
             && !P::slips(Slip::TimerReferenceKept)
@@ -267,15 +270,15 @@ impl<'a, P: Platform> Locked<'a, P> {
         self.end(exp, &Ending::by_kernel(at, cause));
     }
 
-    /// Takes a won expectation of the master `conn` out of both lists, tells, and gives the
-    /// table's reference back.
+    /// Takes a won expectation out of both lists, tells, and gives the table's reference back;
+    /// `conn` is its master, if that was looked up before.
     #[doc(alias = "nf_ct_unlink_expect_report")]
     #[doc(alias = "nf_ct_unlink_expect")]
     #[inline(always)]
     pub(crate) fn unlink(
         &mut self,
         exp: Object<'a, Expectation<P>>,
-        conn: &Conn<P>,
+        conn: Option<&Conn<P>>,
         ending: &Ending,
     ) {
         let engine = self.engine;
@@ -286,6 +289,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         if !P::slips(Slip::CountNotLowered) {
             slot.count.store(slot.count.load_locked().wrapping_sub(1), Ordering::Relaxed);
         }
+        let conn = conn.unwrap_or_else(|| engine.memory.conns.get(exp.master()));
         self.unlist(exp, conn, ending.cause);
         engine.tell_destroy(exp.index, ending.origin, ending.cause);
         if let Some(eviction) = &mut self.state.eviction {
@@ -347,7 +351,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         while let Some(exp) = self.advance(&mut cursor) {
             far = self.touch_far(far, exp.index);
             if self.may_end(exp, cause) {
-                self.end_won(exp, conn, &ending);
+                self.end_won(exp, Some(conn), &ending);
                 ended += 1;
             }
             if P::slips(Slip::TeardownStopsEarly) {
