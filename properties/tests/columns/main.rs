@@ -20,7 +20,7 @@ use nfexp_model::revision::Revision;
 use nfexp_sim::conform::{Player, as_trace};
 use nfexp_sim::revisions::partings;
 use nfexp_traces::transcript::read::Reader;
-use nfexp_traces::transcript::{Answer, Header, Line, Operation, compare};
+use nfexp_traces::transcript::{Answer, Header, Line, Operation, Packet, PacketArgs, compare};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -93,6 +93,16 @@ proptest! {
         let agreed = side_by_side(&random::header(), Revision::LINUX_6_18, &operations);
         prop_assert!(agreed.is_ok(), "{}", agreed.unwrap_err());
     }
+}
+
+#[test]
+fn a_reset_ends_what_nobody_answered() {
+    let packet = |tcp: Option<&str>| {
+        let (tuple, tcp) = (random::tuple(2, 1, 6, 8, 2000), tcp.map(str::to_owned));
+        Operation::Pkt(PacketArgs { p: Packet { tuple, tcp, hex: None }, zone: 1 })
+    };
+    let operations = [packet(None), packet(Some("R"))];
+    assert_eq!(side_by_side(&random::header(), Revision::LINUX_6_18, &operations), Ok(()));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn ip(last: u8) -> Option<IpAddr> {
     Some(IpAddr::from([10, 0, 0, last]))
 }
 
-fn tuple(src: u8, dst: u8, proto: u8, sport: u16, dport: u16) -> Parts {
+pub(crate) fn tuple(src: u8, dst: u8, proto: u8, sport: u16, dport: u16) -> Parts {
     let (sport, dport) = (Some(sport), Some(dport));
     Parts { src: ip(src), dst: ip(dst), proto: Some(proto), sport, dport, ..Parts::default() }
 }

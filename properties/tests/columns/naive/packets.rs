@@ -46,6 +46,12 @@ impl Naive {
         };
         let Ok(key) = parse(l3, &packet.tuple) else { return true };
         if let Some(ct) = self.find_ct(&key, zone) {
+            if key.proto == 6 && packet.tcp.as_deref() == Some("R") {
+                // KERNEL: nf_conntrack_tcp_packet(), all revisions: nobody has answered here, so
+                // a reset ends it at once.
+                self.ct_del(ct, false);
+                return true;
+            }
             return self.tftp(packet, ct);
         }
         let Some(reply) = inverse(&key) else { return true };
