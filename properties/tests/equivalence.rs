@@ -11,22 +11,20 @@
 //! A few seconds by default; `NFEXP_OPERATIONS=10000000 cargo test --release -p nfexp-properties
 //! --test equivalence` is the deep run.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use nfexp_model::ahead::Coming;
 use nfexp_model::conn::ConnRef;
 use nfexp_model::event::{Cause, Event, ExpectEventKind};
 use nfexp_model::helper::Class;
-use nfexp_model::kernel::hlist::Chain;
 use nfexp_model::kernel::rcu::UpRcu;
-use nfexp_model::kernel::slab::LifoPool;
-use nfexp_model::kernel::timer::UpTimers;
 use nfexp_model::kernel::{Platform, Up, UpLists};
 use nfexp_model::netns::NetId;
 use nfexp_model::revision::Revision;
 use nfexp_model::slip::Slip;
 use nfexp_properties::collisions::{Draw, Op, World, run, tuple_and_mask};
+use nfexp_properties::turns::Mutated;
+use nfexp_properties::world;
 
 fn operations(default: u64) -> u64 {
     let asked = std::env::var("NFEXP_OPERATIONS").ok();
@@ -144,26 +142,10 @@ fn a_crowd_at_one_destination_is_equivalent() {
 }
 
 /// The broken world: a chain that appends where the kernel prepends.
-struct Appends;
-
-impl Platform for Appends {
-    type Word = Cell<u32>;
-    type Plain<T: Copy + 'static> = Cell<T>;
-    type SpinLock<T: 'static> = RefCell<T>;
-    type Rcu = UpRcu;
-    type Timers = UpTimers;
-    type Index = Chain<Self>;
-    type Pool = LifoPool;
-
-    const SLAB_POISON: bool = false;
-
-    fn slips(slip: Slip) -> bool {
-        slip == Slip::AppendsToBucket
-    }
-}
-
 #[test]
 #[should_panic(expected = "operation")]
 fn another_order_is_noticed() {
-    compare::<Up, Appends>(Revision::LINUX_3_9, 20_000);
+    world::with(Some(Slip::AppendsToBucket), || {
+        compare::<Up, Mutated>(Revision::LINUX_3_9, 20_000);
+    });
 }

@@ -5,45 +5,17 @@
 //!   some committed transcript.
 //! * Where one diverges, the divergence is shrunk to at most ten steps, and still diverges.
 
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
 
-use nfexp_model::kernel::Platform;
-use nfexp_model::kernel::hlist::Chain;
-use nfexp_model::kernel::rcu::UpRcu;
-use nfexp_model::kernel::slab::LifoPool;
-use nfexp_model::kernel::timer::UpTimers;
 use nfexp_model::revision::Revision;
 use nfexp_model::slip::Slip;
+use nfexp_properties::turns::Mutated;
+use nfexp_properties::world;
 use nfexp_sim::conform::{check, check_on, shrink};
 use nfexp_traces::transcript::read::Reader;
 use nfexp_traces::transcript::{Header, Line};
-
-thread_local! {
-    static SLIP: Cell<Option<Slip>> = const { Cell::new(None) };
-}
-
-/// One CPU, on which the kernel slips in one place.
-#[derive(Clone, Copy, Debug)]
-struct Slipping;
-
-impl Platform for Slipping {
-    type Word = Cell<u32>;
-    type Plain<T: Copy + 'static> = Cell<T>;
-    type SpinLock<T: 'static> = std::cell::RefCell<T>;
-    type Rcu = UpRcu;
-    type Timers = UpTimers;
-    type Index = Chain<Self>;
-    type Pool = LifoPool;
-
-    const SLAB_POISON: bool = false;
-
-    fn slips(slip: Slip) -> bool {
-        SLIP.get() == Some(slip)
-    }
-}
 
 fn transcripts() -> Vec<(Header, Vec<Line>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/transcripts");
@@ -134,13 +106,13 @@ fn mutants_are_noticed_and_shrunk() {
     let transcripts = transcripts();
     let blunt: Vec<String> = quietly(|| {
         let slips = SLIPS.iter().filter(|slip| {
-            SLIP.set(Some(**slip));
-            !transcripts.iter().any(|(header, lines)| {
-                check_on::<Slipping>(header, lines, Revision::LINUX_6_18).is_some()
+            world::with(Some(**slip), || {
+                !transcripts.iter().any(|(header, lines)| {
+                    check_on::<Mutated>(header, lines, Revision::LINUX_6_18).is_some()
+                })
             })
         });
         let mut blunt: Vec<String> = slips.map(|slip| format!("{slip:?}")).collect();
-        SLIP.set(None);
         for (knob, other) in &KNOBS {
             let mutant = turned(knob, other);
             let shortest = transcripts.iter().filter_map(|(header, lines)| {
@@ -166,6 +138,6 @@ fn mutants_are_noticed_and_shrunk() {
 #[test]
 fn nothing_is_noticed_where_nothing_slips() {
     for (header, lines) in transcripts() {
-        assert!(check_on::<Slipping>(&header, &lines, Revision::LINUX_6_18).is_none());
+        assert!(check_on::<Mutated>(&header, &lines, Revision::LINUX_6_18).is_none());
     }
 }

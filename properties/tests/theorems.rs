@@ -13,7 +13,6 @@
 //! and on what one CPU has instead; and each check fails in a world in which its premise does not
 //! hold: a callback that waits, a slip, somebody who is told in another order.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use nfexp_model::conn::{ConnId, Status};
@@ -21,10 +20,7 @@ use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::{Cause, Event, ExpectEvent, ExpectEventKind};
 use nfexp_model::expectation::{ExpectId, Flags, clash};
 use nfexp_model::helper::Class;
-use nfexp_model::kernel::hlist::Chain;
 use nfexp_model::kernel::rcu::UpRcu;
-use nfexp_model::kernel::slab::LifoPool;
-use nfexp_model::kernel::timer::UpTimers;
 use nfexp_model::kernel::{Platform, Ticks, Up, UpLists};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::{ClashScope, Duplicate, Expiry, MasterRef, Revision};
@@ -33,26 +29,8 @@ use nfexp_model::tuple::{Mask, Tuple};
 use nfexp_properties::collisions::{
     Answer, Op, World, class, fails, master_check, place, run, tuple_and_mask,
 };
-use nfexp_properties::world::{self, World as _};
-
-/// The kernel's lists, on which this thread's slip happens.
-struct OneSlip;
-
-impl Platform for OneSlip {
-    type Word = Cell<u32>;
-    type Plain<T: Copy + 'static> = Cell<T>;
-    type SpinLock<T: 'static> = RefCell<T>;
-    type Rcu = UpRcu;
-    type Timers = UpTimers;
-    type Index = Chain<Self>;
-    type Pool = LifoPool;
-
-    const SLAB_POISON: bool = false;
-
-    fn slips(slip: Slip) -> bool {
-        world::Broken::slips(slip)
-    }
-}
+use nfexp_properties::turns::Mutated;
+use nfexp_properties::world;
 
 /// That a check fails in the world with this slip.
 fn fails_with(slip: Slip, why: &str, check: impl FnOnce()) {
@@ -172,7 +150,7 @@ fn theorem_2_fails_while_a_callback_waits() {
         fails("fit", || one_fits::<Up>(revision, true));
     }
     let collects = Revision::LINUX_7_2;
-    fails_with(Slip::ClashUntested, "fit", || one_fits::<OneSlip>(collects, false));
+    fails_with(Slip::ClashUntested, "fit", || one_fits::<Mutated>(collects, false));
 }
 
 /// The same by hand: the first was firing, so the order within a destination matters after all.
@@ -298,7 +276,7 @@ fn theorem_3_fails_while_a_callback_waits() {
         if revision.expiry == Expiry::Timer {
             fails("decide", || all_agree::<Up>(revision, true));
         }
-        fails_with(Slip::ClashUntested, "decide", || all_agree::<OneSlip>(revision, false));
+        fails_with(Slip::ClashUntested, "decide", || all_agree::<Mutated>(revision, false));
     }
 }
 
@@ -419,10 +397,10 @@ fn theorem_4_the_order_that_is_seen() {
 fn theorem_4_fails_in_another_order() {
     for revision in Revision::ALL {
         for slip in [Slip::EvictsNewest, Slip::EvictsAnyClass] {
-            fails_with(slip, "order of eviction", || order_is_seen::<OneSlip>(revision, |_| ()));
+            fails_with(slip, "order of eviction", || order_is_seen::<Mutated>(revision, |_| ()));
         }
         for slip in [Slip::MatchesInactive, Slip::MatchesUnconfirmed, Slip::ZoneIgnored] {
-            fails_with(slip, "order of a lookup", || order_is_seen::<OneSlip>(revision, |_| ()));
+            fails_with(slip, "order of a lookup", || order_is_seen::<Mutated>(revision, |_| ()));
         }
         // A master's end told class by class, and an announcement told before its consequences.
         fails("order of a master's end", || {
