@@ -102,18 +102,11 @@ fn is_at<P: Platform>(exp: &Expectation<P>, net: NetId, tuple: &Tuple) -> bool {
 }
 
 impl Tagged {
-    /// The newest of the destination of `tuple`, and its hash.
+    /// The newest under `hash` whose destination is the `same`.
     #[inline(always)]
-    fn search<P: Platform>(
-        &self,
-        slab: &Slab<P, Expectation<P>>,
-        net: NetId,
-        tuple: &Tuple,
-    ) -> (u32, u64) {
+    fn search(&self, hash: u64, same: impl Fn(u32) -> bool) -> u32 {
         assert!(!self.freed.get(), "the table was freed under the walk");
-        let hash = hash(net, tuple);
-        let found = self.tags.borrow().find(hash, |index| is_at(slab.at(index), net, tuple));
-        (found.unwrap_or(NULL), hash)
+        self.tags.borrow().find(hash, same).unwrap_or(NULL)
     }
 
     #[inline(always)]
@@ -123,7 +116,7 @@ impl Tagged {
         net: NetId,
         tuple: &Tuple,
     ) -> u32 {
-        let first = self.search(slab, net, tuple).0;
+        let first = self.search(hash(net, tuple), |index| is_at(slab.at(index), net, tuple));
         if self.is_wide(slab, first) {
             return self.sources.borrow().first_hit(slab, net, tuple, first);
         }
@@ -163,14 +156,9 @@ impl Tagged {
         net: NetId,
         exp: &Expectation<P>,
     ) -> (u32, u64) {
-        assert!(!self.freed.get(), "the table was freed under the walk");
         let hash = hash(net, &exp.tuple());
-        let same = |index| {
-            let other = slab.at(index);
-            other.has_destination_of(&exp.tuple()) && other.net() == net
-        };
-        let found = self.tags.borrow().find(hash, same);
-        (found.unwrap_or(NULL), hash)
+        // Its tuple is read where it lies: a copy would wait for its maker's stores.
+        (self.search(hash, |index| is_at(slab.at(index), net, &exp.tuple())), hash)
     }
 
     #[inline(always)]
@@ -248,7 +236,7 @@ impl Tagged {
         if !sources.is_empty() {
             sources.remove(&*exp, exp.index, || {
                 // What is counted too often costs a walk, no answer.
-                let newest = self.search(slab, exp.net(), &exp.tuple()).0;
+                let newest = self.search_exp(slab, exp.net(), &exp).0;
                 !self.dangles.get() && newest != NULL && slab.at(newest).hprev.get() & IS_WIDE != 0
             });
         }
