@@ -132,12 +132,11 @@ pub fn tuple_and_mask(random: u64) -> (Tuple, Mask) {
     let bits = |from: u32, count: u32| (random >> from & ((1 << count) - 1)) as u8;
     let l3 = if bits(0, 2) == 0 { L3::Ipv6 } else { L3::Ipv4 };
     let addr = |host: u8| {
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&[10, 0, 0, host]);
+        let mut addr = Addr::v4([10, 0, 0, host]);
         if l3 == L3::Ipv6 {
-            bytes[15] = host;
+            addr.0[15] = host;
         }
-        Addr(bytes)
+        addr
     };
     let tuple = Tuple {
         src: addr(bits(2, 2)),

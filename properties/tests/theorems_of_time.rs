@@ -76,9 +76,8 @@ impl<P: Platform<Rcu = UpRcu>> Queue<P> {
     }
 
     fn tuple(number: u64) -> Tuple {
-        let mut dst = [0; 16];
-        dst[..4].copy_from_slice(&(number as u32).to_be_bytes());
-        Tuple { dst: Addr(dst), dport: 1, l3: L3::Ipv4, proto: Proto::TCP, ..Tuple::NONE }
+        let dst = Addr::v4((number as u32).to_be_bytes());
+        Tuple { dst, dport: 1, l3: L3::Ipv4, proto: Proto::TCP, ..Tuple::NONE }
     }
 
     fn come(&mut self, class: usize, number: u64) {

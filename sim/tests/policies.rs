@@ -212,11 +212,7 @@ impl Table {
         let kinds = &self.cast.kinds;
         let kind = kinds.iter().find(|known| known.name == kind).expect("a kind of the test");
         let (master, source) = who.split_once('@').expect("master@source");
-        let address = |last: u8| {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&[10, 0, 0, last]);
-            Addr(bytes)
-        };
+        let address = |last: u8| Addr::v4([10, 0, 0, last]);
         let src = address(number(source));
         let engine = &self.engine;
         let ct = self.masters.entry(master.to_owned()).or_insert_with(|| {

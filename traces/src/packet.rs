@@ -146,11 +146,7 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let (more, offset) = (place & 0x2000 != 0, usize::from(place & 0x1fff) * 8);
     let id = u32::from(u16::from_be_bytes([head[4], head[5]]));
     let fragment = (more || offset != 0).then_some(Fragment { id, offset, more });
-    let addr = |at: usize| {
-        let mut addr = [0; 16];
-        addr[..4].copy_from_slice(&head[at..at + 4]);
-        Addr(addr)
-    };
+    let addr = |at: usize| Addr::v4([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (src, dst) = (addr(12), addr(16));
     let proto = Proto(head[9]);
     let (l3, marked, trackable) = (L3::Ipv4, fragment.is_some(), true);
@@ -319,10 +315,9 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
             if u16::from_be_bytes([*quoted.get(6)?, *quoted.get(7)?]) & 0x1fff != 0 {
                 return None;
             }
-            let mut ends = [[0; 16]; 2];
-            ends[0][..4].copy_from_slice(quoted.get(12..16)?);
-            ends[1][..4].copy_from_slice(quoted.get(16..20)?);
-            (*quoted.get(9)?, Addr(ends[0]), Addr(ends[1]), quoted.get(header_len..)?)
+            let (src, rest) = quoted.get(12..)?.split_first_chunk()?;
+            let dst = rest.first_chunk()?;
+            (*quoted.get(9)?, Addr::v4(*src), Addr::v4(*dst), quoted.get(header_len..)?)
         }
         _ => {
             let mut ends = [[0; 16]; 2];

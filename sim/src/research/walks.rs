@@ -178,9 +178,8 @@ mod tests {
     }
 
     fn tuple(number: u32) -> Tuple {
-        let mut dst = [0; 16];
-        dst[..4].copy_from_slice(&(0x0b00_0000 + number / 4).to_be_bytes());
-        let (dst, dport) = (Addr(dst), 1000 + (number % 4) as u16);
+        let dst = Addr::v4((0x0b00_0000 + number / 4).to_be_bytes());
+        let dport = 1000 + (number % 4) as u16;
         Tuple { dst, dport, sport: 0, src: Addr::default(), l3: L3::Ipv4, proto: Proto::TCP }
     }
 

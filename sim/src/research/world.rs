@@ -474,7 +474,5 @@ impl World {
 /// An address of a network of ours, by number.
 #[inline]
 fn address(network: u32, number: u32) -> Addr {
-    let mut bytes = [0; 16];
-    bytes[..4].copy_from_slice(&((network << 24) ^ number).to_be_bytes());
-    Addr(bytes)
+    Addr::v4(((network << 24) ^ number).to_be_bytes())
 }

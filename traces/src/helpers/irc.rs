@@ -88,9 +88,7 @@ fn announcement(data: &[u8], seen: &Seen<'_>) -> Option<Announced> {
 }
 
 fn claimed(ip: u32) -> Addr {
-    let mut bytes = [0; 16];
-    bytes[..4].copy_from_slice(&ip.to_be_bytes());
-    Addr(bytes)
+    Addr::v4(ip.to_be_bytes())
 }
 
 /// Address and port behind the name of a file.
