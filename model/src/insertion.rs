@@ -50,7 +50,7 @@ impl<'a, P: Platform> Checked<'a, P> {
 impl<'a, P: Platform> Locked<'a, P> {
     /// Whether the expectation may be inserted, after making what room may be made.
     #[doc(alias = "__nf_ct_expect_check")]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(
         &mut self,
         at: At,
@@ -286,7 +286,7 @@ impl<'a, P: Platform> Locked<'a, P> {
 
     /// Links a checked expectation: both lists, both references, its timer.
     #[doc(alias = "nf_ct_expect_insert")]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(
         &mut self,
         at: At,
