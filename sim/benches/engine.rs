@@ -6,40 +6,17 @@
 //!
 //! The rule that matters: set-up is not timed, and answers are compared before anything is.
 
+#[expect(dead_code, reason = "`nfexp bench` has the ratios of the rows")]
+mod cpu_time;
+
 use std::time::Duration;
 
-use cpu_time::ThreadTime;
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use ::cpu_time::ThreadTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nfexp_sim::bench::workload::Workload;
 use nfexp_sim::bench::{Contender, Pool, ROWS, Row, measure};
 
-/// What this thread used, whoever else has the machine.
-struct CpuTime;
-
-impl Measurement for CpuTime {
-    type Intermediate = ThreadTime;
-    type Value = Duration;
-
-    fn start(&self) -> ThreadTime {
-        ThreadTime::now()
-    }
-    fn end(&self, start: ThreadTime) -> Duration {
-        start.elapsed()
-    }
-    fn add(&self, a: &Duration, b: &Duration) -> Duration {
-        *a + *b
-    }
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn to_f64(&self, value: &Duration) -> f64 {
-        value.as_nanos() as f64
-    }
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
-}
+use cpu_time::CpuTime;
 
 /// A contender with its table filled, and what it is to do next.
 struct Running<'a> {

@@ -10,6 +10,9 @@
 
 use crate::packet::Skip;
 
+/// The link type of Ethernet.
+pub(crate) const ETHERNET: i32 = 1;
+
 /// Tags and labels that are unwrapped at most.
 const DEEPEST: u32 = 16;
 
@@ -18,7 +21,7 @@ pub(crate) fn payload(link: i32, frame: &[u8]) -> Option<&[u8]> {
     match link {
         // BSD loopback: an address family.
         0 | 108 => frame.get(4..),
-        1 => ethertype(word(frame, 12)?, frame.get(14..)?),
+        ETHERNET => ethertype(word(frame, 12)?, frame.get(14..)?),
         6 => {
             let routed = frame.get(8)? & 0x80 != 0;
             let route = if routed { usize::from(frame.get(14)? & 0x1f) } else { 0 };

@@ -11,13 +11,13 @@
 //! length.
 
 use super::source::Source;
-use super::{CaptureError, Endian, Record, nanoseconds};
+use super::{CaptureError, Endian, Record};
 
 /// How the records of a file are to be read.
 pub(super) struct Reader {
     endian: Endian,
-    /// Units per second of the fraction.
-    resolution: u64,
+    /// The unit of the fraction, in nanoseconds.
+    unit_ns: i64,
     record_head: u32,
     link: i32,
     /// The record inside which the file ends; what is there of its frame lies in the source.
@@ -31,28 +31,30 @@ impl Reader {
             0xa1 => (Endian::Big, magic),
             _ => (Endian::Little, [magic[3], magic[2], magic[1], magic[0]]),
         };
-        let (resolution, record_head) = match u32::from_be_bytes(magic) {
-            0xa1b2_c3d4 => (1_000_000, 16),
-            0xa1b2_3c4d => (1_000_000_000, 16),
-            0xa1b2_cd34 => (1_000_000, 24),
+        let (unit_ns, record_head) = match u32::from_be_bytes(magic) {
+            0xa1b2_c3d4 => (1000, 16),
+            0xa1b2_3c4d => (1, 16),
+            0xa1b2_cd34 => (1000, 24),
             _ => return Err(CaptureError::NotACapture),
         };
         let header = source.more(20, 0)?;
         // The upper bits tell of checksums at the end of frames.
         let link = (endian.long(header, 16) & 0x03ff_ffff) as i32;
-        Ok(Self { endian, resolution, record_head, link, cut: None })
+        Ok(Self { endian, unit_ns, record_head, link, cut: None })
     }
 
+    #[inline]
     pub(super) fn next(
         &mut self,
         source: &mut Source,
         packets: u64,
     ) -> Result<Option<Record>, CaptureError> {
         let Some(head) = source.next_record(self.record_head, packets)? else { return Ok(None) };
+        let head = head.first_chunk::<16>().expect("no record's head is shorter");
         let long = |at| self.endian.long(head, at);
         let (secs, fraction, captured, original_len) = (long(0), long(4), long(8), long(12));
-        let ticks = u64::from(secs) * self.resolution + u64::from(fraction);
-        let time_ns = nanoseconds(ticks, self.resolution, 0);
+        // Far from the year 2262, whatever both say.
+        let time_ns = i64::from(secs) * 1_000_000_000 + i64::from(fraction) * self.unit_ns;
         let record = Record { time_ns, link: self.link, original_len };
         match source.more(captured, packets) {
             Ok(_) => source.set_frame(0..captured as usize),
