@@ -9,51 +9,22 @@
 //! is timed.
 
 mod cpu_time;
+mod generated;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use nfexp_model::tuple::Tuple;
 use nfexp_traces::capture::Capture;
 use nfexp_traces::packet::{datagram, packet};
 
 use cpu_time::{CpuTime, print_ratio};
+use generated::capture;
 
 /// How long each packet is, in bytes.
 const SIZES: [usize; 2] = [77, 633];
-const FILE_BYTES: usize = 48 << 20;
-
-/// A classic capture, and how many packets are in it: every fourth of TCP is one of UDP.
-fn capture(size: usize) -> (PathBuf, u64) {
-    let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    bytes.extend_from_slice(&[0xff, 0xff, 0, 0, 1, 0, 0, 0]);
-    let mut packets = 0_u32;
-    while bytes.len() < FILE_BYTES {
-        let length = size as u32;
-        [packets / 1000, packets % 1000, length, length]
-            .iter()
-            .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-        let start = bytes.len();
-        bytes.extend_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
-        let (total, host) = (((size - 14) as u16).to_be_bytes(), (packets % 5000).to_be_bytes());
-        let proto = if packets.is_multiple_of(4) { 17 } else { 6 };
-        bytes.extend_from_slice(&[0x45, 0, total[0], total[1], 0, 7, 0x40, 0, 64, proto, 0, 0]);
-        bytes.extend_from_slice(&[10, 1, host[2], host[3], 10, 2, 0, 1]);
-        let (sport, length) = ((40_000 + (packets % 9999) as u16).to_be_bytes(), size as u16 - 34);
-        bytes.extend_from_slice(&[sport[0], sport[1], 1, 0xbb]);
-        if proto == 17 {
-            bytes.extend_from_slice(&length.to_be_bytes());
-        } else {
-            bytes.extend_from_slice(&[0, 0, 0, 7, 0, 0, 0, 9, 0x50, 0x10, 0xff, 0xff]);
-        }
-        bytes.resize(start + size, 0);
-        packets += 1;
-    }
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("reading-{size}.pcap"));
-    std::fs::write(&path, bytes).expect("there is room for a capture");
-    (path, u64::from(packets))
-}
 
 /// Source, destination, ports, protocol, in one number.
 fn fold(src: [u8; 4], dst: [u8; 4], ports: [u16; 2], proto: u8) -> u64 {
@@ -101,11 +72,13 @@ fn ours(path: &Path) -> u64 {
     let mut capture = Capture::open(path).expect("a capture");
     let mut sum = 0_u64;
     while let Some(frame) = capture.next_packet().expect("whole") {
-        let tuple = datagram(frame.link, frame.bytes).and_then(|whole| {
-            let tuple = packet(&whole)?.tuple;
+        let tuple = match &datagram(frame.link, frame.bytes) {
+            Ok(whole) => packet(whole).ok().map(|packet| packet.tuple),
+            Err(_) => None,
+        };
+        let tuple = tuple.map(|Tuple { src, dst, sport, dport, proto, .. }| {
             let four = |addr: [u8; 16]| [addr[0], addr[1], addr[2], addr[3]];
-            let (src, dst) = (four(tuple.src.0), four(tuple.dst.0));
-            Ok(fold(src, dst, [tuple.sport, tuple.dport], tuple.proto.0))
+            fold(four(src.0), four(dst.0), [sport, dport], proto.0)
         });
         sum = sum.rotate_left(1) ^ tuple.unwrap_or(0);
     }
@@ -114,7 +87,7 @@ fn ours(path: &Path) -> u64 {
 
 fn reading(criterion: &mut Criterion<CpuTime>) {
     for size in SIZES {
-        let (path, packets) = capture(size);
+        let (path, packets) = capture(5000, size);
         assert_eq!(floor(&path), ours(&path), "both find the same tuples");
         print_ratio(&format!("reading/{size}"), || floor(&path), || ours(&path));
         let mut group = criterion.benchmark_group(format!("reading/{size}"));

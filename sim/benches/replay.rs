@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A capture through the router, against merely reading and decoding the same packets.
 //!
-//! The capture is made of the recorded ones of `traces/captures`, over and over, from memory; the
-//! router keeps its table, so that later rounds meet known connections, as in a long capture.
+//! *Sessions*: the recorded ones of `traces/captures`, over and over, whose helpers read most packets.
+//! The others are generated: so many flows, so many bytes each packet, and no helper looks.
+
+mod cpu_time;
+mod generated;
 
 use std::hint::black_box;
-use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nfexp_model::revision::Revision;
@@ -16,13 +18,16 @@ use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::Capture;
 use nfexp_traces::packet::{datagram, packet};
 
-/// A classic capture of so many packets of recorded Ethernet sessions, and how many those are.
-fn capture(most: u64) -> (Vec<u8>, u64) {
+use cpu_time::{CpuTime, print_ratio};
+use generated::capture;
+
+/// A classic capture of recorded Ethernet sessions, and how many packets it has.
+fn sessions() -> (PathBuf, u64) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
     let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     bytes.extend_from_slice(&[0xff, 0xff, 0, 0, 1, 0, 0, 0]);
     let mut packets = 0;
-    while packets < most {
+    while packets < 100_000 {
         for name in ["ftp/ftp-several-active", "tftp/tftp-write-v4", "sip/sip-busy"] {
             let mut source = Capture::open(&folder.join(format!("{name}.pcap"))).expect("ours");
             while let Some(frame) = source.next_packet().expect("ours") {
@@ -35,37 +40,60 @@ fn capture(most: u64) -> (Vec<u8>, u64) {
             }
         }
     }
-    (bytes, packets)
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sessions.pcap");
+    std::fs::write(&path, bytes).expect("there is room for a capture");
+    (path, packets)
 }
 
-fn replay(criterion: &mut Criterion) {
-    let (bytes, packets) = capture(100_000);
-    let mut group = criterion.benchmark_group("capture");
-    group.throughput(Throughput::Elements(packets)).sample_size(10);
-    group.bench_function("decode/100k", |bencher| {
-        bencher.iter(|| {
-            let mut capture = Capture::new(Cursor::new(bytes.clone())).expect("ours");
-            while let Some(frame) = capture.next_packet().expect("ours") {
-                let whole = datagram(frame.link, frame.bytes);
-                let _ = black_box(whole.map(|whole| packet(&whole).map(|packet| packet.tuple)));
-            }
-        });
-    });
-    group.bench_function("replay/100k", |bencher| {
-        bencher.iter(|| {
-            let settings = Settings::of(Revision::LINUX_6_18, None, None);
-            let router = Router::new(settings).expect("memory");
-            let mut replay = Replay::new(router, Pace::CAPTURED, Selection::default(), false);
-            let mut capture = Capture::new(Cursor::new(bytes.clone())).expect("ours");
-            while let Some(frame) = capture.next_packet().expect("ours") {
-                replay.packet(&frame, &mut |_, happening| {
-                    black_box(happening.events.len());
-                });
-            }
-        });
-    });
-    group.finish();
+/// Reads and decodes all packets; answers how many could be decoded.
+fn decoded(path: &Path) -> u64 {
+    let mut capture = Capture::open(path).expect("a capture");
+    let mut whole = 0;
+    while let Some(frame) = capture.next_packet().expect("whole") {
+        if let Ok(datagram) = &datagram(frame.link, frame.bytes) {
+            let packet = packet(datagram);
+            whole += u64::from(black_box(&packet).is_ok());
+        }
+    }
+    whole
 }
 
-criterion_group!(benches, replay);
+/// Plays all packets.
+fn played(path: &Path, keep_letters: bool) -> Replay {
+    let settings = Settings::of(Revision::LINUX_6_18, None, None);
+    let router = Router::new(settings).expect("memory");
+    let mut replay = Replay::new(router, Pace::CAPTURED, Selection::default(), keep_letters);
+    let mut capture = Capture::open(path).expect("a capture");
+    while let Some(frame) = capture.next_packet().expect("whole") {
+        replay.packet(&frame, &mut |_, happening| {
+            black_box(happening.events.len());
+        });
+    }
+    replay
+}
+
+fn replay(criterion: &mut Criterion<CpuTime>) {
+    let generated = [(20, 77), (20, 633), (50_000, 77), (50_000, 633)];
+    let generated =
+        generated.map(|(flows, size)| (format!("{flows}x{size}"), capture(flows, size)));
+    let all = generated.into_iter().chain([(String::from("sessions"), sessions())]);
+    for (name, (path, packets)) in all {
+        assert_eq!(decoded(&path), packets, "all can be decoded");
+        let letters = played(&path, true).totals().letters.clone();
+        assert!(name == "sessions" || !letters.contains(['I', '-', '.']), "all go through");
+        let replayed = || played(&path, false).totals().packets;
+        print_ratio(&format!("replay/{name}"), || decoded(&path), replayed);
+        let mut group = criterion.benchmark_group(format!("replay/{name}"));
+        group.throughput(Throughput::Elements(packets)).sample_size(10);
+        group.bench_function("decode", |bencher| bencher.iter(|| decoded(&path)));
+        group.bench_function("replay", |bencher| bencher.iter(replayed));
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime).without_plots();
+    targets = replay
+}
 criterion_main!(benches);

@@ -12,7 +12,7 @@ use nfexp_traces::capture::Frame;
 use nfexp_traces::defrag::Defrag;
 use nfexp_traces::packet::{Datagram, Skip, datagram};
 
-use crate::forward::Router;
+use crate::forward::{Fate, Router};
 
 /// How time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +205,8 @@ impl Replay {
             return;
         }
         self.totals.packets += 1;
-        let letter = match datagram(frame.link, frame.bytes) {
+        // Looked at where it lies: it is large to be moved for every packet.
+        let letter = match &datagram(frame.link, frame.bytes) {
             Err(Skip::NotIp) => {
                 self.totals.not_ip += 1;
                 '.'
@@ -214,7 +215,7 @@ impl Replay {
                 self.totals.cut += 1;
                 '.'
             }
-            Ok(datagram) if !self.selection.wants(&datagram) => {
+            Ok(datagram) if !self.selection.wants(datagram) => {
                 self.totals.filtered += 1;
                 '.'
             }
@@ -225,7 +226,7 @@ impl Replay {
             }
             Ok(datagram) => {
                 self.pass_time(frame.time_ns, tell);
-                self.datagram(frame.time_ns, &datagram)
+                self.datagram(frame.time_ns, datagram)
             }
         };
         if self.keep_letters {
@@ -240,11 +241,14 @@ impl Replay {
     }
 
     fn datagram(&mut self, time_ns: i64, datagram: &Datagram<'_>) -> char {
-        let whole = match datagram.fragment {
-            None => Some(*datagram),
-            Some(fragment) => self.defrag.take(time_ns, datagram, fragment),
+        let fate = match datagram.fragment {
+            None => Some(self.router.forward(datagram)),
+            Some(fragment) => {
+                let whole = self.defrag.take(time_ns, datagram, fragment);
+                whole.map(|whole| self.router.forward(&whole))
+            }
         };
-        match whole.map(|whole| self.router.forward(&whole).letter()) {
+        match fate.map(Fate::letter) {
             // What is marked as a fragment and does not come out again counts as held.
             None if self.router.is_from_here(datagram) => 'o',
             None | Some('-') if self.router.is_host() => 'l',

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use nfexp_model::tuple::{Addr, L3, Proto};
 
-use crate::packet::{Datagram, Fragment};
+use crate::packet::{Datagram, Ends, Fragment};
 
 /// All fragments together may take so many bytes (`ipfrag_high_thresh`).
 const MOST_BYTES: usize = 4 << 20;
@@ -70,6 +70,8 @@ pub struct Defrag {
     earliest_ns: Option<i64>,
     /// The datagram that came out last.
     whole: Vec<u8>,
+    /// Its addresses; of IPv4 they are the first eight bytes.
+    ends: [u8; 32],
 }
 
 impl Defrag {
@@ -84,7 +86,8 @@ impl Defrag {
         if lacks_headers(part, fragment) {
             return Some(self.as_it_is(part, fragment));
         }
-        let Datagram { l3, src, dst, proto, body, .. } = *part;
+        let Datagram { ends, proto, body, .. } = *part;
+        let (l3, src, dst) = (ends.l3(), ends.src(), ends.dst());
         let key_proto = if l3 == L3::Ipv4 { proto } else { Proto(0) };
         let key = Key { l3, src, dst, id: fragment.id, proto: key_proto };
         if self.bytes + body.len() + FRAGMENT_BYTES > MOST_BYTES {
@@ -114,9 +117,11 @@ impl Defrag {
         }
         self.whole.clear();
         queue.runs.values().for_each(|run| self.whole.extend_from_slice(run));
-        let (proto, body, fragment, options) = (queue.proto, &self.whole, None, &[][..]);
+        let (proto, fragment, options) = (queue.proto, None, &[][..]);
         let (marked, trackable) = (false, true);
-        let datagram = Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body };
+        let ends = kept(&mut self.ends, ends);
+        let body = &self.whole;
+        let datagram = Datagram { ends, proto, fragment, marked, options, trackable, body };
         Some(if l3 == L3::Ipv6 { datagram.behind_all_extensions() } else { datagram })
     }
 
@@ -125,7 +130,10 @@ impl Defrag {
         self.whole.clear();
         self.whole.extend_from_slice(part.body);
         let (trackable, options) = (fragment.offset == 0, &[][..]);
-        let alone = Datagram { fragment: None, options, trackable, body: &self.whole, ..*part };
+        let Datagram { proto, marked, .. } = *part;
+        let (ends, fragment) = (kept(&mut self.ends, part.ends), None);
+        let body = &self.whole;
+        let alone = Datagram { ends, proto, fragment, marked, options, trackable, body };
         alone.behind_all_extensions()
     }
 
@@ -146,12 +154,26 @@ impl Defrag {
     }
 }
 
+/// The same addresses, in `space`.
+fn kept<'a>(space: &'a mut [u8; 32], ends: Ends<'_>) -> Ends<'a> {
+    match ends {
+        Ends::V4(both) => {
+            space[..8].copy_from_slice(both);
+            Ends::V4(space.first_chunk().expect("eight of thirty-two"))
+        }
+        Ends::V6(both) => {
+            *space = *both;
+            Ends::V6(space)
+        }
+    }
+}
+
 /// Whether a first fragment of IPv6 ends within its headers; such a one is not held.
 ///
 /// # Source
 /// `ipv6frag_thdr_truncated()`, 6.18.
 fn lacks_headers(part: &Datagram<'_>, fragment: Fragment) -> bool {
-    if part.l3 != L3::Ipv6 || fragment.offset != 0 {
+    if part.ends.l3() != L3::Ipv6 || fragment.offset != 0 {
         return false;
     }
     let inner = Datagram { fragment: None, ..*part }.behind_extensions();
@@ -254,14 +276,10 @@ mod tests {
 
     fn part(offset: usize, more: bool, body: &[u8]) -> (Datagram<'_>, Fragment) {
         let fragment = Fragment { id: 7, offset, more };
-        let (src, dst) = (Addr::default(), Addr::default());
-        let (l3, proto) = (L3::Ipv4, Proto::UDP);
+        let (ends, proto) = (Ends::V4(&[0; 8]), Proto::UDP);
         let (options, marked, trackable) = (&[][..], true, true);
         let whole = Some(fragment);
-        (
-            Datagram { l3, src, dst, proto, fragment: whole, marked, options, trackable, body },
-            fragment,
-        )
+        (Datagram { ends, proto, fragment: whole, marked, options, trackable, body }, fragment)
     }
 
     fn play(parts: &[(usize, bool, &[u8])]) -> Vec<Option<Vec<u8>>> {

@@ -29,12 +29,8 @@ pub enum Skip {
 /// An IP datagram, perhaps a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// Family.
-    pub l3: L3,
-    /// Source address.
-    pub src: Addr,
-    /// Destination address.
-    pub dst: Addr,
+    /// From where to where.
+    pub ends: Ends<'a>,
     /// Transport protocol, after IPv6 extension headers.
     pub proto: Proto,
     /// Which part of which datagram it is, if it is a fragment.
@@ -47,6 +43,15 @@ pub struct Datagram<'a> {
     pub trackable: bool,
     /// What follows the IP headers.
     pub body: &'a [u8],
+}
+
+/// Source and destination address, as they stand in a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends<'a> {
+    /// Of IPv4.
+    V4(&'a [u8; 8]),
+    /// Of IPv6.
+    V6(&'a [u8; 32]),
 }
 
 /// A fragment's place.
@@ -129,26 +134,25 @@ pub fn datagram<'a>(link: i32, frame: &'a [u8]) -> Result<Datagram<'a>, Skip> {
 #[inline]
 fn plain(link: i32, frame: &[u8]) -> Option<Datagram<'_>> {
     let head = frame.first_chunk::<34>().filter(|_| link == link::ETHERNET)?;
-    let (l3, src, dst, proto, body) = match (head[12], head[13], head[14]) {
+    let (ends, proto, body) = match (head[12], head[13], head[14]) {
         (0x08, 0x00, 0x45) => {
             let (length, place) = ([head[16], head[17]], [head[20], head[21]]);
             let is_fragment = u16::from_be_bytes(place) & 0x3fff != 0;
             let body = frame.get(34..14 + usize::from(u16::from_be_bytes(length)));
-            let addr = |at: usize| Addr::v4([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-            (L3::Ipv4, addr(26), addr(30), Proto(head[23]), body.filter(|_| !is_fragment)?)
+            let ends = Ends::V4(head[26..].first_chunk()?);
+            (ends, Proto(head[23]), body.filter(|_| !is_fragment)?)
         }
         (0x86, 0xdd, 0x60..=0x6f) => {
             let head = frame.first_chunk::<54>()?;
             let is_last = matches!(head[20], 6 | 17 | 58);
             let length = usize::from(u16::from_be_bytes([head[18], head[19]]));
             let body = frame.get(54..54 + length).filter(|_| is_last)?;
-            let addr = |at: usize| Addr(*head[at..].first_chunk().expect("sixteen are left"));
-            (L3::Ipv6, addr(22), addr(38), Proto(head[20]), body)
+            (Ends::V6(head[22..].first_chunk()?), Proto(head[20]), body)
         }
         _ => return None,
     };
     let (fragment, marked, options, trackable) = (None, false, &[][..], true);
-    Some(Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body })
+    Some(Datagram { ends, proto, fragment, marked, options, trackable, body })
 }
 
 fn any_datagram(link: i32, frame: &[u8]) -> Result<Datagram<'_>, Skip> {
@@ -159,7 +163,7 @@ fn any_datagram(link: i32, frame: &[u8]) -> Result<Datagram<'_>, Skip> {
 }
 
 fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let head = bytes.get(..20).ok_or(Skip::NotIp)?;
+    let head = bytes.first_chunk::<20>().ok_or(Skip::NotIp)?;
     let header_len = usize::from(head[0] & 15) * 4;
     let total = match u16::from_be_bytes([head[2], head[3]]) {
         // Left to the network card by whoever sent it.
@@ -179,27 +183,60 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let (more, offset) = (place & 0x2000 != 0, usize::from(place & 0x1fff) * 8);
     let id = u32::from(u16::from_be_bytes([head[4], head[5]]));
     let fragment = (more || offset != 0).then_some(Fragment { id, offset, more });
-    let addr = |at: usize| Addr::v4([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let (src, dst) = (addr(12), addr(16));
-    let proto = Proto(head[9]);
-    let (l3, marked, trackable) = (L3::Ipv4, fragment.is_some(), true);
-    Ok(Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body })
+    let ends = Ends::V4(head.last_chunk().expect("they end the header"));
+    let (proto, marked, trackable) = (Proto(head[9]), fragment.is_some(), true);
+    Ok(Datagram { ends, proto, fragment, marked, options, trackable, body })
 }
 
 fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let head = bytes.get(..40).ok_or(Skip::NotIp)?;
+    let head = bytes.first_chunk::<40>().ok_or(Skip::NotIp)?;
     let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
-    let addr = |at: usize| {
-        let mut addr = [0; 16];
-        addr.copy_from_slice(&head[at..at + 16]);
-        Addr(addr)
-    };
     let body = bytes.get(40..40 + length).ok_or(Skip::Cut)?;
-    let (src, dst) = (addr(8), addr(24));
-    let (l3, proto, options) = (L3::Ipv6, Proto(head[6]), &[][..]);
+    let ends = Ends::V6(head.last_chunk().expect("they end the header"));
+    let (proto, options) = (Proto(head[6]), &[][..]);
     let (fragment, marked, trackable) = (None, head[6] == 44, true);
-    let datagram = Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body };
+    let datagram = Datagram { ends, proto, fragment, marked, options, trackable, body };
     Ok(datagram.behind_extensions())
+}
+
+impl Ends<'_> {
+    /// Family.
+    #[inline]
+    #[must_use]
+    pub const fn l3(&self) -> L3 {
+        match self {
+            Self::V4(_) => L3::Ipv4,
+            Self::V6(_) => L3::Ipv6,
+        }
+    }
+
+    /// Source address.
+    #[inline]
+    #[must_use]
+    pub fn src(&self) -> Addr {
+        self.tuple(Proto(0), 0, 0).src
+    }
+
+    /// Destination address.
+    #[inline]
+    #[must_use]
+    pub fn dst(&self) -> Addr {
+        self.tuple(Proto(0), 0, 0).dst
+    }
+
+    /// A tuple between them.
+    #[inline]
+    #[must_use]
+    pub fn tuple(&self, proto: Proto, sport: u16, dport: u16) -> Tuple {
+        let (src, dst) = match *self {
+            Self::V4(&[a, b, c, d, rest @ ..]) => (Addr::v4([a, b, c, d]), Addr::v4(rest)),
+            Self::V6(both) => {
+                let half = |at: usize| Addr(*both[at..].first_chunk().expect("sixteen are left"));
+                (half(0), half(16))
+            }
+        };
+        Tuple { src, dst, sport, dport, l3: self.l3(), proto }
+    }
 }
 
 impl Datagram<'_> {
@@ -261,7 +298,7 @@ impl Datagram<'_> {
 /// If it does not fit.
 #[inline]
 pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
-    let Datagram { l3, src, dst, proto, body, trackable, .. } = *datagram;
+    let Datagram { ends, proto, body, trackable, .. } = *datagram;
     if !trackable {
         return Err(Skip::Malformed);
     }
@@ -273,7 +310,7 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
             let at = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
             let long = |place: usize| u32::from(at(place)) << 16 | u32::from(at(place + 2));
             let (seq, ack, flags, window) = (long(4), long(8), head[13], at(14));
-            let tuple = Tuple { src, dst, sport: at(0), dport: at(2), l3, proto };
+            let tuple = ends.tuple(proto, at(0), at(2));
             let l4 = L4::Tcp(Tcp { seq, ack, flags, window, options });
             Ok(Packet { tuple, l4, payload: &body[header_len..] })
         }
@@ -293,7 +330,7 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
             if lies {
                 return Err(Skip::Malformed);
             }
-            let tuple = Tuple { src, dst, sport: at(0), dport: at(2), l3, proto };
+            let tuple = ends.tuple(proto, at(0), at(2));
             Ok(Packet { tuple, l4: L4::Udp, payload })
         }
         _ => other_packet(datagram),
@@ -302,8 +339,8 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
 
 /// The transport header of anything but TCP and UDP.
 fn other_packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
-    let Datagram { l3, src, dst, proto, body, .. } = *datagram;
-    let of = |sport, dport| Tuple { src, dst, sport, dport, l3, proto };
+    let Datagram { ends, proto, body, .. } = *datagram;
+    let of = |sport, dport| ends.tuple(proto, sport, dport);
     let at = |at: usize| {
         let pair = body.get(at..at + 2).ok_or(Skip::Malformed)?;
         Ok::<_, Skip>(u16::from_be_bytes([pair[0], pair[1]]))
@@ -323,7 +360,7 @@ fn other_packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
                 }
                 _ => (head[0] < 128, matches!(head[0], 128 | 129 | 139 | 140)),
             };
-            let about = if error { inner_tuple(l3, &body[8..]) } else { None };
+            let about = if error { inner_tuple(ends.l3(), &body[8..]) } else { None };
             let id = if query { u16::from_be_bytes([head[4], head[5]]) } else { 0 };
             Ok(Packet { tuple: of(id, kind), l4: L4::Icmp { error, about }, payload: &body[8..] })
         }
@@ -352,31 +389,26 @@ fn gre_key(body: &[u8]) -> Option<(u16, bool)> {
 
 /// The tuple of the packet that an error quotes, of which only the first bytes are there.
 fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
-    let (proto, src, dst, body) = match l3 {
+    let (proto, ends, body) = match l3 {
         L3::Ipv4 => {
             let header_len = usize::from(quoted.first()? & 15) * 4;
             // A later fragment has no transport header.
             if u16::from_be_bytes([*quoted.get(6)?, *quoted.get(7)?]) & 0x1fff != 0 {
                 return None;
             }
-            let (src, rest) = quoted.get(12..)?.split_first_chunk()?;
-            let dst = rest.first_chunk()?;
-            (*quoted.get(9)?, Addr::v4(*src), Addr::v4(*dst), quoted.get(header_len..)?)
+            let ends = Ends::V4(quoted.get(12..)?.first_chunk()?);
+            (*quoted.get(9)?, ends, quoted.get(header_len..)?)
         }
         _ => {
-            let mut ends = [[0; 16]; 2];
-            ends[0].copy_from_slice(quoted.get(8..24)?);
-            ends[1].copy_from_slice(quoted.get(24..40)?);
-            let (src, dst) = (Addr(ends[0]), Addr(ends[1]));
+            let ends = Ends::V6(quoted.get(8..)?.first_chunk()?);
             let (proto, body, options) = (Proto(*quoted.get(6)?), quoted.get(40..)?, &[][..]);
             let (fragment, marked, trackable) = (None, false, true);
-            let inner =
-                Datagram { l3, src, dst, proto, fragment, marked, options, trackable, body };
+            let inner = Datagram { ends, proto, fragment, marked, options, trackable, body };
             let inner = inner.behind_all_extensions();
             if !inner.trackable {
                 return None;
             }
-            (inner.proto.0, src, dst, inner.body)
+            (inner.proto.0, ends, inner.body)
         }
     };
     let at = |at: usize| Some(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?]));
@@ -387,7 +419,7 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
         Proto::ICMP | Proto::ICMPV6 => (at(4)?, at(0)?),
         _ => (0, 0),
     };
-    Some(Tuple { src, dst, sport, dport, l3, proto })
+    Some(ends.tuple(proto, sport, dport))
 }
 
 #[cfg(test)]

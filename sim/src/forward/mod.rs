@@ -109,7 +109,7 @@ impl Router {
     /// Whether it sent a packet itself.
     #[must_use]
     pub fn is_from_here(&self, datagram: &Datagram<'_>) -> bool {
-        self.host.as_ref().is_some_and(|host| host.is(datagram.src))
+        self.host.as_ref().is_some_and(|host| host.is(datagram.ends.src()))
     }
 
     /// The time.
@@ -239,9 +239,9 @@ impl Router {
     pub fn forward(&mut self, datagram: &Datagram<'_>) -> Fate {
         self.states.clear();
         self.route = route(self.host.as_ref(), datagram);
-        let fate = match packet(datagram) {
+        let fate = match &packet(datagram) {
             Err(_) => Fate::Invalid,
-            Ok(packet) => self.track(&packet),
+            Ok(packet) => self.track(packet),
         };
         let lost = if self.host.is_some() { Fate::Delivered } else { Fate::Dropped };
         match (self.route, fate) {

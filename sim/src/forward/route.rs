@@ -15,7 +15,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nfexp_model::tuple::Addr;
-use nfexp_traces::packet::Datagram;
+use nfexp_traces::packet::{Datagram, Ends};
 
 /// Where a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +75,13 @@ impl Host {
 /// Where a packet goes.
 #[must_use]
 pub fn route(host: Option<&Host>, datagram: &Datagram<'_>) -> Route {
-    match (datagram.src.ip(datagram.l3), datagram.dst.ip(datagram.l3)) {
-        (IpAddr::V4(_), IpAddr::V4(_)) if !are_options_valid(datagram.options) => Route::Nowhere,
-        (IpAddr::V4(src), IpAddr::V4(dst)) => route_v4(host, src, dst),
-        (IpAddr::V6(src), IpAddr::V6(dst)) => route_v6(src, dst),
-        _ => Route::Nowhere,
+    match datagram.ends {
+        Ends::V4(_) if !are_options_valid(datagram.options) => Route::Nowhere,
+        Ends::V4(&[a, b, c, d, dst @ ..]) => route_v4(host, [a, b, c, d].into(), dst.into()),
+        Ends::V6(both) => {
+            let half = |at: usize| *both[at..].first_chunk::<16>().expect("sixteen are left");
+            route_v6(half(0).into(), half(16).into())
+        }
     }
 }
 

@@ -111,7 +111,8 @@ pub fn described(frame: &Frame<'_>) -> String {
             format!("{}, {} bytes {said}", arrow(&packet.tuple), packet.payload.len())
         }
         Err(_) => {
-            let (src, dst) = (whole.src.ip(whole.l3), whole.dst.ip(whole.l3));
+            let (src, dst) =
+                (whole.ends.src().ip(whole.ends.l3()), whole.ends.dst().ip(whole.ends.l3()));
             format!("{} {src} → {dst}, {} bytes", whole.proto, whole.body.len())
         }
     }

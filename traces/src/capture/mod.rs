@@ -140,6 +140,18 @@ impl Capture {
     /// after it.
     #[inline]
     pub fn next_packet(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        // Most records lie whole where they were read; all others are asked for piece by piece.
+        if let Format::Pcap(reader) = &self.format
+            && !self.over
+            && let Some(record) = reader.here(&mut self.source)
+        {
+            self.packets += 1;
+            return Ok(Some(self.frame(&record)));
+        }
+        self.next_in_pieces()
+    }
+
+    fn next_in_pieces(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         if self.over {
             return Ok(None);
         }
@@ -152,19 +164,20 @@ impl Capture {
         match read {
             Ok(Some(record)) => {
                 self.packets += 1;
-                Ok(Some(Frame {
-                    number: self.packets,
-                    time_ns: record.time_ns,
-                    link: record.link,
-                    bytes: self.source.frame(),
-                    original_len: record.original_len,
-                }))
+                Ok(Some(self.frame(&record)))
             }
             end => {
                 self.over = true;
                 end.map(|_| None)
             }
         }
+    }
+
+    /// The frame of the record that was read last.
+    #[inline]
+    fn frame(&self, record: &Record) -> Frame<'_> {
+        let Record { time_ns, link, original_len } = *record;
+        Frame { number: self.packets, time_ns, link, bytes: self.source.frame(), original_len }
     }
 
     /// What there is of the packet inside which a classic file ends, after
@@ -238,6 +251,49 @@ fn wide_nanoseconds(ticks: u64, per_second: u64, offset_secs: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A stream that trickles: at most so many bytes at a time.
+    struct Trickle<'a>(&'a [u8], usize);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+            let most = space.len().min(self.1);
+            self.0.read(&mut space[..most])
+        }
+    }
+
+    fn told(bytes: &'static [u8], at_a_time: usize) -> Vec<String> {
+        let mut told = Vec::new();
+        let mut capture = match Capture::new(Trickle(bytes, at_a_time)) {
+            Ok(capture) => capture,
+            Err(error) => return vec![error.to_string()],
+        };
+        loop {
+            let (frame, over) = match capture.next_packet() {
+                Ok(Some(frame)) => (format!("{frame:?}"), false),
+                Ok(None) => (String::from("end"), true),
+                Err(error) => (error.to_string(), true),
+            };
+            told.push(format!("{frame}, then {}", capture.offset()));
+            if over {
+                told.extend(capture.cut_packet().map(|frame| format!("{frame:?}")));
+                return told;
+            }
+        }
+    }
+
+    #[test]
+    fn records_are_the_same_in_one_piece_and_in_many() {
+        let bytes = include_bytes!("../../captures/tftp/tftp-read-v4.pcap");
+        for cut in (0..bytes.len()).rev().step_by(61) {
+            let bytes = &bytes[..=cut];
+            let whole = told(bytes, usize::MAX);
+            assert!(cut < 1000 || whole.len() > 5, "{whole:?}");
+            for at_a_time in [1, 15, 16, 17, 1000] {
+                assert_eq!(told(bytes, at_a_time), whole, "{at_a_time} at a time of {cut}");
+            }
+        }
+    }
 
     #[test]
     fn narrow_numbers_say_the_same_as_wide_ones() {

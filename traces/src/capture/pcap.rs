@@ -11,7 +11,7 @@
 //! length.
 
 use super::source::Source;
-use super::{CaptureError, Endian, Record};
+use super::{CaptureError, Endian, LARGEST_BYTES, Record};
 
 /// How the records of a file are to be read.
 pub(super) struct Reader {
@@ -43,19 +43,28 @@ impl Reader {
         Ok(Self { endian, unit_ns, record_head, link, cut: None })
     }
 
+    /// The next record, if all of it was read already: the same as [`next`](Self::next).
     #[inline]
+    pub(super) fn here(&self, source: &mut Source) -> Option<Record> {
+        let ahead = source.ahead();
+        let (record, captured) = self.record(ahead.first_chunk()?);
+        let start = self.record_head as usize;
+        let end = start + captured as usize;
+        if captured > LARGEST_BYTES || end > ahead.len() {
+            return None;
+        }
+        source.take_frame(start..end);
+        Some(record)
+    }
+
     pub(super) fn next(
         &mut self,
         source: &mut Source,
         packets: u64,
     ) -> Result<Option<Record>, CaptureError> {
         let Some(head) = source.next_record(self.record_head, packets)? else { return Ok(None) };
-        let head = head.first_chunk::<16>().expect("no record's head is shorter");
-        let long = |at| self.endian.long(head, at);
-        let (secs, fraction, captured, original_len) = (long(0), long(4), long(8), long(12));
-        // Far from the year 2262, whatever both say.
-        let time_ns = i64::from(secs) * 1_000_000_000 + i64::from(fraction) * self.unit_ns;
-        let record = Record { time_ns, link: self.link, original_len };
+        let head = head.first_chunk().expect("no record's head is shorter");
+        let (record, captured) = self.record(head);
         match source.more(captured, packets) {
             Ok(_) => source.set_frame(0..captured as usize),
             Err(error) => {
@@ -67,5 +76,15 @@ impl Reader {
             }
         }
         Ok(Some(record))
+    }
+
+    /// What a record's head says, and how many bytes were captured.
+    #[inline]
+    fn record(&self, head: &[u8; 16]) -> (Record, u32) {
+        let long = |at| self.endian.long(head, at);
+        let (secs, fraction, captured, original_len) = (long(0), long(4), long(8), long(12));
+        // Far from the year 2262, whatever both say.
+        let time_ns = i64::from(secs) * 1_000_000_000 + i64::from(fraction) * self.unit_ns;
+        (Record { time_ns, link: self.link, original_len }, captured)
     }
 }

@@ -68,7 +68,6 @@ impl Source {
     }
 
     /// The first bytes of the next record; `None` at the end of the stream.
-    #[inline]
     pub(super) fn next_record(
         &mut self,
         length: u32,
@@ -83,7 +82,6 @@ impl Source {
     }
 
     /// More bytes of the same record; the earlier ones are gone.
-    #[inline]
     pub(super) fn more(&mut self, length: u32, packets: u64) -> Result<&[u8], CaptureError> {
         if length > LARGEST_BYTES {
             return Err(CaptureError::TooLarge { offset: self.record });
@@ -113,15 +111,26 @@ impl Source {
     }
 
     /// The first of the bytes that were asked for last.
-    #[inline]
     pub(super) fn last(&self, length: usize) -> &[u8] {
         &self.space[self.last..][..length]
     }
 
     /// Says where the frame lies in what was asked for last.
-    #[inline]
     pub(super) fn set_frame(&mut self, frame: Range<usize>) {
         self.frame = self.last + frame.start..self.last + frame.end;
+    }
+
+    /// What was read already, and not asked for yet.
+    #[inline]
+    pub(super) fn ahead(&self) -> &[u8] {
+        &self.space[self.at..self.end]
+    }
+
+    /// Takes what lies ahead up to the end of a frame.
+    #[inline]
+    pub(super) fn take_frame(&mut self, frame: Range<usize>) {
+        self.frame = self.at + frame.start..self.at + frame.end;
+        self.at = self.frame.end;
     }
 
     #[inline]
@@ -144,7 +153,6 @@ impl Source {
     }
 
     /// Takes as many bytes as are there, at most `length`.
-    #[inline]
     fn take(&mut self, length: usize) -> Result<usize, CaptureError> {
         if self.end - self.at < length {
             self.fetch(length)?;
