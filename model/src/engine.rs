@@ -165,8 +165,10 @@ pub struct Engine<P: Platform = Up> {
 
 /// What the lock protects beside the lists.
 pub(crate) struct State {
-    /// Another choice than the kernel's own.
+    /// Another choice than the kernel's own, or who listens to that.
     pub(crate) eviction: Option<Box<dyn Eviction>>,
+    /// Whether it is asked, and told of insertions.
+    pub(crate) decides: bool,
     /// How many insertions there were: the age of the next.
     pub(crate) insertions: u64,
 }
@@ -184,7 +186,8 @@ impl<P: Platform> Engine<P> {
         Self::with_eviction(config, None)
     }
 
-    /// An engine that asks `eviction` who goes; `None` is the kernel's own choice.
+    /// An engine that asks `eviction` who goes; `None`, and one that does not
+    /// [decide](Eviction::decides), is the kernel's own choice.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -214,8 +217,9 @@ impl<P: Platform> Engine<P> {
         let start = Jiffies::initial(config.hz);
         let (room, conns) = (config.expectations, config.conns);
         let memory = Memory::new(room, conns, config.conns_ready);
+        let decides = eviction.as_ref().is_some_and(|eviction| eviction.decides());
         let engine = Self {
-            lock: P::SpinLock::new(State { eviction, insertions: 0 }),
+            lock: P::SpinLock::new(State { eviction, decides, insertions: 0 }),
             nets: (0..config.netns).map(|net| Net::new(index(net), config.cpus)).collect(),
             memory: Arc::new(memory),
             timers: P::Timers::new(config.revision.wheel, start, config.hz, room, conns),

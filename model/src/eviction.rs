@@ -15,7 +15,7 @@
 //! ```
 //!
 //! An eviction names a victim; the other two have an answer of their own, the kernel's. A kernel
-//! without another eviction asks none of them.
+//! without another eviction asks none of them, and neither does one whose eviction only listens.
 //!
 //! The rule that matters: a policy is asked under the lock and must not walk the table.
 
@@ -85,6 +85,8 @@ pub trait Table {
 }
 
 /// Chooses which expectation makes room. Called with the lock held.
+///
+/// Three methods are to be written; the others have the kernel's answer.
 pub trait Eviction: Send {
     /// An expectation was inserted.
     fn inserted(&mut self, about: &Candidate, table: &dyn Table);
@@ -106,6 +108,12 @@ pub trait Eviction: Send {
     /// How long `newcomer` lives, where its policy says `usual`; the kernel's is that.
     fn lifetime(&mut self, _newcomer: &Candidate, usual: Ticks, _table: &dyn Table) -> Ticks {
         usual
+    }
+
+    /// Whether it decides anything, asked once, when the engine is made. One that does not is told
+    /// what is removed and nothing else: the kernel's own choice holds, at the kernel's own cost.
+    fn decides(&self) -> bool {
+        true
     }
 }
 

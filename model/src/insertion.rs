@@ -68,7 +68,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         if first != NULL {
             self.check_others(at, exp, masters, first)?;
         }
-        if self.state.eviction.is_some() {
+        if self.state.decides {
             self.admit(at, exp)?;
         }
         let class = exp.class();
@@ -237,7 +237,7 @@ impl<'a, P: Platform> Locked<'a, P> {
     fn evict(&mut self, at: At, newcomer: Object<'a, Expectation<P>>, pressure: Pressure) {
         let engine = self.engine;
         let table = EngineTable(engine);
-        let victim = if self.state.eviction.is_some() {
+        let victim = if self.state.decides {
             let about = self.candidate(at, newcomer);
             let eviction = self.state.eviction.as_mut();
             eviction.and_then(|eviction| eviction.victim(pressure, &about, &table))
@@ -310,7 +310,7 @@ impl<'a, P: Platform> Locked<'a, P> {
                 self.link(exp, &checked);
             }
         }
-        if self.state.eviction.is_some() {
+        if self.state.decides {
             let about = self.candidate(at, exp);
             if let Some(eviction) = &mut self.state.eviction {
                 eviction.inserted(&about, &EngineTable(engine));
@@ -360,7 +360,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         let engine = self.engine;
         let mut lifetime = terms.lifetime();
         if let Some(usual) = lifetime
-            && self.state.eviction.is_some()
+            && self.state.decides
         {
             let about = self.candidate(at, exp);
             if let Some(eviction) = &mut self.state.eviction {

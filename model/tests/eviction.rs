@@ -66,6 +66,34 @@ impl Eviction for Scripted {
     }
 }
 
+/// Refuses all it is asked about, if it is asked.
+struct Strict {
+    decides: bool,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Eviction for Strict {
+    fn inserted(&mut self, _: &Candidate, _: &dyn Table) {
+        self.heard.lock().expect("one thread").push("inserted".into());
+    }
+
+    fn removed(&mut self, _: Jiffies, id: ExpectId, cause: Cause) {
+        self.heard.lock().expect("one thread").push(format!("{} {}", id.index(), cause.word()));
+    }
+
+    fn victim(&mut self, _: Pressure, _: &Candidate, _: &dyn Table) -> Option<ExpectId> {
+        None
+    }
+
+    fn lifetime(&mut self, _: &Candidate, _: Ticks, _: &dyn Table) -> Ticks {
+        Ticks(1)
+    }
+
+    fn decides(&self) -> bool {
+        self.decides
+    }
+}
+
 fn announce(engine: &Engine<Up>, at: At, ct: &ConnRef, dport: u16) -> Result<(), RelateError> {
     let exp = engine.alloc(at, ct).expect("memory");
     let original = engine.conn(ct.id()).about().original;
@@ -79,12 +107,11 @@ fn announce(engine: &Engine<Up>, at: At, ct: &ConnRef, dport: u16) -> Result<(),
     related
 }
 
-#[test]
-fn admission_victim_and_lifetime_are_asked_in_order() {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let eviction = Scripted { first: None, heard: Arc::clone(&heard) };
-    // The wheel of 3.9 is exact this near.
-    let config = Config { expect_max: 2, revision: Revision::LINUX_3_9, ..Config::SMALL };
+fn world(
+    config: Config,
+    helper: &str,
+    eviction: impl Eviction + 'static,
+) -> (Engine<Up>, At, ConnRef) {
     let engine: Engine<Up> =
         Engine::with_eviction(config, Some(Box::new(eviction))).expect("memory");
     let at = At { now: Jiffies::initial(250), ..At::default() };
@@ -92,8 +119,18 @@ fn admission_victim_and_lifetime_are_asked_in_order() {
     let control = Tuple::new(Proto::TCP, ip("10.0.0.2"), 40000, ip("10.0.0.1"), 6667);
     let reply = control.inverse().expect("tcp answers");
     let ct = engine.alloc_conn(NetId::INIT, Zone(0), control, reply).expect("memory");
-    engine.attach(&ct, engine.helper_named("irc")).expect("memory");
+    engine.attach(&ct, engine.helper_named(helper)).expect("memory");
     assert!(engine.confirm(at, &ct, Origin::KERNEL));
+    (engine, at, ct)
+}
+
+#[test]
+fn admission_victim_and_lifetime_are_asked_in_order() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let eviction = Scripted { first: None, heard: Arc::clone(&heard) };
+    // The wheel of 3.9 is exact this near.
+    let config = Config { expect_max: 2, revision: Revision::LINUX_3_9, ..Config::SMALL };
+    let (engine, at, ct) = world(config, "irc", eviction);
 
     assert_eq!(announce(&engine, at, &ct, 10), Ok(()));
     assert_eq!(announce(&engine, at, &ct, 1), Err(RelateError::NotAdmitted));
@@ -107,4 +144,26 @@ fn admission_victim_and_lifetime_are_asked_in_order() {
         inserted 2 of 40000, 1 there\ninserted 3 of 40000, 2 there\nTableFull for 11\n\
         removed by eviction\ninserted 11 of 40000, 2 there";
     assert_eq!(heard, expected);
+}
+
+#[test]
+fn who_only_listens_hears_of_ends_and_is_not_asked() {
+    let play = |decides: bool| {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let config = Config { revision: Revision::LINUX_3_9, ..Config::SMALL };
+        let strict = Strict { decides, heard: Arc::clone(&heard) };
+        // One at a time for each master: ftp.
+        let (engine, at, ct) = world(config, "ftp", strict);
+        let answers = [10, 11].map(|dport| announce(&engine, at, &ct, dport));
+        let lives = engine.next_expiry().expect("one is there").ticks_from(at.now);
+        let heard = heard.lock().expect("one thread").join(", ");
+        (answers, lives, heard)
+    };
+    let usual = 300 * 250;
+    let (answers, lives, heard) = play(false);
+    assert!(answers == [Ok(()), Ok(())] && lives >= usual, "as the kernel would: {lives}");
+    assert_eq!(heard, "1 eviction");
+    let (answers, lives, heard) = play(true);
+    assert_eq!((answers, lives), ([Ok(()), Err(RelateError::ClassFull)], 1));
+    assert_eq!(heard, "inserted");
 }

@@ -9,14 +9,20 @@
 //! * When the table is full, the kernel rewards waste; oldest-first over the table does not.
 //! * At a full table who holds something finds more than who holds nothing, and what an attack
 //!   took comes back within a timeout of its end.
+//! * The kernel's policy, which only listens, ends all as one that is asked and answers the same.
 //! * Who suffers is seen by namespace, source and master.
 
+use nfexp_model::expectation::ExpectId;
 use nfexp_model::revision::Revision;
 use nfexp_sim::research::cast::Cast;
 use nfexp_sim::research::cell::masters_of;
 use nfexp_sim::research::document::Document;
+use nfexp_sim::research::ledger::Ending;
 use nfexp_sim::research::measure::Recording;
+use nfexp_sim::research::policy::Spec;
+use nfexp_sim::research::policy::book::{Book, Entry};
 use nfexp_sim::research::policy::parse::policy;
+use nfexp_sim::research::policy::victim::Victim;
 use nfexp_sim::research::setup::Setup;
 use nfexp_sim::research::statistics::{Estimate, erlang_b};
 use nfexp_sim::research::sweep::study::shipped;
@@ -51,6 +57,10 @@ policy = {{ {policy}, source = "the test" }}
 }
 
 fn play(document: &Document, name: &str, expect_max: u32, replication: u32) -> Outcome {
+    play_by(document, &policy(name).expect("the policy is known"), expect_max, replication)
+}
+
+fn play_by(document: &Document, policy: &Spec, expect_max: u32, replication: u32) -> Outcome {
     let scenario = document.read();
     let cast = Cast::of(&scenario).expect("the helpers are there");
     let workload = Workload::new(&scenario, &cast, 7, replication, 1000);
@@ -67,8 +77,7 @@ fn play(document: &Document, name: &str, expect_max: u32, replication: u32) -> O
         horizon,
         recording: Recording::default(),
     };
-    let policy = policy(name).expect("the policy is known");
-    let world = World::new(&cast, &policy, &setup).expect("memory");
+    let world = World::new(&cast, policy, &setup).expect("memory");
     world.run(happenings.into_iter()).expect("the ledger balances")
 }
 
@@ -247,5 +256,36 @@ fn who_suffers_is_seen_by_namespace_source_and_master() {
         let poor = owned.iter().filter(|owned| owned.useful >= 10 && owned.recall() < 0.5);
         let well = owned.iter().filter(|owned| owned.useful >= 10 && owned.recall() > 0.9);
         assert!(poor.count() >= 3 && well.count() >= 3, "{owned:?}");
+    }
+}
+
+/// Asked whenever the table is full, it names nobody, as the kernel does.
+#[derive(Debug)]
+struct Nobody;
+
+impl Victim for Nobody {
+    fn inserted(&mut self, _: &Entry, _: &Book) {}
+
+    fn removed(&mut self, _: &Entry) {}
+
+    fn victim(&mut self, _: &Entry, _: &Book) -> Option<ExpectId> {
+        None
+    }
+}
+
+#[test]
+fn who_listens_ends_all_as_who_is_asked_and_answers_as_the_kernel() {
+    for scenario in ["prototype", "mixed-isp-nat"] {
+        let mut document = Document::parse(shipped(scenario).expect("shipped")).expect("reads");
+        document.set("run.lasts", "1000s", "the test").expect("it is there");
+        let listens = play(&document, "kernel", 32, 0);
+        let asked = play_by(&document, &Spec::own("nobody", || Box::new(Nobody)), 32, 0);
+        assert!(listens.accounts == asked.accounts, "{scenario}");
+        let all = |ending: Ending| -> u64 {
+            listens.accounts.iter().map(|account| account.of(ending)).sum()
+        };
+        assert!(all(Ending::EvictedByClass) > 0 && all(Ending::RefusedByTable) > 0, "{scenario}");
+        let otherwise = play(&document, "oldest-global", 32, 0);
+        assert!(listens.accounts != otherwise.accounts, "{scenario}: it can be told apart");
     }
 }

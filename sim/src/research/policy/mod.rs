@@ -119,7 +119,7 @@ impl Spec {
     #[must_use]
     pub fn build(&self, surroundings: &Surroundings, tape: Arc<Tape>) -> Box<dyn Eviction> {
         if self.is_kernel() {
-            return Box::new(Kernel { tape, pressure: None });
+            return Box::new(Kernel { tape });
         }
         Box::new(Composed::new(self, surroundings, tape))
     }
@@ -148,27 +148,28 @@ pub struct Surroundings {
 #[derive(Debug)]
 struct Kernel {
     tape: Arc<Tape>,
-    pressure: Option<Pressure>,
 }
 
 impl Eviction for Kernel {
-    #[inline]
     fn inserted(&mut self, _: &Candidate, _: &dyn Table) {}
 
     #[inline]
     fn removed(&mut self, _: Jiffies, id: ExpectId, cause: Cause) {
-        self.tape.end(id.index(), ending(cause, self.pressure));
+        // The kernel evicts only within a full class: a full table refuses.
+        self.tape.end(id.index(), ending(cause, Some(Pressure::ClassFull)));
     }
 
-    #[inline]
     fn victim(
         &mut self,
         pressure: Pressure,
         newcomer: &Candidate,
         table: &dyn Table,
     ) -> Option<ExpectId> {
-        self.pressure = Some(pressure);
         Oldest.victim(pressure, newcomer, table)
+    }
+
+    fn decides(&self) -> bool {
+        false
     }
 }
 
