@@ -226,7 +226,7 @@ impl Replay {
             }
             Ok(datagram) => {
                 self.pass_time(frame.time_ns, tell);
-                self.datagram(frame.time_ns, datagram)
+                self.datagram(datagram)
             }
         };
         if self.keep_letters {
@@ -240,11 +240,11 @@ impl Replay {
         since.is_some_and(|since| self.selection.until_ns.is_some_and(|until| since > until))
     }
 
-    fn datagram(&mut self, time_ns: i64, datagram: &Datagram<'_>) -> char {
+    fn datagram(&mut self, datagram: &Datagram<'_>) -> char {
         let fate = match datagram.fragment {
             None => Some(self.router.forward(datagram)),
             Some(fragment) => {
-                let whole = self.defrag.take(time_ns, datagram, fragment);
+                let whole = self.defrag.take(self.waited_ns(), datagram, fragment);
                 whole.map(|whole| self.router.forward(&whole))
             }
         };
@@ -255,6 +255,18 @@ impl Replay {
             None | Some('-') if datagram.marked => 'f',
             None => '-',
             Some(letter) => letter,
+        }
+    }
+
+    /// How long fragments have waited: their patience is measured by the clock of the replay, as
+    /// timers are, which stands still where time does not pass.
+    fn waited_ns(&self) -> i64 {
+        match self.pace.speed() {
+            0 => 0,
+            speed => {
+                let waited = i128::from(self.latest_ns) * 1000 / i128::from(speed);
+                i64::try_from(waited).unwrap_or(i64::MAX)
+            }
         }
     }
 
@@ -369,5 +381,37 @@ impl Replay {
         let events = &self.events;
         let happening = Happening { packet, between, since_ns, events, retimed: &retimed, letter };
         tell(&mut self.router, &happening);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nfexp_model::revision::Revision;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    /// What becomes of two fragments of one datagram that lie 45 s apart: IPv4 waits 30.
+    fn letters(pace: Pace) -> String {
+        let settings = Settings::of(Revision::LINUX_6_18, None, None);
+        let router = Router::new(settings).expect("memory");
+        let mut replay = Replay::new(router, pace, Selection::default(), true);
+        let udp = [0x9c, 0x40, 0, 9, 0, 16, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        for (number, place, body) in [(1_u64, [0x20, 0], &udp[..8]), (2, [0, 1], &udp[8..])] {
+            let head = [0x45, 0, 0, 28, 0, 7, place[0], place[1], 64, 17, 0, 0];
+            let bytes = [&head[..], &[10, 0, 0, 1], &[10, 0, 1, 1], body].concat();
+            let time_ns = number as i64 * 45_000_000_000;
+            let original_len = bytes.len() as u32;
+            let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len };
+            replay.packet(&frame, &mut |_, _| {});
+        }
+        replay.totals().letters.clone()
+    }
+
+    #[test]
+    fn fragments_wait_by_the_clock_of_the_replay() {
+        assert_eq!(letters(Pace::Frozen), "fN", "no time passes");
+        assert_eq!(letters(Pace::CAPTURED), "ff");
+        assert_eq!(letters(Pace::CAPTURED.with_speed(2000)), "fN", "22.5 s");
     }
 }

@@ -20,7 +20,7 @@ use crate::packet::{Datagram, Ends, Fragment};
 const MOST_BYTES: usize = 4 << 20;
 /// What a fragment takes beside its bytes: about the `truesize` of a buffer that holds nothing.
 const FRAGMENT_BYTES: usize = 768;
-/// A datagram is at most so long.
+/// So much is the most that a header can say of a datagram's length.
 const LONGEST: usize = 65_535;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -42,6 +42,8 @@ struct Queue {
     /// Where the datagram ends, as far as is known, and whether its last fragment said so.
     end: usize,
     last_in: bool,
+    /// How many bytes of headers its first fragment has before them all.
+    headers: usize,
     /// When waiting ends.
     deadline_ns: i64,
     /// The transport protocol, which for IPv6 only the first fragment is sure to name.
@@ -113,6 +115,8 @@ impl Defrag {
         match fit {
             Fit::Spoils => return None,
             Fit::Passes => return Some(self.as_it_is(part, fragment)),
+            // KERNEL: ip_frag_reasm(), nf_ct_frag6_reasm(), all revisions: too long to be one.
+            Fit::Held | Fit::Dropped if queue.headers + queue.end > LONGEST => return None,
             Fit::Held | Fit::Dropped => {}
         }
         self.whole.clear();
@@ -208,8 +212,8 @@ impl Queue {
         // KERNEL: ip_frag_queue() ends the datagram where nf_ct_frag6_queue() drops a fragment.
         let wrong = if is_ipv4 { Fit::Spoils } else { Fit::Dropped };
         let (start, mut end) = (fragment.offset, fragment.offset + body.len());
-        if end > LONGEST {
-            return wrong;
+        if end > LONGEST && !is_ipv4 {
+            return Fit::Dropped;
         }
         if fragment.more {
             if !end.is_multiple_of(8) {
@@ -232,6 +236,9 @@ impl Queue {
         }
         if end <= start {
             return wrong;
+        }
+        if start == 0 {
+            self.headers = fragment.headers;
         }
         self.add(start, &body[..end - start], proto)
     }
@@ -275,7 +282,7 @@ mod tests {
     use super::*;
 
     fn part(offset: usize, more: bool, body: &[u8]) -> (Datagram<'_>, Fragment) {
-        let fragment = Fragment { id: 7, offset, more };
+        let fragment = Fragment { id: 7, offset, more, headers: 20 };
         let (ends, proto) = (Ends::V4(&[0; 8]), Proto::UDP);
         let (options, marked, trackable) = (&[][..], true, true);
         let whole = Some(fragment);
@@ -313,12 +320,25 @@ mod tests {
     }
 
     #[test]
+    fn what_would_be_too_long_never_comes_out() {
+        let (most, rest) = ([0; 65_504].as_slice(), [0; 16].as_slice());
+        let whole =
+            |last| play(&[(0, true, most), (65_504, false, last)])[1].as_deref().map(<[_]>::len);
+        assert_eq!(whole(&rest[..11]), Some(65_515), "with the header, 65,535 bytes");
+        assert_eq!(whole(&rest[..12]), None);
+        // It was complete: what comes later begins another.
+        let parts =
+            [(0, true, most), (65_504, false, rest), (0, true, &rest[..8]), (8, false, rest)];
+        assert_eq!(play(&parts)[3].as_deref().map(<[_]>::len), Some(24));
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut defrag = Defrag::default();
         let body = [0; 4096];
         for id in 0..4096 {
-            let (datagram, _) = part(0, true, &body);
-            defrag.take(0, &datagram, Fragment { id, offset: 0, more: true });
+            let (datagram, fragment) = part(0, true, &body);
+            defrag.take(0, &datagram, Fragment { id, ..fragment });
             assert!(defrag.bytes <= MOST_BYTES);
         }
         let (datagram, fragment) = part(0, true, &body);

@@ -63,6 +63,9 @@ pub struct Fragment {
     pub offset: usize,
     /// Whether more follow.
     pub more: bool,
+    /// How many bytes of headers would stand before the whole datagram; of IPv6, behind the first
+    /// forty.
+    pub headers: usize,
 }
 
 /// A transport header and what follows it.
@@ -182,7 +185,8 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let place = u16::from_be_bytes([head[6], head[7]]);
     let (more, offset) = (place & 0x2000 != 0, usize::from(place & 0x1fff) * 8);
     let id = u32::from(u16::from_be_bytes([head[4], head[5]]));
-    let fragment = (more || offset != 0).then_some(Fragment { id, offset, more });
+    let headers = header_len;
+    let fragment = (more || offset != 0).then_some(Fragment { id, offset, more, headers });
     let ends = Ends::V4(head.last_chunk().expect("they end the header"));
     let (proto, marked, trackable) = (Proto(head[9]), fragment.is_some(), true);
     Ok(Datagram { ends, proto, fragment, marked, options, trackable, body })
@@ -259,6 +263,7 @@ impl Datagram<'_> {
     /// what follows that is read when the datagram is whole.
     #[must_use]
     pub(crate) fn behind_extensions(mut self) -> Self {
+        let before = self.body.len();
         // Hop-by-hop, routing, fragment, authentication, destination, none.
         while let 0 | 43 | 44 | 51 | 59 | 60 = self.proto.0 {
             let extension = match (self.proto.0, self.body) {
@@ -272,7 +277,8 @@ impl Datagram<'_> {
                     let id = u32::from_be_bytes([*a, *b, *c, *d]);
                     let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
                     if more || offset != 0 {
-                        self.fragment = Some(Fragment { id, offset, more });
+                        let headers = before - self.body.len();
+                        self.fragment = Some(Fragment { id, offset, more, headers });
                     }
                     Some((*following, 8))
                 }
