@@ -106,6 +106,153 @@ fn how_it_ends_is_the_exit_code() {
     }
 }
 
+const SCENARIO: &str = r#"
+name = "one"
+run = { lasts = "100s", source = "the test" }
+[[class]]
+name = "only"
+helper = "ftp"
+arrivals = { law = "poisson", per_second = 1.5, source = "the test" }
+delay = { law = "log-normal", median = "60ms", sigma = 1.0, source = "the test" }
+answered = { share = 0.9, source = "the test" }
+"#;
+
+/// What no machine could run, or what is no number, is refused at once, and says what would do.
+#[test]
+fn research_refuses_what_nobody_can_run() {
+    let lists = |count: usize, values: usize| {
+        let values: Vec<String> = (1..=values).map(|value| value.to_string()).collect();
+        let (path, values) = ("class.ftp.arrivals.per_second", values.join(","));
+        let vary = format!("[[vary]]\npath = \"{path}\"\nvalues = [{values}]\n");
+        format!("scenario = \"ftp\"\n{}", vary.repeat(count))
+    };
+    let study = |name: &str, text: &str| file(&format!("{name}.toml"), text.as_bytes());
+    let scenario = |name: &str, from: &str, to: &str| {
+        assert!(SCENARIO.contains(from), "{from}");
+        study(name, &SCENARIO.replace(from, to))
+    };
+    let rate = "class.ftp.arrivals.per_second=1e7";
+    let deep = format!("table=min({}age)", "age+".repeat(300));
+    let long_one = format!("table=min({}age)", "age+".repeat(20_000));
+    let points = study("points", &lists(5, 1000));
+    let uncounted = study("uncounted", &lists(8, 1000));
+    let sizes = (1..=2000).map(|size| size.to_string()).collect::<Vec<_>>().join(",");
+    let cells = study(
+        "cells",
+        &format!("scenario = \"ftp\"\nreplications = 10000\nexpect_max = [{sizes}]\n"),
+    );
+    let fast = scenario("fast", "per_second = 1.5", "per_second = 1e7");
+    let renewal =
+        "law = \"renewal\", gap = { law = \"constant\", is = \"0s\", source = \"the test\" }";
+    let endless = scenario("endless", "law = \"poisson\", per_second = 1.5", renewal);
+    let endless = study(
+        "longer",
+        &fs::read_to_string(endless).expect("just written").replace("100s", "1000000s"),
+    );
+    let batch =
+        "law = \"batch\", count = 4294967295, within = \"1s\", first = \"0s\", every = \"1s\"";
+    let batch = scenario("batch", "law = \"poisson\", per_second = 1.5", batch);
+    let helper = scenario("helper", "helper = \"ftp\"", "helper = \"fpt\"");
+    let class = scenario("class", "helper = \"ftp\"", "helper = \"ftp\"\nclass = \"3\"");
+    let nan = scenario("nan", "per_second = 1.5", "per_second = nan");
+    let share = scenario("share", "share = 0.9", "share = inf");
+    let sigma = scenario("sigma", "sigma = 1.0", "sigma = -inf");
+    let forever = scenario("forever", "lasts = \"100s\"", "lasts = \"100000000000d\"");
+    let limit = "answered = { share = 0.9, source = \"the test\" }";
+    let long =
+        format!("{limit}\npolicy = {{ timeout = \"100000000000d\", source = \"the test\" }}");
+    let long = scenario("long", limit, &long);
+    let zero = study("zero", "scenario = \"ftp\"\nreplications = 0\n");
+    let less = study("less", "scenario = \"ftp\"\nseed = -1\n");
+    let policy = |text| vec!["sweep", "--scenario", "ftp", "--policy", text];
+    let knob = |text| vec!["sensitivity", "--knob", text];
+    for (arguments, code, message) in [
+        (vec!["sweep", &points], 65, "1000000000000000 points: expected at most 20000; vary"),
+        (vec!["report", &uncounted], 65, "uncountably many points: expected at most 20000"),
+        (vec!["sweep", "plan", &cells], 65, "20000000 cells: expected at most 2000000; ask"),
+        (vec!["sweep", "--scenario", &fast], 65, "about 3.9e9 happenings in a run, where 33554432"),
+        (vec!["report", "--scenario", &endless], 65, "e12 happenings in a run, where 33554432"),
+        (vec!["sweep", "--scenario", "ftp", "--set", rate], 2, "let it be shorter (run.lasts)"),
+        (vec!["size", "--scenario", "ftp", "--set", rate], 2, "allow more (most_happenings"),
+        (vec!["sweep", "--scenario", "ftp", "--most-happenings", "9"], 2, "where 9 are allowed"),
+        (vec!["sweep", "--scenario", &batch], 65, "expected at most 10000000 in a batch"),
+        (vec!["sweep", "--scenario", &helper], 65, "class.only: helper fpt: expected one of"),
+        (vec!["sweep", "--scenario", &class], 65, "class.only: expected a class of helper ftp"),
+        (vec!["sweep", "--scenario", &nan], 65, "expected a rate from 0 to 10000000 per second"),
+        (vec!["sweep", "--scenario", &share], 65, "expected a share from 0 to 1, not inf"),
+        (vec!["sweep", "--scenario", &sigma], 65, "expected a positive sigma, not -inf"),
+        (vec!["sweep", "--scenario", &forever], 65, "run.lasts: expected from 1ms to 10^9 s"),
+        (vec!["sweep", "--scenario", &long], 65, "expected a timeout of at most 10^9 s"),
+        (vec!["sweep", &zero], 65, "replications: expected from 1 to 10000"),
+        (vec!["sweep", &less], 65, "line 2: "),
+        (vec!["size", "--hz", "0"], 2, "hz: expected from 1 to 10000"),
+        (vec!["size", "--replications", "4000000000"], 2, "expected from 1 to 10000"),
+        (vec!["size", "--target", "nan"], 2, "expected a target from 0 to 1"),
+        (vec!["attack", "--until-recall", "nan"], 2, "expected a recall from 0 to 1"),
+        (vec!["attack", "--most", "inf"], 2, "expected a recall from 0 to 1 and a positive rate"),
+        (vec!["sweep", "--expect-max", "4294967295"], 2, "expected from 1 to 4194304"),
+        (vec!["sweep", "--jobs", "1000000"], 2, "expected a number from 0 to 1024"),
+        (vec!["sweep", "script", &zero, "--for", "ray", "--shards", "0"], 2, "from 1 to 1000000"),
+        (vec!["sensitivity", "--rows", "0"], 2, "2..=100000"),
+        (vec!["sensitivity", "--rows", "4294967295"], 2, "2..=100000"),
+        (knob("expect_max=1024..64"), 2, "expect_max: expected a lower number below a higher one"),
+        (knob("expect_max=0..1e99"), 2, "expect_max: expected from 1 to 4194304, not 0"),
+        (knob("timeout=nan..1"), 2, "timeout: expected a lower number below a higher one"),
+        (knob("class.sip.answered.share=0..2"), 2, "expected a share from 0 to 1"),
+        (policy("table=min(nan)"), 2, "`nan`, character 1: expected a number"),
+        (policy("table=min(1e999)"), 2, "`1e999`, character 1: expected a finite number"),
+        (policy("table=min(age / 0)"), 2, "character 7: expected a divisor that is not always"),
+        (policy("table=min(age / (2 - 2))"), 2, "character 7: expected a divisor that is not"),
+        (policy(&deep), 2, "expected at most 256 operands"),
+        (policy(&long_one), 2, "policy of 80014 bytes: expected at most 4096"),
+        (policy("timeout=100000000000d"), 2, "timeout: expected at most 10^9 s"),
+    ] {
+        let (ended, printed, told) = run(&arguments);
+        let asked = arguments.join(" ");
+        let asked = asked.get(..200).unwrap_or(&asked);
+        assert_eq!(ended, code, "{asked}: {told}");
+        assert!(told.contains(message), "{asked}: {told}");
+        assert!(!told.contains("panicked") && printed.is_empty(), "{asked}: {told}");
+    }
+    // The longest that is allowed is no reason to fail.
+    let timeouts = "timeout=1000000000s,timeout=x1000000";
+    let asked = ["--expect-max", "64", "--hz", "10000", "--replications", "2"];
+    let (code, _, told) =
+        run(&[&policy(timeouts)[..], &asked, &["--set", "run.lasts=2000s"]].concat());
+    assert!([0, 3].contains(&code) && !told.contains("panicked"), "{code}: {told}");
+}
+
+/// Who suffers, what stands open and what is walked are told where people look.
+#[test]
+fn a_sweep_tells_its_metrics_and_what_they_mean() {
+    let asked = ["sweep", "--scenario", "pxe-boot-storm", "--replications", "2", "--metrics"];
+    let (code, printed, told) = run(&asked);
+    assert_eq!(code, 0, "{told}");
+    let (_, table) = printed.split_once("even: masters").expect("a second table");
+    let row = table.lines().find(|line| line.trim_start().starts_with("kernel")).expect("a row");
+    let walked = row.split_whitespace().last().expect("the last column");
+    let longest: u32 = walked.rsplit('/').next().and_then(|n| n.parse().ok()).expect("p50/p99/max");
+    assert!(longest > 0, "{row}");
+    assert_eq!(row.matches(" ± ").count(), 9, "{row}");
+    for name in ["sources", "classes", "namespaces", "open holes", "walked p50/p99/max"] {
+        assert!(table.lines().any(|line| line.starts_with(&format!("{name}: "))), "{name}");
+    }
+}
+
+#[test]
+fn policies_are_told_by_name() {
+    let (code, printed, told) = run(&["policies"]);
+    assert_eq!((code, told.as_str()), (0, ""));
+    for named in nfexp_sim::research::policy::names::NAMED {
+        assert!(
+            printed.contains(&format!("\n{}  ", named.name)) || printed.starts_with(named.name)
+        );
+        assert!(printed.contains(named.composition) && printed.contains(named.does));
+    }
+    let (_, help, _) = run(&["sweep", "--help"]);
+    assert!(help.contains("nfexp policies"), "{help}");
+}
+
 /// What is piped in is looked at: a trace and a capture need no name to be told apart.
 #[test]
 fn standard_input_is_a_trace_or_a_capture() {

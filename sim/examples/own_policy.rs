@@ -5,7 +5,7 @@
 
 use nfexp_model::expectation::ExpectId;
 use nfexp_model::revision::Revision;
-use nfexp_sim::research::cell::Block;
+use nfexp_sim::research::cell::{Block, MOST};
 use nfexp_sim::research::document::Document;
 use nfexp_sim::research::measure::Recording;
 use nfexp_sim::research::policy::Spec;
@@ -48,6 +48,7 @@ fn main() {
         policies: &policies,
         sizes: &[256],
         recording: Recording::default(),
+        most_happenings: MOST,
     };
     let details = block.run().expect("the ledger balances");
     for detail in &details {

@@ -9,7 +9,7 @@
 //! * A perturbed sweep, which drops the earliest match, is caught by the same comparison.
 
 use nfexp_model::revision::Revision;
-use nfexp_sim::research::cell::Block;
+use nfexp_sim::research::cell::{Block, MOST};
 use nfexp_sim::research::document::Document;
 use nfexp_sim::research::measure::Recording;
 use nfexp_sim::research::optimum::Interval;
@@ -220,6 +220,7 @@ fn the_bracket_of_every_shipped_scenario_is_nearly_closed() {
             policies: &[Spec::kernel(), policy("oldest-global").expect("it is named")],
             sizes: &[own, own / 8],
             recording: Recording::default(),
+            most_happenings: MOST,
         };
         for detail in block.run().expect(name) {
             let cell = &detail.cell;

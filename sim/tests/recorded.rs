@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nfexp_model::revision::Revision;
 use nfexp_sim::research::cast::Cast;
-use nfexp_sim::research::cell::Block;
+use nfexp_sim::research::cell::{Block, MOST};
 use nfexp_sim::research::document::Document;
 use nfexp_sim::research::fit;
 use nfexp_sim::research::law::Law;
@@ -80,6 +80,7 @@ fn as_it_happened_every_announcement_ends_as_in_the_replay() {
                 policies: &[Spec::kernel()],
                 sizes: &[],
                 recording: Recording::default(),
+                most_happenings: MOST,
             };
             let details = block.run().expect("the ledger balances");
             let accounts = &details[0].outcome.accounts;
@@ -117,6 +118,7 @@ fn whatever_was_recorded_plays_under_every_policy() {
                 policies: &policies,
                 sizes: &[2],
                 recording: Recording::default(),
+                most_happenings: MOST,
             };
             let details = block.run().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
             for detail in details {

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nfexp_sim::research::measure::Recording;
+use nfexp_sim::research::picture::chart::escape;
 use nfexp_sim::research::picture::page;
 use nfexp_sim::research::sweep::plan::Plan;
 use nfexp_sim::research::sweep::shard::{self, Shard};
 use nfexp_sim::research::sweep::study::{SHIPPED, Study};
-use nfexp_sim::research::sweep::summary;
+use nfexp_sim::research::sweep::summary::{self, METRICS};
 
 const STUDY: &str = r#"
 name = "small"
@@ -23,6 +24,7 @@ scenario = "prototype"
 policies = ["kernel", "random-global", "hazard"]
 expect_max = [64, 128]
 replications = 2
+walks = true
 set = [{ path = "run.lasts", value = "1200s" }]
 vary = [{ path = "class.attack.arrivals.per_second", values = [0, 2] }]
 "#;
@@ -101,6 +103,14 @@ fn a_page_needs_nothing_and_is_the_same_twice() {
         html.contains(" ± ") && html.contains("the prototype&#39;s")
             || html.contains("the prototype's")
     );
+    let metrics = html.split("id=\"metrics\"").nth(1).expect("a second table");
+    let metrics = metrics.split("</table>").next().expect("it ends");
+    assert_eq!(metrics.matches(" ± ").count(), 12 * 9, "an interval for all that is a mean");
+    let longest = metrics.split("/").filter_map(|part| part.split('<').next()?.parse::<u32>().ok());
+    assert!(longest.max().expect("p50/p99/max") > 2, "somebody walked");
+    for (name, means) in METRICS {
+        assert!(html.matches(&escape(name)).count() > 1 && html.contains(&escape(means)), "{name}");
+    }
     assert!(html == small_page().0);
 }
 
@@ -125,6 +135,10 @@ const PROBE: &str = r#"<script>addEventListener("load", () => {
     for (const line of svg.querySelectorAll(".line"))
       lines += getComputedStyle(line).stroke !== "none" && getComputedStyle(line).strokeWidth !== "0px";
   }
+  const metrics = one("metrics"), means = one("metrics-mean");
+  seen.push("metrics=" + metrics.rows.length,
+    "wide=" + (box(metrics.parentElement).right <= innerWidth && box(metrics).height > 100),
+    "means=" + [...means.querySelectorAll("dt")].filter(term => box(term).height > 10).length);
   const ink = getComputedStyle(document.body), rows = one("policies").rows.length;
   seen.push("charts=" + charts, "clipped=" + clipped, "lines=" + (lines > 20), "rows=" + rows,
     "contrast=" + (ink.color !== ink.backgroundColor));
@@ -179,7 +193,8 @@ fn chromium_shows_verdict_and_pictures_at_two_widths() {
         assert!(seen.contains(&format!("width={width} ")), "{seen}");
         assert!(seen.contains(&format!("charts={pictures} ")), "{seen}");
         // Two points of two headings and six cells each.
-        assert!(seen.contains("rows=16"), "{seen}");
+        assert!(seen.contains("rows=16") && seen.contains("metrics=16"), "{seen}");
+        assert!(seen.contains("wide=true") && seen.contains("means=10"), "{seen}");
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Block<'a> {
     pub sizes: &'a [u32],
     /// What is recorded.
     pub recording: Recording,
+    /// How many happenings it may have.
+    pub most_happenings: u64,
 }
 
 /// The numbers of a cell.
@@ -157,11 +159,10 @@ impl Block<'_> {
         let cast = Cast::of(&scenario)?;
         let workload = Workload::new(&scenario, &cast, self.seed, self.replication, self.hz);
         let horizon = workload.horizon();
-        let happenings: Vec<Happening> = workload.take(MOST + 1).collect();
-        if happenings.len() > MOST {
-            return Err(format!(
-                "expected at most {MOST} happenings in a run: let it be shorter, or rates lower"
-            ));
+        let room = usize::try_from(self.most_happenings).unwrap_or(usize::MAX);
+        let happenings: Vec<Happening> = workload.take(room.saturating_add(1)).collect();
+        if happenings.len() > room {
+            return Err(too_many("more", self.most_happenings));
         }
         let masters = masters_of(&happenings);
         let offer = Offer::of(&cast, &happenings, horizon);
@@ -199,8 +200,18 @@ impl Block<'_> {
     }
 }
 
-/// A workload that many policies meet is kept: about a gigabyte and a half of it at most.
-const MOST: usize = 1 << 25;
+/// A workload that many policies meet is kept: about a gigabyte and a half of it at most, unless
+/// the study says otherwise.
+pub const MOST: u64 = 1 << 25;
+
+/// Says that a run has too many happenings, and what can be done.
+#[must_use]
+pub fn too_many(happenings: &str, most: u64) -> String {
+    format!(
+        "{happenings} happenings in a run, where {most} are allowed: let it be shorter \
+         (run.lasts) or its rates lower, or allow more (most_happenings; 48 bytes each)"
+    )
+}
 
 /// How many masters a workload has open at once, at most.
 #[must_use]

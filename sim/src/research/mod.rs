@@ -16,6 +16,7 @@
 pub mod cast;
 pub mod cell;
 pub mod document;
+pub mod estimate;
 pub mod fit;
 mod included;
 pub mod law;

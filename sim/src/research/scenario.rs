@@ -23,6 +23,7 @@ use std::sync::Arc;
 use nfexp_model::helper::{Class, ExpectPolicy, IN_TREE};
 use serde::Deserialize;
 
+use super::cast::Cast;
 use super::law::{Arrivals, Law, Span};
 use super::recorded::{Recorded, Sort};
 
@@ -247,6 +248,15 @@ impl Limits {
             ..policy
         }
     }
+
+    fn check(&self) -> Result<(), String> {
+        match self.timeout {
+            Some(timeout) if timeout > Span::LONGEST => {
+                Err(format!("expected a timeout of at most 10^9 s, not {} s", timeout.0))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What is lost on the way.
@@ -266,6 +276,9 @@ pub struct Worth {
     /// Against 1 for others.
     pub is: u32,
 }
+
+/// Each kind has addresses of its own.
+const MOST_CLASSES: usize = 1000;
 
 impl Scenario {
     /// Whether chance has no part in it: every replication would be the same.
@@ -289,6 +302,9 @@ impl Scenario {
         if !(1..=1 << 22).contains(&self.run.value.expect_max) {
             return Err("run.expect_max: expected from 1 to 4194304".into());
         }
+        if self.classes.len() + self.recordings.len() > MOST_CLASSES {
+            return Err(format!("expected at most {MOST_CLASSES} classes and recordings"));
+        }
         for (at, class) in self.classes.iter().enumerate() {
             let fail = |why: String| format!("class.{}: {why}", class.name);
             if self.classes[..at].iter().any(|other| other.name == class.name) {
@@ -311,8 +327,10 @@ impl Scenario {
             if let Some(arrivals) = &recording.arrivals {
                 arrivals.value.check().map_err(fail)?;
             }
+            recording.limits.values().try_for_each(|limits| limits.value.check()).map_err(fail)?;
         }
-        Ok(())
+        // What it names must be there: a helper, and a class of it.
+        Cast::of(self).map(drop)
     }
 }
 
@@ -348,6 +366,7 @@ impl ClassSpec {
         if let Some(life) = &self.life {
             life.value.check()?;
         }
+        self.policy.as_ref().map_or(Ok(()), |policy| policy.value.check())?;
         if self.permanent && self.burst.is_some() {
             return Err("expected no burst of permanent expectations".into());
         }

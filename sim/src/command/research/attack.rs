@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::sweep::Asked;
+use super::sweep::{Asked, jobs};
 use crate::command::{Failure, remark};
 use crate::research::cast::Cast;
 use crate::research::statistics::{Estimate, Verdict};
@@ -29,7 +29,7 @@ pub struct Attack {
     #[arg(long, default_value_t = 64.0)]
     most: f64,
     /// How many threads; 0 is one a core.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = jobs)]
     jobs: usize,
 }
 

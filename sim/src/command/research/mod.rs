@@ -2,6 +2,7 @@
 //! The verbs of eviction research.
 
 pub mod attack;
+pub mod policies;
 pub mod report;
 pub mod sensitivity;
 pub mod size;
@@ -16,6 +17,8 @@ use super::Failure;
 pub enum Verb {
     /// Compare evictions: policies by sizes by workloads, with intervals and the optimum.
     Sweep(Box<sweep::Sweep>),
+    /// Tell the policies by name, and what one's own can be made of.
+    Policies(policies::Policies),
     /// Find the least rate of unanswered announcements that costs others theirs.
     Attack(Box<attack::Attack>),
     /// Advise sizes, timeouts and limits for a target, and verify them.
@@ -34,6 +37,7 @@ impl Verb {
     pub fn run(&self) -> Result<(), Failure> {
         match self {
             Self::Sweep(verb) => verb.run(),
+            Self::Policies(verb) => verb.run(),
             Self::Attack(verb) => verb.run(),
             Self::Size(verb) => verb.run(),
             Self::Sensitivity(verb) => verb.run(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::sweep::{Asked, progress};
+use super::sweep::{Asked, jobs, progress};
 use crate::command::output::write_beside;
 use crate::command::{Failure, remark};
 use crate::research::measure::Recording;
@@ -24,7 +24,7 @@ pub struct Report {
     #[arg(long)]
     charts: Option<PathBuf>,
     /// How many threads; 0 is one a core. The page is the same for any.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = jobs)]
     jobs: usize,
 }
 
@@ -34,7 +34,7 @@ impl Report {
     /// # Errors
     /// [`Failure`].
     pub fn run(&self) -> Result<(), Failure> {
-        let plan = self.asked.plan("mixed-isp-nat")?;
+        let plan = self.asked.plan("mixed-isp-nat", true)?;
         remark(format_args!(
             "seed {}, plan {}, {} blocks",
             plan.study.seed,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use super::sweep::Asked;
+use super::sweep::{Asked, jobs};
 use crate::command::{Failure, remark};
 use crate::research::random::Stream;
 use crate::research::statistics::{morris, sobol};
@@ -26,13 +26,16 @@ pub struct Sensitivity {
     /// `timeout=0.1..1` (a factor).
     #[arg(long)]
     knob: Vec<String>,
-    /// Paths (Morris) or rows (Sobol).
-    #[arg(long, default_value_t = 8)]
+    /// Paths (Morris) or rows (Sobol), at least 2: one has no interval.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=MOST_ROWS))]
     rows: u32,
     /// How many threads; 0 is one a core.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = jobs)]
     jobs: usize,
 }
+
+/// A row is a run for every knob and one or two more, each with its replications.
+const MOST_ROWS: i64 = 100_000;
 
 /// How sensitivity is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,10 +61,26 @@ impl Knob {
         };
         let (path, range) = text.split_once('=').ok_or_else(expected)?;
         let (from, to) = range.split_once("..").ok_or_else(expected)?;
-        let unit = to.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        let unit = &to[to.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len()..];
         let number = |text: &str| text.strip_suffix(unit).unwrap_or(text).parse::<f64>().ok();
         let (from, to) = (number(from), number(to));
         let (Some(from), Some(to)) = (from, to) else { return Err(expected()) };
+        if !from.is_finite() || !to.is_finite() || from >= to {
+            return Err(Failure::Usage(format!(
+                "{path}: expected a lower number below a higher one, not {range}"
+            )));
+        }
+        let bounds = match path {
+            "expect_max" => 1.0..=4_194_304.0,
+            "timeout" => 1e-6..=1e6,
+            _ => f64::MIN..=f64::MAX,
+        };
+        if let Some(beyond) = [from, to].iter().find(|number| !bounds.contains(number)) {
+            let (least, most) = (bounds.start(), bounds.end());
+            return Err(Failure::Usage(format!(
+                "{path}: expected from {least} to {most}, not {beyond}"
+            )));
+        }
         Ok(Self { path: path.to_owned(), from, to, unit: unit.to_owned() })
     }
 }
@@ -86,20 +105,26 @@ impl Sensitivity {
         };
         let knobs: Vec<Knob> =
             asked.iter().map(|text| Knob::parse(text)).collect::<Result<_, _>>()?;
+        for (at, knob) in knobs.iter().enumerate() {
+            if knobs[..at].iter().any(|other| other.path == knob.path) {
+                return Err(Failure::Usage(format!("{}: expected once", knob.path)));
+            }
+        }
         if self.knob.is_empty() {
             let value = Number::Text("3000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
         }
         // What is wrong with the question is told before anything is run.
-        let middle = vec![0.5; knobs.len()];
-        let asked = Self::asked_at((&study, &knobs), &middle);
-        Plan::of(asked, beside.as_deref()).map_err(|why| self.asked.wrong(why))?;
+        for place in [0.0, 0.5, 1.0] {
+            let asked = Self::asked_at((&study, &knobs), &vec![place; knobs.len()]);
+            Plan::of(asked, beside.as_deref()).map_err(|why| self.asked.wrong(why))?;
+        }
         remark(format_args!("seed {}, {} rows", study.seed, self.rows));
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
         let mut response =
             |inputs: &[f64]| self.recall((&study, beside.as_deref()), &knobs, inputs);
         let mut out = io::stdout().lock();
-        let rows = self.rows.max(2);
+        let rows = self.rows;
         match self.method {
             Method::Morris => {
                 writeln!(out, "knob,effect,effect_half,spread")?;

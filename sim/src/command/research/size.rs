@@ -7,11 +7,14 @@ use clap::Args;
 
 use super::sweep::Asked;
 use crate::command::{Failure, remark};
-use crate::research::cast::Cast;
+use crate::research::cast::{Cast, Kind};
 use crate::research::cell::Block;
 use crate::research::document::Document;
+use crate::research::estimate;
+use crate::research::ledger::{Account, Ending};
 use crate::research::measure::Recording;
 use crate::research::policy::Spec;
+use crate::research::scenario::Scenario;
 use crate::research::statistics::{Estimate, Verdict};
 use crate::research::workload::{Happening, NEVER, What, Workload};
 use nfexp_model::revision::Revision;
@@ -46,9 +49,12 @@ impl Size {
             return Err(Failure::Usage("expected a target from 0 to 1".into()));
         }
         let (study, beside) = self.asked.study("mixed-isp-nat")?;
-        let document = study.document(beside.as_deref());
+        let document = study.check().and_then(|()| study.document(beside.as_deref()));
         let mut document = document.map_err(|why| self.asked.wrong(why))?;
-        if document.read().is_fixed() {
+        let scenario = document.read();
+        estimate::fits(&scenario, study.most_happenings)
+            .map_err(|why| self.asked.wrong(format!("scenario {}: {why}", study.scenario)))?;
+        if scenario.is_fixed() {
             return Err(Failure::Usage(
                 "expected a scenario that leaves something to chance: nothing can be verified by \
                  one run that is always the same"
@@ -57,11 +63,17 @@ impl Size {
         }
         let revision = study.revisions.first().and_then(|name| Revision::named(name));
         let revision = revision.ok_or_else(|| Failure::Usage("expected a revision".into()))?;
-        let trial = Trial { revision, hz: study.hz, replications: study.replications.max(3) };
+        let trial = Trial {
+            revision,
+            hz: study.hz,
+            replications: study.replications.max(3),
+            most_happenings: study.most_happenings,
+        };
         remark(format_args!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY));
         // A third of what may be lost for each of timeout, class limits and the table.
         let allowed = (1.0 - self.target) / 3.0;
         let advice = advise(&mut document, study.seed, study.hz, allowed, &trial)?;
+        let unadvised = unadvised(&scenario, &advice)?;
         let mut expect_max = 16u32;
         while trial.recall(&document, study.seed, expect_max)?.mean < self.target + allowed / 2.0 {
             expect_max *= 2;
@@ -81,7 +93,7 @@ impl Size {
         // As nf_conntrack_expect_init() makes it: four for each bucket.
         let expect_max = high.next_multiple_of(4);
         let verified = trial.recall(&document, study.seed ^ VERIFY, expect_max)?;
-        self.tell(&advice, expect_max, verified)?;
+        self.tell(&advice, &unadvised, expect_max, verified)?;
         match verified.against(self.target) {
             Verdict::Above => Ok(()),
             Verdict::Below => Err(Failure::Differs(format!(
@@ -95,7 +107,13 @@ impl Size {
         }
     }
 
-    fn tell(&self, advice: &[Advice], expect_max: u32, verified: Estimate) -> Result<(), Failure> {
+    fn tell(
+        &self,
+        advice: &[Advice],
+        unadvised: &[String],
+        expect_max: u32,
+        verified: Estimate,
+    ) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         writeln!(out, "# verified by simulation with other chances: recall {verified}")?;
         writeln!(out, "# target {}", self.target)?;
@@ -109,6 +127,9 @@ impl Size {
             writeln!(out, "  }}")?;
         }
         writeln!(out, "}}")?;
+        for kind in unadvised {
+            writeln!(out, "# {kind}")?;
+        }
         writeln!(
             out,
             "# nft 1.0.6 hands the kernel milliseconds where it counts seconds: look at"
@@ -132,6 +153,7 @@ struct Trial {
     revision: Revision,
     hz: u32,
     replications: u32,
+    most_happenings: u64,
 }
 
 impl Trial {
@@ -153,6 +175,7 @@ impl Trial {
                 policies: &policies,
                 sizes: &[expect_max],
                 recording: Recording::default(),
+                most_happenings: self.most_happenings,
             };
             block.run()
         };
@@ -166,6 +189,26 @@ impl Trial {
         let recalls: Vec<f64> = cells.iter().map(|detail| detail.cell.recall).collect();
         Ok(Estimate::of(&recalls))
     }
+}
+
+/// Kinds that are left as their helper has them, and why: nobody shall take silence for advice.
+fn unadvised(scenario: &Scenario, advice: &[Advice]) -> Result<Vec<String>, Failure> {
+    let cast = Cast::of(scenario).map_err(Failure::Usage)?;
+    let left = cast.kinds.iter().filter(|kind| advice.iter().all(|one| one.name != kind.name));
+    let told = |kind: &Kind| {
+        let Kind { name, timeout_secs, max_expected, .. } = kind;
+        let usual = format!("{timeout_secs} s, {max_expected} a master, as its helper has it");
+        match kind {
+            _ if kind.hostile => format!("{name}: an attacker's; nothing is advised for it"),
+            Kind { permanent: true, .. } => format!(
+                "{name}: no advice ({usual}). PERMANENT: a match leaves it, so a shorter timeout \
+                 ends what is still in use,\n#   and nft's `ct expectation` makes none. It takes its \
+                 slot all the while: the table's size counts it."
+            ),
+            _ => format!("{name}: no advice ({usual}): no connection of it came in time"),
+        }
+    };
+    Ok(left.map(told).collect())
 }
 
 /// Timeouts from how long connections take, limits from how many come together.
@@ -231,5 +274,3 @@ fn advise(
     }
     Ok(advice)
 }
-
-use crate::research::ledger::{Account, Ending};

@@ -23,11 +23,14 @@ pub struct Sweep {
     #[command(flatten)]
     asked: Asked,
     /// How many threads; 0 is one a core. The answer is the same for any.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = jobs)]
     jobs: usize,
     /// How to tell it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Tell more: who suffers, how long holes stand open, how many nodes are walked under the lock.
+    #[arg(long)]
+    metrics: bool,
     /// A folder that keeps finished blocks, so that a sweep that was killed goes on.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -52,7 +55,7 @@ pub struct Asked {
     /// A shipped scenario's name, or a file.
     #[arg(long)]
     pub(super) scenario: Option<String>,
-    /// Policies, by name or composition, separated by commas.
+    /// Policies, by name or composition (`nfexp policies` tells them), separated by commas.
     #[arg(long)]
     pub(super) policy: Option<String>,
     /// Table limits.
@@ -79,6 +82,9 @@ pub struct Asked {
     /// Count the nodes walked under the lock; slower.
     #[arg(long)]
     walks: bool,
+    /// How many happenings a run may have, at 48 bytes each [default: 33554432].
+    #[arg(long, value_name = "N")]
+    most_happenings: Option<u64>,
 }
 
 impl Asked {
@@ -123,15 +129,17 @@ impl Asked {
         study.seed = self.seed.unwrap_or(study.seed);
         study.hz = self.hz.unwrap_or(study.hz);
         study.walks |= self.walks;
+        study.most_happenings = self.most_happenings.unwrap_or(study.most_happenings);
         Ok((study, beside))
     }
 
-    /// The plan of it.
+    /// The plan of it; `walks` are counted, or if it says so itself.
     ///
     /// # Errors
     /// If something of it does not read.
-    pub fn plan(&self, usual: &str) -> Result<Plan, Failure> {
-        let (study, beside) = self.study(usual)?;
+    pub fn plan(&self, usual: &str, walks: bool) -> Result<Plan, Failure> {
+        let (mut study, beside) = self.study(usual)?;
+        study.walks |= walks;
         Plan::of(study, beside.as_deref()).map_err(|why| self.wrong(why))
     }
 
@@ -147,6 +155,20 @@ impl Asked {
             None => Failure::Usage(why),
         })
     }
+}
+
+/// A number of threads.
+pub(super) fn jobs(text: &str) -> Result<usize, String> {
+    within(text, 0, 1024)
+}
+
+fn shards(text: &str) -> Result<usize, String> {
+    within(text, 1, 1_000_000)
+}
+
+fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("expected a number from {least} to {most}"))
 }
 
 fn split(text: &str) -> Result<(String, String), Failure> {
@@ -172,7 +194,7 @@ enum Part {
         #[arg(long, value_parser = Shard::parse, default_value = "1/1")]
         shard: Shard,
         /// How many threads; 0 is one a core.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = jobs)]
         jobs: usize,
         /// Where the blocks go.
         #[arg(long)]
@@ -202,7 +224,7 @@ enum Part {
         #[arg(long = "for", value_enum)]
         scheduler: Scheduler,
         /// How many shards.
-        #[arg(long, default_value_t = 8)]
+        #[arg(long, default_value_t = 8, value_parser = shards)]
         shards: usize,
         /// Where the blocks go.
         #[arg(long, default_value = "sweep-out")]
@@ -223,7 +245,7 @@ impl Sweep {
     }
 
     fn whole(&self) -> Result<(), Failure> {
-        let plan = self.asked.plan("mixed-isp-nat")?;
+        let plan = self.asked.plan("mixed-isp-nat", self.metrics)?;
         remark(format_args!(
             "seed {}, plan {}, {} blocks",
             plan.study.seed,
@@ -239,15 +261,20 @@ impl Sweep {
         };
         bar.finish_and_clear();
         let rows = rows.map_err(Failure::System)?;
-        tell(&plan, &rows, self.format)
+        tell(&plan, &rows, self.format, self.metrics)
     }
 }
 
-fn tell(plan: &Plan, rows: &[Row], format: Format) -> Result<(), Failure> {
+fn tell(plan: &Plan, rows: &[Row], format: Format, metrics: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let lines = summary::lines(plan, rows);
     match format {
-        Format::Text => out.write_all(summary::text(&lines).as_bytes())?,
+        Format::Text => {
+            out.write_all(summary::text(&lines).as_bytes())?;
+            if metrics {
+                write!(out, "\n{}", summary::metrics(&lines))?;
+            }
+        }
         Format::Csv => out.write_all(&shard::bytes(rows))?,
         Format::Json => {
             for line in &lines {
@@ -289,7 +316,7 @@ impl Part {
         let mut out = io::stdout().lock();
         match self {
             Self::Plan { asked } => {
-                let plan = asked.plan("mixed-isp-nat")?;
+                let plan = asked.plan("mixed-isp-nat", false)?;
                 writeln!(out, "plan {} {}", plan.hash, plan.study.name)?;
                 for block in &plan.blocks {
                     let point = &plan.points[block.point];
@@ -298,7 +325,7 @@ impl Part {
                 }
             }
             Self::Run { asked, shard, jobs, out: folder } => {
-                let plan = asked.plan("mixed-isp-nat")?;
+                let plan = asked.plan("mixed-isp-nat", false)?;
                 let bar = progress(plan.blocks.len() as u64);
                 let tick = |done: u64, of: u64| {
                     bar.set_length(of);
@@ -333,7 +360,7 @@ impl Part {
                     *scheduler,
                     &study.display().to_string(),
                     &folder.display().to_string(),
-                    (*shards).max(1),
+                    *shards,
                 );
                 out.write_all(text.as_bytes())?;
             }

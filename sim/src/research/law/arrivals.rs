@@ -182,6 +182,9 @@ impl Arrivals {
             Self::TwoRates { low_for, high_for, .. } if low_for.0 <= 0.0 || high_for.0 <= 0.0 => {
                 Err("expected positive stays in both rates".into())
             }
+            Self::Batch { count, .. } if *count > 10_000_000 => {
+                Err(format!("expected at most 10000000 in a batch, not {count}"))
+            }
             Self::Batch { within, every, .. } if every.0 < within.0.max(1e-3) => {
                 Err("expected `every` no shorter than `within`".into())
             }

@@ -22,6 +22,9 @@ use super::random::Stream;
 pub struct Span(pub f64);
 
 impl Span {
+    /// Longer than anything lasts: thirty years, a jiffy's worth of which can still be counted.
+    pub const LONGEST: Self = Self(1e9);
+
     /// Reads one.
     ///
     /// # Errors

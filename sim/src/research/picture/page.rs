@@ -7,8 +7,9 @@ use super::chart::{Axis, Chart, Dot, escape, short};
 use super::lives;
 use crate::research::cast::Cast;
 use crate::research::cell::Detail;
+use crate::research::statistics::Estimate;
 use crate::research::sweep::plan::{FORMAT, Plan};
-use crate::research::sweep::summary::Line;
+use crate::research::sweep::summary::{Line, METRICS, metrics_of};
 
 /// A picture with a name for its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +189,7 @@ figure{margin:1.2rem 0}figure svg{width:100%;min-width:34rem;height:auto;display
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums;width:100%}\
 th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--rule);white-space:nowrap}\
 th:first-child,td:first-child,td.text,th.text{text-align:left}td.text{white-space:normal}\
+dt{font-weight:600}dd{margin:0 0 .4rem 1.2rem}\
 code{background:var(--tint);padding:.1rem .3rem;overflow-wrap:anywhere}tr.best td{font-weight:600}\
 @media print{body{max-width:none;margin:0;color:#000;background:#fff}table{font-size:.58rem}th,td{padding:.15rem .22rem}figure,tr{break-inside:avoid}.scroll{overflow:visible}figure svg{max-height:12cm;min-width:0}}";
 
@@ -213,6 +215,8 @@ pub fn page(plan: &Plan, lines: &[Line], pictures: &[Picture], command: &str) ->
     }
     body += "<h2>Every policy</h2>";
     body += &table(lines);
+    body += "<h2>Who suffers, what stands open, what it costs</h2>";
+    body += &metrics(lines);
     body += "<h2>Parameters, and where they come from</h2><div class=\"scroll\"><table id=\"provenance\">\
         <tr><th class=\"text\">what</th><th class=\"text\">value</th><th class=\"text\">source</th></tr>";
     for one in plan.points[0].document.provenance() {
@@ -229,7 +233,12 @@ pub fn page(plan: &Plan, lines: &[Line], pictures: &[Picture], command: &str) ->
         future would reach: open loop (nobody tries again), one packet for one expectation, timeouts \
         as given. Every number carries its 95 % interval over independent replications; the warm-up \
         is cut off by MSER-5. Useful announcements are lost by being thrown out, refused by the full \
-        table, or otherwise; stale slots hold what is never matched.</p>";
+        table, or otherwise; stale slots hold what is never matched. What the second table says:</p><dl \
+        id=\"metrics-mean\">";
+    for (name, means) in METRICS {
+        let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(means));
+    }
+    body += "</dl>";
     let _ = write!(
         body,
         "<h2>Reproduce</h2><p><code>{}</code></p><p class=\"soft\">seed {}, plan {}, {}, HZ {}</p>",
@@ -298,49 +307,62 @@ fn verdict(lines: &[Line]) -> String {
     ))
 }
 
+/// What was kept and what was lost.
 fn table(lines: &[Line]) -> String {
-    let mut out = String::from("<div class=\"scroll\"><table id=\"policies\">");
-    let mut point = None;
     let worths = lines.iter().any(Line::has_worths);
-    let (span, heads) = match worths {
-        true => (11, "<th>worth</th><th>its optimum</th>"),
-        false => (9, ""),
-    };
-    for line in lines {
-        let here = (&line.revision, &line.varied);
-        if point != Some(here) {
-            let varied = line.varied.replace(';', ", ");
-            let _ = write!(
-                out,
-                "<tr><th colspan=\"{span}\">Linux {} {}</th></tr><tr><th>policy</th><th>expect_max</th>\
-                 <th>recall</th><th>optimum</th><th>regret</th>{heads}<th>thrown out</th>\
-                 <th>table full</th><th>stale</th><th>evenness</th></tr>",
-                escape(&line.revision),
-                escape(&varied)
-            );
-            point = Some(here);
+    let mut heads = vec!["recall", "optimum", "regret"];
+    if worths {
+        heads.extend(["worth", "its optimum"]);
+    }
+    heads.extend(["thrown out", "table full", "stale", "worst kind"]);
+    rows("policies", lines, &heads, |line| {
+        let bracket = |lower: f64, upper: f64| format!("[{lower:.4}, {upper:.4}]");
+        let mut cells = vec![
+            line.recall.to_string(),
+            bracket(line.optimum_lower.mean, line.optimum_upper.mean),
+            line.regret.to_string(),
+        ];
+        if worths {
+            let optimum = bracket(line.worth_lower.mean, line.worth_upper.mean);
+            cells.extend([line.worth.to_string(), optimum]);
         }
-        let unsteady = if line.steady { "" } else { " (not steady)" };
-        let (lower, upper) = (line.worth_lower.mean, line.worth_upper.mean);
-        let worth = match worths {
-            true => format!("<td>{}</td><td>[{lower:.4}, {upper:.4}]</td>", line.worth),
-            false => String::new(),
-        };
+        let lost = [line.premature, line.refused_table, line.stale, line.least_kind];
+        cells.extend(lost.iter().map(Estimate::to_string));
+        cells
+    })
+}
+
+/// Who suffers, how much stands open, and what the lock's holder walks.
+fn metrics(lines: &[Line]) -> String {
+    let heads: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
+    rows("metrics", lines, &heads, |line| metrics_of(line).to_vec())
+}
+
+/// A table with a head for each point and a row for each line.
+fn rows(id: &str, lines: &[Line], heads: &[&str], cells: impl Fn(&Line) -> Vec<String>) -> String {
+    let mut out = format!("<div class=\"scroll\"><table id=\"{id}\">");
+    let tagged = |tag: &str, texts: &[String]| -> String {
+        texts.iter().map(|text| format!("<{tag}>{}</{tag}>", escape(text))).collect()
+    };
+    let mut head = vec!["policy".to_owned(), "expect_max".to_owned()];
+    head.extend(heads.iter().map(|head| (*head).to_owned()));
+    let point = |line: &Line| (line.revision.clone(), line.varied.clone());
+    for of_point in lines.chunk_by(|a, b| point(a) == point(b)) {
+        let (revision, varied) = point(&of_point[0]);
         let _ = write!(
             out,
-            "<tr><td>{}{unsteady}</td><td>{}</td><td>{}</td><td>[{:.4}, {:.4}]</td><td>{}</td>{worth}\
-             <td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escape(&line.policy),
-            line.expect_max,
-            line.recall,
-            line.optimum_lower.mean,
-            line.optimum_upper.mean,
-            line.regret,
-            line.premature,
-            line.refused_table,
-            line.stale,
-            line.jain_masters
+            "<tr><th colspan=\"{}\">Linux {} {}</th></tr><tr>{}</tr>",
+            head.len(),
+            escape(&revision),
+            escape(&varied.replace(';', ", ")),
+            tagged("th", &head)
         );
+        for line in of_point {
+            let unsteady = if line.steady { "" } else { " (not steady)" };
+            let mut row = vec![format!("{}{unsteady}", line.policy), line.expect_max.to_string()];
+            row.extend(cells(line));
+            let _ = write!(out, "<tr>{}</tr>", tagged("td", &row));
+        }
     }
     out + "</table></div>"
 }

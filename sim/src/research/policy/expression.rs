@@ -7,8 +7,10 @@
 //!  atom     number | name | "-" atom | "(" sum ")" | ("log" | "sqrt" | "not") "(" sum ")"
 //! ```
 //!
-//! The rule that matters: what divides by zero is no number, and no number is the greatest
-//! score: such an entry goes last.
+//! What is certainly no number is refused: a constant that is not finite, a division by what is
+//! always zero. What only turns out to be none is the greatest score.
+//!
+//! The rule that matters: an entry whose score is no number goes last.
 
 use super::book::{Book, Entry, Scope};
 
@@ -123,7 +125,7 @@ impl Expression {
     /// # Errors
     /// What was expected, and at which character.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser { text, at: 0, depth: 0 };
+        let mut parser = Parser { text, at: 0, depth: 0, operands: 0 };
         let expression = parser.sum()?;
         match parser.peek() {
             None => Ok(expression),
@@ -142,24 +144,40 @@ impl Expression {
         match self {
             Self::Number(number) => *number,
             Self::Name(name) => name.value(entry, book),
-            Self::Unary(unary, of) => {
-                let of = of.eval(entry, book);
-                match unary {
-                    Unary::Minus => -of,
-                    Unary::Log => libm::log(of),
-                    Unary::Sqrt => libm::sqrt(of),
-                    Unary::Not => f64::from(u8::from(of == 0.0)),
-                }
-            }
-            Self::Binary(binary, a, b) => {
-                let (a, b) = (a.eval(entry, book), b.eval(entry, book));
-                match binary {
-                    Binary::Plus => a + b,
-                    Binary::Minus => a - b,
-                    Binary::Times => a * b,
-                    Binary::By => a / b,
-                }
-            }
+            Self::Unary(unary, of) => unary.of(of.eval(entry, book)),
+            Self::Binary(binary, a, b) => binary.of(a.eval(entry, book), b.eval(entry, book)),
+        }
+    }
+
+    /// Its value, if it names nothing.
+    fn constant(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Name(_) => None,
+            Self::Unary(unary, of) => of.constant().map(|of| unary.of(of)),
+            Self::Binary(binary, a, b) => Some(binary.of(a.constant()?, b.constant()?)),
+        }
+    }
+}
+
+impl Unary {
+    fn of(self, operand: f64) -> f64 {
+        match self {
+            Self::Minus => -operand,
+            Self::Log => libm::log(operand),
+            Self::Sqrt => libm::sqrt(operand),
+            Self::Not => f64::from(u8::from(operand == 0.0)),
+        }
+    }
+}
+
+impl Binary {
+    fn of(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Plus => a + b,
+            Self::Minus => a - b,
+            Self::Times => a * b,
+            Self::By => a / b,
         }
     }
 }
@@ -168,6 +186,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    operands: u32,
 }
 
 impl Parser<'_> {
@@ -187,7 +206,25 @@ impl Parser<'_> {
 
     fn expected(&mut self, what: &str) -> String {
         self.peek();
-        format!("`{}`, character {}: expected {what}", self.text, self.at + 1)
+        self.expected_at(self.at, what)
+    }
+
+    fn expected_at(&self, at: usize, what: &str) -> String {
+        let column = self.text[..at].chars().count() + 1;
+        format!("`{}`, character {column}: expected {what}", self.text)
+    }
+
+    /// What began at `at`, unless it is known to be no number.
+    fn finite(&self, at: usize, expression: Expression) -> Result<Expression, String> {
+        if let Expression::Binary(Binary::By, _, by) = &expression
+            && by.constant() == Some(0.0)
+        {
+            return Err(self.expected_at(at, "a divisor that is not always zero"));
+        }
+        match expression.constant() {
+            Some(value) if !value.is_finite() => Err(self.expected_at(at, "a finite number")),
+            _ => Ok(expression),
+        }
     }
 
     fn sum(&mut self) -> Result<Expression, String> {
@@ -199,7 +236,10 @@ impl Parser<'_> {
                 _ => return Ok(sum),
             };
             self.at += 1;
-            sum = Expression::Binary(binary, Box::new(sum), Box::new(self.product()?));
+            self.peek();
+            let at = self.at;
+            let with = Expression::Binary(binary, Box::new(sum), Box::new(self.product()?));
+            sum = self.finite(at, with)?;
         }
     }
 
@@ -212,14 +252,21 @@ impl Parser<'_> {
                 _ => return Ok(product),
             };
             self.at += 1;
-            product = Expression::Binary(binary, Box::new(product), Box::new(self.atom()?));
+            self.peek();
+            let at = self.at;
+            let with = Expression::Binary(binary, Box::new(product), Box::new(self.atom()?));
+            product = self.finite(at, with)?;
         }
     }
 
     fn atom(&mut self) -> Result<Expression, String> {
         self.depth += 1;
+        self.operands += 1;
         if self.depth > 64 {
             return Err(self.expected("at most 64 operands within each other"));
+        }
+        if self.operands > 256 {
+            return Err(self.expected("at most 256 operands"));
         }
         let atom = self.atom_within();
         self.depth -= 1;
@@ -238,9 +285,13 @@ impl Parser<'_> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'));
         let word = &rest[..end.unwrap_or(rest.len())];
-        if let Ok(number) = word.parse::<f64>() {
+        // `nan` and `inf` are numbers to the library.
+        if word.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+            && let Ok(number) = word.parse::<f64>()
+        {
+            let number = self.finite(self.at, Expression::Number(number))?;
             self.at += word.len();
-            return Ok(Expression::Number(number));
+            return Ok(number);
         }
         let unary = match word {
             "log" => Some(Unary::Log),
@@ -249,13 +300,14 @@ impl Parser<'_> {
             _ => None,
         };
         if let Some(unary) = unary {
+            let at = self.at;
             self.at += word.len();
             if !self.take('(') {
                 return Err(self.expected("`(`"));
             }
             let within = Box::new(self.sum()?);
             return match self.take(')') {
-                true => Ok(Expression::Unary(unary, within)),
+                true => self.finite(at, Expression::Unary(unary, within)),
                 false => Err(self.expected("`)`")),
             };
         }
@@ -301,7 +353,7 @@ mod tests {
         assert_eq!(of_numbers("(1 + 2) * -3"), -9.0);
         assert_eq!(of_numbers("sqrt(9) + log(1) + not(0)"), 4.0);
         assert_eq!(of_numbers("remaining / class_weight + age"), 5.0 / 3.0 + 2.0);
-        assert_eq!(of_numbers("0 / 0"), f64::INFINITY);
+        assert_eq!(of_numbers("0 / hits"), f64::INFINITY, "no number, so it goes last");
     }
 
     #[test]
@@ -310,5 +362,29 @@ mod tests {
         assert!(why("1 + ").starts_with("`1 + `, character 5: expected a number"));
         assert!(why("age age").contains("character 5: expected an operator"));
         assert!(why(&"(".repeat(100)).contains("at most 64"));
+        assert!(why(&"age+".repeat(100_000)).contains("at most 256"));
+        // A character is one, however many bytes it has.
+        assert!(why("age\u{2003}+ x").contains("character 7: expected a number"));
+    }
+
+    #[test]
+    fn what_is_certainly_no_number_says_where() {
+        for (text, at, expected) in [
+            ("nan", 1, "a number, `(`"),
+            ("1 + inf", 5, "a number, `(`"),
+            ("1e999", 1, "a finite number"),
+            ("age / 0", 7, "a divisor"),
+            ("age / -0", 7, "a divisor"),
+            ("age / (1 - 1)", 7, "a divisor"),
+            ("age / not(7)", 7, "a divisor"),
+            ("age + 0 / 0", 11, "a divisor"),
+            ("age * log(0)", 7, "a finite number"),
+            ("sqrt(0 - 4)", 1, "a finite number"),
+            ("1e308 * 10", 9, "a finite number"),
+        ] {
+            let why = Expression::parse(text).expect_err(text);
+            assert!(why.contains(&format!("character {at}: expected {expected}")), "{why}");
+        }
+        assert!(Expression::parse("age / hits + 1e308").is_ok(), "this may be a number");
     }
 }

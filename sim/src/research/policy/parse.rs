@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Policies from the command line: names, and compositions of axes.
 //!
-//! ```text
-//!  policy   name | axis ("+" axis)*
-//!  axis     admit=all | admit=early-drop:0.8 | admit=tokens:source:0.1:10
-//!           admit=doorkeeper:source:0.3 | admit=reserve:0.1
-//!           quota=source:10:replace | quota=master:x0.5:refuse
-//!           class=oldest|newest|random|refuse
-//!           table=refuse | ORDER[@SCOPE] | random[@SCOPE] | best-of-2[@SCOPE]
-//!                 | share@SCOPE | hazard[@SCOPE] | min(EXPRESSION)[@SCOPE]
-//!           timeout=usual | 30s | x0.5 | shrink | p99
-//!           limits=off
-//! ```
+//! The grammar is [`GRAMMAR`].
 
 use super::axes::{Admission, Most, Quota, Timeout};
 use super::book::Scope;
@@ -19,6 +9,23 @@ use super::expression::Expression;
 use super::victim::Order;
 use super::{Choice, Spec, names};
 use crate::research::law::Span;
+
+/// Nobody can read a longer one, not even in a message.
+const LONGEST: usize = 4096;
+
+/// What a policy is written as.
+pub const GRAMMAR: &str = "\
+policy   name | axis (\"+\" axis)*
+axis     admit=all | admit=early-drop:0.8 | admit=tokens:source:0.1:10
+         admit=doorkeeper:source:0.3 | admit=reserve:0.1
+         quota=source:10:replace | quota=master:x0.5:refuse
+         class=oldest|newest|random|refuse
+         table=refuse | ORDER[@SCOPE] | random[@SCOPE] | best-of-2[@SCOPE]
+               | share@SCOPE | hazard[@SCOPE] | min(EXPRESSION)[@SCOPE]
+         timeout=usual | 30s | x0.5 | shrink | p99
+         limits=off
+ORDER    oldest, newest, soonest, latest, lru, lfu, cheapest, widest
+SCOPE    table, net, kind, source, master, class";
 
 /// Reads a list of policies, separated by commas outside parentheses.
 ///
@@ -34,6 +41,9 @@ pub fn list(text: &str) -> Result<Vec<Spec>, String> {
 /// What was expected.
 pub fn policy(text: &str) -> Result<Spec, String> {
     let text = text.trim();
+    if text.len() > LONGEST {
+        return Err(format!("policy of {} bytes: expected at most {LONGEST}", text.len()));
+    }
     let fail = |why: String| format!("policy `{text}`: {why}");
     if let Some(named) = names::NAMED.iter().find(|named| named.name == text) {
         let spec = compose(named.composition).map_err(fail)?;
@@ -184,7 +194,9 @@ const SAMPLE: u32 = 32;
 
 fn timeout(text: &str) -> Result<Timeout, String> {
     if let Some(factor) = text.strip_prefix('x') {
-        return Ok(Timeout::Factor(number(factor)?));
+        let factor = number(factor).ok().filter(|factor| (0.0..=1e6).contains(factor));
+        let expected = || format!("timeout: expected x0 to x1000000, not `{text}`");
+        return factor.map(Timeout::Factor).ok_or_else(expected);
     }
     if let Some(percent) = text.strip_prefix('p').and_then(|rest| rest.parse::<f64>().ok()) {
         return match (0.0..100.0).contains(&percent) {
@@ -195,7 +207,11 @@ fn timeout(text: &str) -> Result<Timeout, String> {
     match text {
         "usual" => Ok(Timeout::Usual),
         "shrink" => Ok(Timeout::Shrinking),
-        _ => Span::parse(text).map(Timeout::Fixed).map_err(|why| format!("timeout: {why}")),
+        _ => match Span::parse(text) {
+            Ok(span) if span.0 <= Span::LONGEST.0 => Ok(Timeout::Fixed(span)),
+            Ok(_) => Err(format!("timeout: expected at most 10^9 s, not `{text}`")),
+            Err(why) => Err(format!("timeout: {why}")),
+        },
     }
 }
 
@@ -220,7 +236,26 @@ mod tests {
         assert_eq!(specs.len(), 3);
         assert!(matches!(specs[1].table_full, Choice::Least(_, SAMPLE, Scope::Net)));
         assert_eq!(specs[1].timeout, Timeout::Fixed(Span(30.0)));
-        for bad in ["", "fifo", "table=", "table=oldest@moon", "quota=source:3", "admit=all+x=1"] {
+        for bad in [
+            "",
+            "fifo",
+            "table=",
+            "table=oldest@moon",
+            "quota=source:3",
+            "quota=source:-1:refuse",
+            "quota=source:x1e999:refuse",
+            "admit=all+x=1",
+            "admit=tokens:source:nan:1",
+            "admit=early-drop:1.5",
+            "table=best-of-0",
+            "table=min()",
+            "table=min(nan)",
+            "timeout=-1s",
+            "timeout=xinf",
+            "timeout=x1000001",
+            "timeout=1000001000s",
+            "timeout=pnan",
+        ] {
             assert!(policy(bad).is_err(), "{bad}");
         }
     }

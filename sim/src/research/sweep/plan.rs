@@ -15,6 +15,7 @@ use nfexp_model::revision::Revision;
 use super::study::Study;
 use crate::research::cell::{Block, Cell, Detail};
 use crate::research::document::Document;
+use crate::research::estimate;
 use crate::research::measure::Recording;
 use crate::research::policy::{Spec, parse};
 
@@ -114,6 +115,13 @@ impl Plan {
                 varied,
             }));
         }
+        for point in &points {
+            let fits = estimate::fits(&point.document.read(), study.most_happenings);
+            fits.map_err(|why| match point.varied.as_str() {
+                "" => format!("scenario {}: {why}", study.scenario),
+                varied => format!("scenario {}: {varied}: {why}", study.scenario),
+            })?;
+        }
         let mut blocks = Vec::new();
         for (at, point) in points.iter().enumerate() {
             for replication in 0..study.replications {
@@ -150,6 +158,7 @@ impl Plan {
             policies: &self.policies,
             sizes: &self.study.expect_max,
             recording,
+            most_happenings: self.study.most_happenings,
         };
         block.run()
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::research::cell::MOST;
 use crate::research::document::Document;
 
 /// What is asked.
@@ -56,6 +57,20 @@ pub struct Study {
     /// Whether walks under the lock are counted.
     #[serde(default)]
     pub walks: bool,
+    /// How many happenings a run may have; what does not fit is refused before it is run.
+    #[serde(default = "usual_most")]
+    pub most_happenings: u64,
+}
+
+/// Each point is a scenario of its own in memory.
+const MOST_POINTS: usize = 20_000;
+
+/// Each cell is a run, and a row of the answer.
+const MOST_CELLS: usize = 2_000_000;
+
+/// A number of things, which may be more than can be counted.
+fn many(count: usize) -> String {
+    if count == usize::MAX { "uncountably many".into() } else { count.to_string() }
 }
 
 fn unnamed() -> String {
@@ -75,6 +90,9 @@ const fn usual_replications() -> u32 {
 }
 const fn usual_seed() -> u64 {
     1
+}
+const fn usual_most() -> u64 {
+    MOST
 }
 
 /// A number that is set.
@@ -134,6 +152,7 @@ impl Study {
             set: Vec::new(),
             vary: Vec::new(),
             walks: false,
+            most_happenings: usual_most(),
         }
     }
 
@@ -170,6 +189,30 @@ impl Study {
         }
         if self.vary.iter().any(|vary| vary.values.is_empty()) {
             return Err("vary: expected at least one value".into());
+        }
+        let varied = self.vary.iter().map(|vary| vary.values.len());
+        let points = varied.fold(self.revisions.len(), usize::saturating_mul);
+        if points > MOST_POINTS {
+            return Err(format!(
+                "{} revisions and {} varied lists make {} points: expected at most {MOST_POINTS}; \
+                 vary fewer values, or make several studies",
+                self.revisions.len(),
+                self.vary.len(),
+                many(points)
+            ));
+        }
+        let cells = [self.replications as usize, self.policies.len(), self.expect_max.len().max(1)]
+            .into_iter()
+            .fold(points, usize::saturating_mul);
+        if cells > MOST_CELLS {
+            return Err(format!(
+                "{points} points, {} replications, {} policies and {} sizes make {} cells: \
+                 expected at most {MOST_CELLS}; ask for less, or make several studies",
+                self.replications,
+                self.policies.len(),
+                self.expect_max.len().max(1),
+                many(cells)
+            ));
         }
         Ok(())
     }

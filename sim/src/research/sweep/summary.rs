@@ -59,8 +59,14 @@ pub struct Line {
     pub least_kind: Estimate,
     /// Open hole-seconds a second.
     pub exposure: Estimate,
+    /// Of these, open to anybody.
+    pub exposure_wide: Estimate,
+    /// Of these, an attacker's.
+    pub exposure_hostile: Estimate,
     /// How even sources fare.
     pub jain_sources: Estimate,
+    /// How even kinds, the scenario's classes, fare.
+    pub jain_kinds: Estimate,
     /// How even namespaces fare.
     pub jain_nets: Estimate,
     /// Found of what newcomers asked for at a full table.
@@ -135,7 +141,10 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         jain_masters: estimate(&|cell| cell.jain_masters),
         least_kind: estimate(&|cell| cell.least_kind),
         exposure: estimate(&|cell| cell.exposure),
+        exposure_wide: estimate(&|cell| cell.exposure_wide),
+        exposure_hostile: estimate(&|cell| cell.exposure_hostile),
         jain_sources: estimate(&|cell| cell.jain_sources),
+        jain_kinds: estimate(&|cell| cell.jain_kinds),
         jain_nets: estimate(&|cell| cell.jain_nets),
         newcomers: estimate(&|cell| cell.newcomers),
         incumbents: estimate(&|cell| cell.incumbents),
@@ -150,39 +159,69 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
     }
 }
 
-/// A table for people.
+/// What stands in the columns of the second table, and what it means: `nfexp sweep --metrics`
+/// and the page say the same.
+pub const METRICS: [(&str, &str); 10] = [
+    (
+        "even: masters",
+        "Jain's index of the recalls of masters: 1 if all fare alike, 1/n if one has all",
+    ),
+    ("sources", "the same of the addresses that masters come from"),
+    ("classes", "the same of the scenario's classes"),
+    (
+        "namespaces",
+        "the same of network namespaces; whoever had fewer than ten useful arrivals is left out",
+    ),
+    ("open holes", "how many expectations stand open in the mean: hole-seconds a second"),
+    ("to anybody", "of these, those that name no source address"),
+    ("attacker's", "of these, those that an attacker announced"),
+    (
+        "newcomers",
+        "what masters found, of what they announced to a full table while they held nothing",
+    ),
+    (
+        "incumbents",
+        "the same of masters who held something: more than newcomers' means that waste is rewarded",
+    ),
+    (
+        "walked p50/p99/max",
+        "nodes the kernel walks under its lock for a check, a lookup or an eviction; the greatest of the replications",
+    ),
+];
+
+/// The cells of a line in the second table, as [`METRICS`] names them.
+#[must_use]
+pub fn metrics_of(line: &Line) -> [String; 10] {
+    let walked = format!("{}/{}/{}", line.walk_p50, line.walk_p99, line.walk_max);
+    [
+        line.jain_masters.to_string(),
+        line.jain_sources.to_string(),
+        line.jain_kinds.to_string(),
+        line.jain_nets.to_string(),
+        line.exposure.to_string(),
+        line.exposure_wide.to_string(),
+        line.exposure_hostile.to_string(),
+        line.newcomers.to_string(),
+        line.incumbents.to_string(),
+        walked,
+    ]
+}
+
+/// Tables for people: what was kept and what was lost.
 #[must_use]
 pub fn text(lines: &[Line]) -> String {
-    use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-    let mut out = String::new();
-    let mut point = None;
-    let mut table: Option<Table> = None;
     let worths = lines.iter().any(Line::has_worths);
-    for line in lines {
-        let here = (&line.scenario, &line.revision, &line.varied);
-        if point != Some(here) {
-            if let Some(table) = table.take() {
-                out += &format!("{table}\n\n");
-            }
-            let varied = match line.varied.is_empty() {
-                true => String::new(),
-                false => format!(" · {}", line.varied.replace(';', " · ")),
-            };
-            out += &format!("{} · Linux {}{varied}\n", line.scenario, line.revision);
-            let mut fresh = Table::new();
-            let rule = LineStyle::none().fill('─').junction('─');
-            fresh.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
-            fresh.set_content_arrangement(ContentArrangement::Disabled);
-            let mut head = vec!["policy", "expect_max", "recall", "optimum", "regret"];
-            if worths {
-                head.extend(["worth", "its optimum"]);
-            }
-            head.extend(["thrown out", "table full", "stale", "worst kind", ""]);
-            fresh.set_header(head);
-            table = Some(fresh);
-            point = Some(here);
-        }
-        let Some(table) = &mut table else { continue };
+    let recovers = lines.iter().any(|line| line.recovery.is_some());
+    let mut head = vec!["policy", "expect_max", "recall", "optimum", "regret"];
+    if worths {
+        head.extend(["worth", "its optimum"]);
+    }
+    head.extend(["thrown out", "table full", "stale", "worst kind"]);
+    if recovers {
+        head.push("recovery");
+    }
+    head.push("");
+    tables(lines, &head, |line| {
         let (lower, upper) = (line.optimum_lower.mean, line.optimum_upper.mean);
         let mut row = vec![
             line.policy.clone(),
@@ -201,19 +240,55 @@ pub fn text(lines: &[Line]) -> String {
             line.stale.to_string(),
             line.least_kind.to_string(),
         ]);
-        row.extend(line.recovery.map(|recovery| recovery.to_string()));
-        if line.walk_max > 0 {
-            row.push(format!("{}/{}/{}", line.walk_p50, line.walk_p99, line.walk_max));
+        if recovers {
+            let seconds = |recovery: Estimate| format!("{recovery} s");
+            row.push(line.recovery.map_or_else(String::new, seconds));
         }
-        row.extend([if line.steady { "" } else { "inconclusive: not steady" }.to_owned()]);
-        table.add_row(row);
+        row.push(if line.steady { "" } else { "inconclusive: not steady" }.to_owned());
+        row
+    })
+}
+
+/// Tables for people: who suffers, how much stands open, what it costs; and what that means.
+#[must_use]
+pub fn metrics(lines: &[Line]) -> String {
+    let mut head = vec!["policy", "expect_max"];
+    head.extend(METRICS.iter().map(|(name, _)| *name));
+    let mut out = tables(lines, &head, |line| {
+        let mut row = vec![line.policy.clone(), line.expect_max.to_string()];
+        row.extend(metrics_of(line));
+        row
+    });
+    for (name, means) in METRICS {
+        out += &format!("{name}: {means}\n");
+    }
+    out
+}
+
+/// A table for each point.
+fn tables(lines: &[Line], head: &[&str], row: impl Fn(&Line) -> Vec<String>) -> String {
+    use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+    let mut out = String::new();
+    let point = |line: &Line| (line.scenario.clone(), line.revision.clone(), line.varied.clone());
+    for of_point in lines.chunk_by(|a, b| point(a) == point(b)) {
+        let (scenario, revision, varied) = point(&of_point[0]);
+        let varied = match varied.is_empty() {
+            true => String::new(),
+            false => format!(" · {}", varied.replace(';', " · ")),
+        };
+        let mut table = Table::new();
+        let rule = LineStyle::none().fill('─').junction('─');
+        table.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(head);
+        for line in of_point {
+            table.add_row(row(line));
+        }
         if let Some(column) = table.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+        out += &format!("{scenario} · Linux {revision}{varied}\n{table}\n\n");
     }
-    if let Some(table) = table {
-        out += &format!("{table}\n");
-    }
-    let trimmed = out.lines().map(str::trim_end);
+    let trimmed = out.trim_end().lines().map(str::trim_end);
     trimmed.flat_map(|line| [line, "\n"]).collect()
 }

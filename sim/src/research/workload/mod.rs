@@ -165,7 +165,7 @@ impl Workload {
                 false => geometric(shape.mean, burst.uniform()),
             };
             for _ in 1..count {
-                last += micros(shape.gap.draw(burst));
+                last = last.saturating_add(micros(shape.gap.draw(burst)));
                 times.push(last);
             }
         }
