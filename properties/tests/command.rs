@@ -89,6 +89,8 @@ fn how_it_ends_is_the_exit_code() {
         (vec!["replay", folder], 65, "cannot read: "),
         (vec!["replay", &garbage], 65, "garbage.pcap: offset 0: expected "),
         (vec!["replay", &cut], 65, "cut.pcap: offset "),
+        (vec!["replay", "--format", "story", &cut], 65, "cut.pcap: offset "),
+        (vec!["replay", "--format", "kernel-jsonl", &cut], 65, "cut.pcap: offset "),
         (vec!["show", &cut], 65, "cut.pcap: offset "),
         (vec!["import", &cut], 65, "cut.pcap: offset "),
         (vec!["replay", &column], 65, "line 2, column 22: expected `>` between source and dest"),
@@ -283,11 +285,13 @@ fn standard_input_is_a_trace_or_a_capture() {
 fn one_bad_file_does_not_hide_the_others() {
     let whole = fs::read(root().join(EVICTION)).expect("our own capture");
     let cut = file("cut-too.pcap", &whole[..whole.len() - 10]);
-    let arguments = ["replay", "--format", "csv", &cut, "nowhere.pcap", EVICTION];
-    let (code, printed, told) = run(&arguments);
-    assert_eq!(code, 65);
-    assert_eq!(printed.lines().count(), 1 + 2 + 2, "{printed}");
-    assert!(told.contains("cut-too.pcap: offset") && told.contains("nowhere.pcap"), "{told}");
+    for (format, lines) in [("csv", 1 + 2 + 2), ("kernel-jsonl", 7 + 7)] {
+        let arguments = ["replay", "--format", format, &cut, "nowhere.pcap", EVICTION];
+        let (code, printed, told) = run(&arguments);
+        assert_eq!(code, 65);
+        assert_eq!(printed.lines().count(), lines, "{printed}");
+        assert!(told.contains("cut-too.pcap: offset") && told.contains("nowhere.pcap"), "{told}");
+    }
 }
 
 #[test]
@@ -318,6 +322,13 @@ fn the_listing_is_the_kernels_byte_for_byte() {
         assert_eq!((code, printed.is_empty()), (0, secs.is_none()), "{at}");
         assert!(printed.starts_with(secs.unwrap_or_default()), "{at}: {printed}");
     }
+    // So does it in a trace, whose first step is its beginning.
+    let trace = file("shown.trace", b"");
+    assert_eq!(run(&["import", expiry, "--out", &trace]).0, 0);
+    for at in ["0s", "1s", "10.5s", "11s", "10m", "2h"] {
+        let [of_capture, of_trace] = [expiry, &trace].map(|path| run(&["show", "--at", at, path]));
+        assert_eq!(of_trace, of_capture, "{at}");
+    }
     let shown = "traces/corpus/proc/no_helper.trace";
     let (code, printed, _) = run(&["show", "--at", "3", "--revision", "3.9", shown]);
     assert_eq!(code, 0);
@@ -338,6 +349,8 @@ fn what_is_imported_plays() {
             ("traces/captures/pptp/pptp-call.pcap", true),
             // What was announced announces in its first packet.
             ("traces/captures/h323/h323-ras-v4.pcap", true),
+            // What ends a connection announces, and that ends with it.
+            ("traces/captures/found/found-reset-announces.pcap", true),
         ] {
             let out = file(&format!("imported-{}.trace", revision.name), b"");
             let kernel = ["--revision", revision.name];

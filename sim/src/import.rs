@@ -64,7 +64,7 @@ impl Importer {
             steps.push(Step::Advance(Ticks(passed as u64)));
         }
         let before = steps.len();
-        for event in happening.events {
+        for event in in_order_of_steps(happening.events) {
             match event {
                 Event::Expect(event) => self.expect(router.engine(), event, &mut steps),
                 Event::Conn(event) => self.conn(router.engine(), event, &mut steps),
@@ -211,4 +211,23 @@ impl Importer {
     pub fn finish(self, engine: &Engine) -> Result<Trace, StepError> {
         with_answers(self.trace, engine.config().revision)
     }
+}
+
+/// The events, with the end of a connection behind what it announced after it: the packet that ended
+/// it is read all the same. Its steps have no such time: what announces is there.
+fn in_order_of_steps(events: &[Event]) -> Vec<&Event> {
+    let mut ordered: Vec<&Event> = events.iter().collect();
+    for at in (0..ordered.len()).rev() {
+        let Event::Conn(ConnEvent { id, kind: ConnEventKind::Destroy, .. }) = ordered[at] else {
+            continue;
+        };
+        let announces = |event: &&Event| {
+            matches!(event, Event::Expect(ExpectEvent { master, kind: ExpectEventKind::New, .. })
+                if master == id)
+        };
+        if let Some(last) = ordered[at..].iter().rposition(announces) {
+            ordered[at..=at + last].rotate_left(1);
+        }
+    }
+    ordered
 }

@@ -79,20 +79,31 @@ pub(super) fn frames_until(
     read(path, each)?.map_err(|error| bad_data(path, &error))
 }
 
-/// The same where a file that ends inside a packet is no failure, only worth a word: what there is
-/// of the packet comes last.
-pub(super) fn frames_of_cut(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
-    let mut each = |frame: &Frame<'_>| {
-        each(frame);
-        ControlFlow::Continue(())
-    };
-    match read_with(path, &mut each, true)? {
+/// The same, and of a packet inside which the file ends comes what there is.
+pub(super) fn frames_and_cut(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+    read_cut(path, each)?.map_err(|error| bad_data(path, &error))
+}
+
+/// The same where a file that ends inside a packet is no failure, only worth a word.
+pub(super) fn frames_of_cut(path: &Path, each: impl FnMut(&Frame<'_>)) -> Result<(), Failure> {
+    match read_cut(path, each)? {
         Err(error @ CaptureError::Truncated { .. }) => {
             remark(format_args!("nfexp: {}: {error}", path.display()));
             Ok(())
         }
         ended => ended.map_err(|error| bad_data(path, &error)),
     }
+}
+
+fn read_cut(
+    path: &Path,
+    mut each: impl FnMut(&Frame<'_>),
+) -> Result<Result<(), CaptureError>, Failure> {
+    let mut each = |frame: &Frame<'_>| {
+        each(frame);
+        ControlFlow::Continue(())
+    };
+    read_with(path, &mut each, true)
 }
 
 /// Reads as far as it goes; the inner error is what is wrong behind the last whole packet.

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use super::against::against;
-use super::input::{frames, frames_of_cut, is_trace, router};
+use super::input::{frames, frames_and_cut, is_trace, router};
 use super::kernel::{Clock, Kernel};
 use super::{Failure, trace};
 use crate::forward::Router;
@@ -177,7 +177,14 @@ fn record(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Fail
     let (settings, pace) = kernel.settings(Clock::Frozen).map_err(Failure::Usage)?;
     let recording = Recording::new(settings, pace);
     let mut recording = recording.map_err(|error| Failure::System(error.to_string()))?;
-    let ended = frames_of_cut(path, |frame| recording.packet(frame));
+    let mut packets = 0;
+    let ended = frames_and_cut(path, |frame| {
+        packets += 1;
+        recording.packet(frame);
+    });
+    if packets == 0 && ended.is_err() {
+        return ended;
+    }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     for line in recording.finish(&name, digest(path)) {
         writeln!(out, "{line}")?;

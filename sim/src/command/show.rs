@@ -21,7 +21,7 @@ use crate::replay::{Happening, Replay};
 pub struct Show {
     /// A capture or a trace; `-` is standard input.
     file: PathBuf,
-    /// After this packet or step, from 1; or so long after the first packet (`2.5s`, `5m`);
+    /// After this packet or step, from 1; or so long after the first of them (`2.5s`, `5m`);
     /// after the last one if not given.
     #[arg(long, value_name = "MOMENT", value_parser = Moment::parse)]
     at: Option<Moment>,
@@ -31,10 +31,10 @@ pub struct Show {
 
 /// A moment of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
+pub(super) enum Moment {
     /// After so many packets or steps.
     After(u64),
-    /// So many nanoseconds after the first packet.
+    /// So many nanoseconds after the first packet or step.
     Since(i64),
 }
 
@@ -42,7 +42,7 @@ impl Moment {
     fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "expected the number of a packet, from 1, or a time as in `2.5s`, found `{text}`"
+                "expected the number of a packet or step, from 1, or a time as in `2.5s`, found `{text}`"
             )
         };
         match nanoseconds(text) {
@@ -67,14 +67,6 @@ impl Show {
 
 fn show(path: &Path, at: Option<Moment>, kernel: &Kernel) -> Result<(), Failure> {
     if is_trace(path) {
-        let at = match at {
-            None => None,
-            Some(Moment::After(step)) => Some(step),
-            Some(Moment::Since(_)) => {
-                let why = "--at: a trace has steps, and advances by itself; expected a step";
-                return Err(Failure::Usage(why.to_owned()));
-            }
-        };
         io::stdout().write_all(trace::show(path, at, kernel)?.as_bytes())?;
         return Ok(());
     }

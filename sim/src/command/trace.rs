@@ -5,15 +5,17 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use nfexp_traces::text::{Trace, parse};
+use nfexp_model::kernel::Ticks;
+use nfexp_traces::step::Step;
+use nfexp_traces::text::{Block, Trace, parse};
 
 use super::Failure;
 use super::input::bytes as bytes_of;
 use super::kernel::Kernel;
-use super::show::listing;
+use super::show::{Moment as At, listing};
 use crate::golden::{Played, play};
 use crate::report::{Ledger, Moment};
-use crate::simulator::{Simulator, StepError};
+use crate::simulator::{Simulator, StepError, config};
 
 /// The largest trace that is read.
 const LARGEST_BYTES: u64 = 64 << 20;
@@ -81,24 +83,55 @@ fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Resu
     )))
 }
 
-/// The listing after so many steps, or at the end.
-pub(super) fn show(path: &Path, at: Option<u64>, kernel: &Kernel) -> Result<String, Failure> {
-    let trace = read(path)?;
+/// The listing at a moment, or at the end.
+pub(super) fn show(path: &Path, at: Option<At>, kernel: &Kernel) -> Result<String, Failure> {
+    let mut trace = read(path)?;
+    if let Some(At::Since(ns)) = at {
+        let hz = u64::from(config(&trace.setup, kernel.revision).hz);
+        let ticks = u128::from(ns.unsigned_abs()) * u128::from(hz) / 1_000_000_000;
+        end_at(&mut trace, u64::try_from(ticks).unwrap_or(u64::MAX));
+    }
     let (mut steps, mut text) = (0, None);
     let look = |simulator: &mut Simulator| Some(listing(simulator.engine(), simulator.now()));
     let played = play(&trace, kernel.revision, |step, simulator| {
         steps = step;
         text = look(simulator);
-        if at == Some(step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if at == Some(At::After(step)) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let played = played.map_err(|error| Failure::System(error.to_string()))?;
-    match at {
-        Some(at) if at != steps => {
-            if let Some((line, error)) = &played.failure {
-                return Err(Failure::Data(path.to_owned(), format!("line {line}: {error}")));
-            }
+    let is_there = match at {
+        None => true,
+        Some(At::After(at)) => at == steps,
+        Some(At::Since(_)) => played.failure.is_none(),
+    };
+    match (is_there, at, &played.failure) {
+        (false, _, Some((line, error))) => {
+            Err(Failure::Data(path.to_owned(), format!("line {line}: {error}")))
+        }
+        (false, Some(At::After(at)), None) => {
             Err(Failure::Usage(format!("--at {at}: the trace has {steps} steps")))
         }
         _ => Ok(text.unwrap_or_default()),
     }
+}
+
+/// Ends a trace so long after its first step: what is due by then still happens, and what comes
+/// later does not.
+fn end_at(trace: &mut Trace, ticks: u64) {
+    let mut left = ticks;
+    for block in 0..trace.blocks.len() {
+        let steps = &mut trace.blocks[block].steps;
+        for at in 0..steps.len() {
+            let Step::Advance(Ticks(span)) = &mut steps[at].1 else { continue };
+            if *span > left {
+                *span = left;
+                steps.truncate(at + 1);
+                trace.blocks.truncate(block + 1);
+                return;
+            }
+            left -= *span;
+        }
+    }
+    let steps = vec![(0, Step::Advance(Ticks(left)))];
+    trace.blocks.push(Block { lines: Vec::new(), steps, answers: Vec::new() });
 }
