@@ -238,7 +238,11 @@ impl Router {
     /// A whole datagram comes in.
     pub fn forward(&mut self, datagram: &Datagram<'_>) -> Fate {
         self.states.clear();
-        self.route = route(self.host.as_ref(), datagram);
+        if route::is_plain(self.host.as_ref(), datagram) {
+            self.route = Route::Forward;
+        } else {
+            self.route = route(self.host.as_ref(), datagram);
+        }
         let fate = match &packet(datagram) {
             Err(_) => Fate::Invalid,
             Ok(packet) => self.track(packet),

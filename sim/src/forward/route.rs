@@ -72,6 +72,19 @@ impl Host {
     }
 }
 
+/// Whether a packet is one of those that a router without an address forwards, as most are: IPv4
+/// without options, from and to what is neither 0.0.0.0/8 nor multicast or beyond.
+#[inline]
+pub(super) fn is_plain(host: Option<&Host>, datagram: &Datagram<'_>) -> bool {
+    let is_usual = |first: u8| matches!(first, 1..=223);
+    match datagram.ends {
+        Ends::V4(&[src, _, _, _, dst, ..]) => {
+            host.is_none() && datagram.options.is_empty() && is_usual(src) && is_usual(dst)
+        }
+        Ends::V6(_) => false,
+    }
+}
+
 /// Where a packet goes.
 #[must_use]
 pub fn route(host: Option<&Host>, datagram: &Datagram<'_>) -> Route {
@@ -204,6 +217,34 @@ mod tests {
         assert_eq!(v4(None, "10.0.0.1", "239.255.255.250"), Route::Nowhere);
         assert_eq!(v4(None, "0.0.0.0", "10.0.0.2"), Route::Nowhere);
         assert_eq!(v4(None, "0.1.0.1", "10.0.0.2"), Route::Forward);
+    }
+
+    #[test]
+    fn plain_ones_are_forwarded() {
+        let mut others = 0;
+        for (src, dst) in (0..=255_u8).flat_map(|src| (0..=255_u8).map(move |dst| (src, dst))) {
+            for low in [[0, 0, 0], [0, 0, 1], [255, 255, 255]] {
+                let ends = [[src, low[0], low[1], low[2]], [dst, low[0], low[1], low[2]]].concat();
+                let datagram = Datagram {
+                    ends: Ends::V4(ends[..].first_chunk().expect("eight")),
+                    proto: nfexp_model::tuple::Proto::TCP,
+                    fragment: None,
+                    marked: false,
+                    options: &[],
+                    trackable: true,
+                    body: &[],
+                };
+                if is_plain(None, &datagram) {
+                    assert_eq!(route(None, &datagram), Route::Forward, "{ends:?}");
+                } else {
+                    others += 1;
+                }
+                assert!(!is_plain(None, &Datagram { options: &[148, 4, 0, 0], ..datagram }));
+                let host = Host::parse("10.0.4.1/23").expect("a literal host");
+                assert!(!is_plain(Some(&host), &datagram));
+            }
+        }
+        assert!(others > 1000, "multicast, loopback and nowhere are for the whole way");
     }
 
     #[test]

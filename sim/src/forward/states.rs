@@ -96,36 +96,41 @@ impl Router {
             Standing::Helped if self.route == Route::Forward => true,
             _ => return None,
         };
-        let (track, outcome) = match (flow.track, packet.l4) {
-            (Track::Tcp(mut track), L4::Tcp(tcp)) => {
+        // Changed where it lies, and put back in the rare case: a copy that was just written in
+        // parts and is moved as a whole makes the processor wait (a tenth of a packet).
+        let before = flow.track;
+        let outcome = match (&mut flow.track, &packet.l4) {
+            (Track::Tcp(track), L4::Tcp(tcp)) => {
                 let known = Known { seen_reply: true, assured: flow.assured };
-                let outcome = track.packet(direction, &header(&tcp, packet), known, &sysctls.tcp);
-                (Track::Tcp(track), outcome)
+                track.packet(direction, &header(tcp, packet), known, &sysctls.tcp)
             }
-            (track @ Track::Udp { stream_from }, L4::Udp) => {
-                let stream = now.time_after(stream_from);
+            (Track::Udp { stream_from }, L4::Udp) => {
+                let stream = now.time_after(*stream_from);
                 let secs = if stream { sysctls.udp_stream_secs } else { sysctls.udp_secs };
-                let assured = stream && !flow.assured;
-                (track, TcpOutcome::Accept { timeout_secs: secs, assured })
+                TcpOutcome::Accept { timeout_secs: secs, assured: stream && !flow.assured }
             }
             _ => return None,
         };
+        let fires = flow.fires;
+        let deadline = |secs| {
+            let deadline = now.after(Ticks::of_timeout(secs, hz));
+            (!fires.time_after(deadline)).then_some(deadline)
+        };
         match outcome {
-            TcpOutcome::Accept { timeout_secs, assured: false } => {
-                let deadline = now.after(Ticks::of_timeout(timeout_secs, hz));
-                if flow.fires.time_after(deadline) {
+            TcpOutcome::Accept { timeout_secs, assured: false } => match deadline(timeout_secs) {
+                Some(deadline) => flow.deadline = deadline,
+                None => {
+                    flow.track = before;
                     return None;
                 }
-                flow.deadline = deadline;
-            }
+            },
             TcpOutcome::Ignore => {}
-            TcpOutcome::Invalid => {
-                flow.track = track;
-                return Some(Fate::Invalid);
+            TcpOutcome::Invalid => return Some(Fate::Invalid),
+            _ => {
+                flow.track = before;
+                return None;
             }
-            _ => return None,
         }
-        flow.track = track;
         let fate = Fate::Established(direction);
         Some(if helped { self.pass_helper(slot, direction, packet, fate) } else { fate })
     }
