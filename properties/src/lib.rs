@@ -16,6 +16,7 @@
 //! broken world is a row of [`nfexp_model::slip`], asked where it happens; a behaviour on one CPU a
 //! deed of `tests/scenarios`, with its naive counterpart in [`reference`](mod@reference).
 #![deny(unsafe_op_in_unsafe_fn)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod actor;
 pub mod bugs;

@@ -396,6 +396,26 @@ fn a_reader_may_leave() {
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
+/// Nor is it for those who say little.
+#[test]
+fn a_reader_may_have_left_before() {
+    let capture = "traces/captures/irc/irc-dcc-chat.pcap";
+    let golden = "traces/captures/irc/irc-dcc-chat.golden.jsonl";
+    for arguments in
+        [&["conform-capture", capture, golden][..], &["fit", capture], &["show", capture]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = nfexp(arguments).stdout(writer).stderr(Stdio::piped()).output();
+        let output = output.expect("the command is built");
+        assert_eq!(
+            (output.status.code(), output.stderr.as_slice()),
+            (Some(0), &b""[..]),
+            "{arguments:?}"
+        );
+    }
+}
+
 /// Every verb and every argument says what it is for.
 #[test]
 fn help_leaves_nothing_out() {

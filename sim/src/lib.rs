@@ -19,6 +19,8 @@
 //! [`simulator`]; a format of `replay` a file in [`report`]; an eviction to study a type in
 //! [`research::policy`] (`examples/own_policy.rs` is one); a workload a file in `scenarios/`.
 #![forbid(unsafe_code)]
+// They panic when nobody reads any more: what is told goes through `writeln!` or `remark`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bench;
 pub mod command;

@@ -2,7 +2,7 @@
 //! A replay beside an operator's log of the same packets.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use nfexp_model::event::Event;
@@ -42,7 +42,7 @@ pub(super) fn against(path: &Path, log: &Path, kernel: &Kernel) -> Result<(), Fa
         !pair.is_some_and(|((_, replayed), logged)| agree(replayed, logged))
     });
     let Some(at) = parted else {
-        println!("{} events, as logged", replayed.len());
+        writeln!(io::stdout(), "{} events, as logged", replayed.len())?;
         return Ok(());
     };
     let nothing = || "nothing more".to_owned();

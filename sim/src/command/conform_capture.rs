@@ -2,6 +2,7 @@
 //! `nfexp conform-capture`: does a capture come to what the kernel made of it?
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -46,9 +47,14 @@ impl ConformCapture {
         let model = recording.finish("", None);
         let Agreement { first_difference, in_any_event, fates } = agreement(&golden, &model);
         let grade = |agrees| if agrees { "agree" } else { "differ" };
-        println!("expectations and announced connections {}", grade(first_difference.is_none()));
-        println!("all events {}", grade(in_any_event.is_none()));
-        println!("the fates of packets {}", grade(fates.is_empty()));
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "expectations and announced connections {}",
+            grade(first_difference.is_none())
+        )?;
+        writeln!(out, "all events {}", grade(in_any_event.is_none()))?;
+        writeln!(out, "the fates of packets {}", grade(fates.is_empty()))?;
         let letter = |lines: &[Value], at: u64| {
             let letters = lines.first().and_then(|line| line["head"]["ctinfo"].as_str());
             letters.and_then(|letters| letters.chars().nth(at as usize - 1)).unwrap_or('.')
