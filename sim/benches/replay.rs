@@ -78,9 +78,11 @@ fn replay(criterion: &mut Criterion<CpuTime>) {
         generated.map(|(flows, size)| (format!("{flows}x{size}"), capture(flows, size)));
     let all = generated.into_iter().chain([(String::from("sessions"), sessions())]);
     for (name, (path, packets)) in all {
-        assert_eq!(decoded(&path), packets, "all can be decoded");
-        let letters = played(&path, true).totals().letters.clone();
-        assert!(name == "sessions" || !letters.contains(['I', '-', '.']), "all go through");
+        if name != "sessions" {
+            let letters = played(&path, true).totals().letters.clone();
+            assert!(!letters.contains(['I', '-', '.']), "all belong to a connection");
+            assert_eq!(decoded(&path), packets, "all can be decoded");
+        }
         let replayed = || played(&path, false).totals().packets;
         print_ratio(&format!("replay/{name}"), || decoded(&path), replayed);
         let mut group = criterion.benchmark_group(format!("replay/{name}"));
