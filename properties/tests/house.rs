@@ -15,7 +15,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
-        if path.is_dir() {
+        if path.is_dir() && path.file_name().is_some_and(|name| name == "target") {
+            // What the fuzz targets were built into is not ours.
+        } else if path.is_dir() {
             found.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
