@@ -163,21 +163,20 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
 /// and the page say the same.
 pub const METRICS: [(&str, &str); 10] = [
     (
-        "even: masters",
-        "Jain's index of the recalls of masters: 1 if all fare alike, 1/n if one has all",
+        "even masters",
+        "Jain's index of the recalls of masters: 1 if all fare alike, 1/n if one has all; whoever had \
+         fewer than ten useful arrivals is left out, and it is 1 where nobody is left",
     ),
-    ("sources", "the same of the addresses that masters come from"),
-    ("classes", "the same of the scenario's classes"),
-    (
-        "namespaces",
-        "the same of network namespaces; whoever had fewer than ten useful arrivals is left out",
-    ),
+    ("even sources", "the same of the addresses that masters come from"),
+    ("even classes", "the same of the scenario's classes"),
+    ("even namespaces", "the same of network namespaces"),
     ("open holes", "how many expectations stand open in the mean: hole-seconds a second"),
     ("to anybody", "of these, those that name no source address"),
     ("attacker's", "of these, those that an attacker announced"),
     (
         "newcomers",
-        "what masters found, of what they announced to a full table while they held nothing",
+        "the share found of what masters announced to a full table while they held nothing; 1 where \
+         there was none",
     ),
     (
         "incumbents",
@@ -185,7 +184,8 @@ pub const METRICS: [(&str, &str); 10] = [
     ),
     (
         "walked p50/p99/max",
-        "nodes the kernel walks under its lock for a check, a lookup or an eviction; the greatest of the replications",
+        "nodes the kernel walks under its lock for a check, a lookup or an eviction; the greatest of \
+         the replications",
     ),
 ];
 
