@@ -31,6 +31,10 @@ pub struct Deed {
     pub v6: bool,
     /// Whether an inserted mask names the source address.
     pub source: bool,
+    /// The class of what is inserted.
+    pub class: u8,
+    /// Whether what is inserted does not match yet.
+    pub inactive: bool,
     /// The ports.
     pub ports: (u16, u16),
     /// The master, from 0.
@@ -39,6 +43,8 @@ pub struct Deed {
     pub ends: (u32, u32),
     /// For `Advance`: how many jiffies.
     pub ticks: u32,
+    /// For `Advance` where timers hold: how many fire.
+    pub fires: u32,
 }
 
 impl Deed {

@@ -7,7 +7,8 @@ use nfexp_model::ahead::Coming;
 use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::engine::{At, Config, Engine, MasterCheck};
 use nfexp_model::event::{Cause, Origin};
-use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE};
+use nfexp_model::expectation::{ExpectId, Flags};
+use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE, MAX_CLASSES};
 use nfexp_model::kernel::{Cpu, Jiffies, Ticks, Up};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::Revision;
@@ -36,11 +37,12 @@ impl EngineContender {
     #[must_use]
     pub fn new(table: Table) -> Self {
         // Policies are static in the kernel, so they are here; a few bytes a run.
-        let policies: &'static [ExpectPolicy] = Box::leak(Box::new([ExpectPolicy {
+        let policy = ExpectPolicy {
             max_expected: table.max_expected,
             timeout_secs: table.lifetime,
             name: "",
-        }]));
+        };
+        let policies: &'static [ExpectPolicy] = Box::leak(Box::new([policy; MAX_CLASSES]));
         let engine = Engine::<Up>::new(Config {
             revision: Revision::LINUX_3_9,
             hz: 1,
@@ -86,7 +88,7 @@ impl EngineContender {
         }
     }
 
-    fn master_of(&self, id: nfexp_model::expectation::ExpectId) -> u64 {
+    fn master_of(&self, id: ExpectId) -> u64 {
         // Connections are never freed here, so their slots are the masters' numbers plus one.
         u64::from(self.engine.expectation(id).about().master.index())
     }
@@ -99,12 +101,20 @@ fn id_of(master: u32) -> ConnId {
     ConnId::new(master + 1, 1)
 }
 
+#[inline]
+fn class_of(deed: Deed) -> Class {
+    Class::ALL[usize::from(deed.class) % MAX_CLASSES]
+}
+
 impl Deeds for EngineContender {
     fn insert(&mut self, deed: Deed) -> u64 {
         let at = self.at();
         let exp = self.engine.alloc_of(at, id_of(deed.master)).expect("there is memory");
         let (tuple, mask) = deed.expected();
-        self.engine.init_key(&exp, Class::DEFAULT, tuple, mask);
+        self.engine.init_key(&exp, class_of(deed), tuple, mask);
+        if deed.inactive {
+            self.engine.set_flags(&exp, Flags::INACTIVE);
+        }
         let answer = self.engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
         self.engine.put(exp);
         self.softirq();
@@ -193,7 +203,7 @@ impl Contender for AheadContender {
             let master = |deed: &Deed| id_of(deed.master);
             let coming = deeds.iter().filter_map(|deed| match deed.kind {
                 Kind::Insert => {
-                    Some(Coming::Announce(deed.expected().0, master(deed), Class::DEFAULT))
+                    Some(Coming::Announce(deed.expected().0, master(deed), class_of(*deed)))
                 }
                 Kind::Match => Some(Coming::Match(deed.tuple())),
                 Kind::Lookup => Some(Coming::Lookup(deed.tuple())),

@@ -19,6 +19,8 @@ struct Entry {
     tuple: Tuple,
     mask: Mask,
     master: u32,
+    class: u8,
+    inactive: bool,
     /// The n-th insertion; a deadline of another one is stale.
     number: u64,
 }
@@ -58,11 +60,11 @@ impl MapAndHeap {
         (tuple.dst.0, tuple.dport, tuple.l3.number(), tuple.proto.0)
     }
 
-    fn find(&self, tuple: &Tuple) -> Option<u32> {
+    fn find(&self, tuple: &Tuple, inactive_too: bool) -> Option<u32> {
         let group = self.map.get(&Self::place(tuple))?;
         group.iter().copied().rev().find(|&index| {
             let entry = &self.entries[index as usize];
-            tuple.matches(&entry.tuple, &entry.mask)
+            (inactive_too || !entry.inactive) && tuple.matches(&entry.tuple, &entry.mask)
         })
     }
 
@@ -88,7 +90,8 @@ impl Deeds for MapAndHeap {
         let mut same = None;
         for &index in self.map.get(&place).into_iter().flatten().rev() {
             let entry = &self.entries[index as usize];
-            if entry.master == deed.master && entry.tuple == tuple && entry.mask == mask {
+            let (owner, newcomer) = ((entry.master, entry.class), (deed.master, deed.class));
+            if owner == newcomer && entry.tuple == tuple && entry.mask == mask {
                 same = Some(index);
                 break;
             }
@@ -99,16 +102,20 @@ impl Deeds for MapAndHeap {
         if let Some(index) = same {
             self.remove(index);
         }
-        let list = &self.masters[deed.master as usize];
-        if self.table.max_expected != 0 && list.len() >= self.table.max_expected as usize {
-            self.remove(list[0]);
+        let (list, max) = (&self.masters[deed.master as usize], self.table.max_expected as usize);
+        if max != 0 && list.len() >= max {
+            let is_kin = |index: &&u32| self.entries[**index as usize].class == deed.class;
+            if list.iter().filter(is_kin).count() >= max {
+                self.remove(*list.iter().find(is_kin).expect("there are many"));
+            }
         }
         if self.live >= u64::from(self.table.room) {
             return 24;
         }
         let number = self.insertions;
         self.insertions += 1;
-        let entry = Entry { tuple, mask, master: deed.master, number };
+        let Deed { master, class, inactive, .. } = deed;
+        let entry = Entry { tuple, mask, master, class, inactive, number };
         let index = match self.freed.pop() {
             Some(index) => {
                 self.entries[index as usize] = entry;
@@ -130,14 +137,14 @@ impl Deeds for MapAndHeap {
     }
 
     fn match_one(&mut self, deed: Deed) -> u64 {
-        let Some(index) = self.find(&deed.tuple()) else { return 0 };
+        let Some(index) = self.find(&deed.tuple(), false) else { return 0 };
         let master = self.entries[index as usize].master;
         self.remove(index);
         u64::from(master) + 1
     }
 
     fn lookup(&mut self, deed: Deed) -> u64 {
-        let found = self.find(&deed.tuple());
+        let found = self.find(&deed.tuple(), true);
         found.map_or(0, |index| u64::from(self.entries[index as usize].master) + 1)
     }
 

@@ -93,7 +93,8 @@ mod tests {
     /// Every workload, small: the sizes differ, the deeds do not.
     #[test]
     fn all_contenders_answer_alike() {
-        for row in ROWS.iter().filter(|row| row.load == 4) {
+        let firsts = ROWS.chunk_by(|a, b| a.group == b.group).map(|rows| &rows[0]);
+        for row in firsts {
             let small = Row { size: 10 << 10, ..*row };
             let mut workload = small.workload();
             let memory = Pool::new();

@@ -18,10 +18,12 @@
 pub mod deed;
 pub mod engine;
 pub mod floor;
+mod hold;
 pub mod kernel_layout;
 pub mod map_and_heap;
 pub mod measure;
 pub mod rows;
+pub mod threads;
 pub mod workload;
 
 pub use deed::{Contender, Deed, Deeds, Kind, Table};

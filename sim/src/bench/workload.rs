@@ -5,18 +5,29 @@
 //! match and at what age. So nothing is kept but numbers, and every contender hears the same.
 
 use super::deed::{Deed, Kind, Table};
+use super::hold::{delay, longest};
+use super::kernel_layout::{START, with_slack};
 
 /// What is done to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// 32 insertions a jiffy; half match at a random age, half expire.
     Churn,
+    /// The same, and all match.
+    ChurnMatch,
+    /// The same, and all expire.
+    ChurnExpire,
     /// The same over IPv6.
     ChurnV6,
     /// The same, with twenty lookups of foreign connections per insertion.
     Ftp,
+    /// Calls: two announcements each, some announced again, matched, hung up or left to expire;
+    /// registrations that do not match yet; lookups of foreign connections.
+    Sip,
     /// Lookups that find nothing.
     Miss,
+    /// Lookups in a table that holds nothing.
+    MissEmpty,
     /// Lookups that find something.
     Hit,
     /// Insertions of what is there already.
@@ -35,15 +46,36 @@ pub enum Shape {
     Group(u32),
     /// The ordered listing.
     Listing,
+    /// Timers alone: each that fires is armed anew.
+    Hold,
 }
 
 impl Shape {
+    /// Insertions every jiffy, that match or expire.
+    #[must_use]
+    const fn churns(self) -> bool {
+        matches!(
+            self,
+            Self::Churn
+                | Self::ChurnMatch
+                | Self::ChurnExpire
+                | Self::ChurnV6
+                | Self::Ftp
+                | Self::Sip
+        )
+    }
+
     /// Whether an operation looks at one place of the table, as the floors do.
     #[must_use]
     pub const fn touches_one_line(self) -> bool {
         !matches!(
             self,
-            Self::Burst | Self::Spread | Self::Silent | Self::Destroy(_) | Self::Listing
+            Self::MissEmpty
+                | Self::Burst
+                | Self::Spread
+                | Self::Silent
+                | Self::Destroy(_)
+                | Self::Listing
         )
     }
 }
@@ -104,9 +136,15 @@ impl Workload {
     /// `size` expectations at `load` per bucket.
     #[must_use]
     pub fn new(shape: Shape, size: u32, load: u32) -> Self {
-        let churns = matches!(shape, Shape::Churn | Shape::ChurnV6 | Shape::Ftp);
-        // A matched one lives half as long: three quarters of a lifetime on average.
-        let churning = (size / (PER_JIFFY * 3 / 4)).max(4);
+        let churns = shape.churns();
+        // How many a jiffy adds for good, where a matched one lives half as long as one that expires.
+        let steadily = match shape {
+            Shape::ChurnMatch => PER_JIFFY / 2,
+            Shape::ChurnExpire => PER_JIFFY,
+            Shape::Sip => CALLS * 3 / 2,
+            _ => PER_JIFFY * 3 / 4,
+        };
+        let churning = (size / steadily).max(4);
         let (masters, max_expected, lifetime) = match shape {
             Shape::Evict(max) => (size / max, max, FOREVER),
             Shape::Destroy(each) => (size / each, 255, FOREVER),
@@ -123,7 +161,12 @@ impl Workload {
             max_expected,
             lifetime,
         };
-        let jiffies = if churns { churning as usize } else { 0 };
+        let jiffies = match shape {
+            // And what slack adds.
+            Shape::Hold => (longest(size) + longest(size) / 256) as usize,
+            _ if churns => churning as usize,
+            _ => 0,
+        };
         let ring = vec![Vec::new(); jiffies + 1];
         let filling = jiffies + jiffies / 8;
         let order = match shape {
@@ -137,13 +180,25 @@ impl Workload {
     pub fn prefill(&mut self) -> Option<Vec<Deed>> {
         let mut deeds = Vec::new();
         match self.shape {
-            Shape::Churn | Shape::ChurnV6 | Shape::Ftp => {
+            shape if shape.churns() => {
                 while self.filling > 0 && deeds.len() < SLICE as usize {
                     self.filling -= 1;
-                    self.churn(&mut deeds, 0);
+                    match self.shape {
+                        Shape::Sip => self.calls(&mut deeds),
+                        _ => self.churn(&mut deeds, 0),
+                    }
                 }
             }
-            Shape::Burst | Shape::Spread | Shape::Silent | Shape::Destroy(_) => {}
+            Shape::Hold => {
+                while self.inserted < self.size && deeds.len() < SLICE as usize {
+                    let key = self.inserted;
+                    self.inserted += 1;
+                    self.arm(key);
+                    deeds.push(Deed { master: key, ..Deed::default() });
+                }
+            }
+            Shape::MissEmpty | Shape::Burst | Shape::Spread | Shape::Silent | Shape::Destroy(_) => {
+            }
             _ => {
                 while self.inserted < self.size && deeds.len() < SLICE as usize {
                     deeds.push(self.insertion());
@@ -158,7 +213,7 @@ impl Workload {
         let mut slice = Slice::default();
         let mut operations = None;
         match self.shape {
-            Shape::Churn | Shape::ChurnV6 | Shape::Ftp => {
+            Shape::Churn | Shape::ChurnMatch | Shape::ChurnExpire | Shape::ChurnV6 | Shape::Ftp => {
                 let foreign = if self.shape == Shape::Ftp { 20 } else { 0 };
                 while slice.timed.len() < SLICE as usize {
                     self.churn(&mut slice.timed, foreign);
@@ -167,7 +222,23 @@ impl Workload {
                 let count = |kind| slice.timed.iter().filter(|deed| deed.kind == kind).count();
                 operations = Some(2 * count(Kind::Insert) + count(Kind::Lookup));
             }
-            Shape::Miss => self.draw(&mut slice.timed, |this, random| {
+            Shape::Sip => {
+                while slice.timed.len() < SLICE as usize {
+                    self.calls(&mut slice.timed);
+                }
+                let counts = slice.timed.iter().filter(|deed| deed.kind != Kind::Advance);
+                operations = Some(counts.count());
+            }
+            Shape::Hold => {
+                let mut fired = 0;
+                while fired < SLICE as usize {
+                    let deed = self.fire();
+                    fired += deed.fires as usize;
+                    slice.timed.push(deed);
+                }
+                operations = Some(fired);
+            }
+            Shape::Miss | Shape::MissEmpty => self.draw(&mut slice.timed, |this, random| {
                 this.about(random as u32 | 1 << 31, Kind::Lookup)
             }),
             Shape::Hit | Shape::Group(_) => self.draw(&mut slice.timed, |this, random| {
@@ -255,7 +326,7 @@ impl Workload {
             ports: ((random >> 32) as u16, dport),
             master,
             ends: (scatter(!number), scatter(place)),
-            ticks: 0,
+            ..Deed::default()
         }
     }
 
@@ -268,7 +339,12 @@ impl Workload {
             let deed = self.insertion();
             to.push(deed);
             let fate = mix(u64::from(number) ^ 0xfa7e_0000_0000);
-            if fate & 1 == 1 {
+            let matches = match self.shape {
+                Shape::ChurnMatch => true,
+                Shape::ChurnExpire => false,
+                _ => fate & 1 == 1,
+            };
+            if matches {
                 let age = 1 + (fate >> 8) % ages;
                 let when = (self.jiffy + age as usize) % self.ring.len();
                 self.ring[when].push(number);
@@ -282,6 +358,97 @@ impl Workload {
         for number in std::mem::take(&mut self.ring[self.jiffy]) {
             to.push(self.about(number, Kind::Match));
         }
+    }
+}
+
+// ---- calls ------------------------------------------------------------------------------
+
+/// Calls per jiffy.
+const CALLS: u32 = 8;
+/// Lookups of foreign connections per call.
+const FOREIGN: u32 = 6;
+/// Where registrations are announced.
+const SIP_PORT: u16 = 5060;
+
+impl Workload {
+    /// What a call of this number is about: its media, whose port is even, or its control beside.
+    fn media(&self, number: u32, control: bool, kind: Kind) -> Deed {
+        let deed = self.about(number, kind);
+        let port = deed.ports.1 & !1 | u16::from(control);
+        Deed { class: 1 + (number & 1) as u8, ports: (deed.ports.0, port), ..deed }
+    }
+
+    /// One jiffy: new calls, and what becomes of earlier ones.
+    fn calls(&mut self, to: &mut Vec<Deed>) {
+        to.push(advance(1));
+        self.jiffy = (self.jiffy + 1) % self.ring.len();
+        let ages = u64::from(self.table.lifetime - 1);
+        for _ in 0..CALLS {
+            let number = self.inserted;
+            self.inserted += 1;
+            let fate = mix(u64::from(number) ^ 0xfa7e_0000_0000);
+            if fate & 3 == 3 {
+                // A registration does not match before it is answered.
+                let deed = self.about(number, Kind::Insert);
+                let register = Deed { ports: (deed.ports.0, SIP_PORT), inactive: true, ..deed };
+                to.push(register);
+                to.push(Deed { kind: Kind::Match, ..register });
+                to.push(Deed { kind: Kind::Lookup, ..register });
+            }
+            // The helper asks whether the address is announced already.
+            to.push(self.media(number, false, Kind::Lookup));
+            to.push(self.media(number, false, Kind::Insert));
+            to.push(self.media(number, true, Kind::Insert));
+            if fate >> 2 & 1 == 1 {
+                // The answer announces the same again.
+                to.push(self.media(number, false, Kind::Insert));
+                to.push(self.media(number, true, Kind::Insert));
+            }
+            for _ in 0..FOREIGN {
+                self.drawn += 1;
+                let stranger = mix(self.drawn ^ 0xd2a_0000_0000) as u32 | 1 << 31;
+                to.push(self.media(stranger, false, Kind::Lookup));
+            }
+            if fate >> 4 & 3 != 0 {
+                let age = 1 + (fate >> 8) % ages;
+                let when = (self.jiffy + age as usize) % self.ring.len();
+                self.ring[when].push(number);
+            }
+        }
+        for number in std::mem::take(&mut self.ring[self.jiffy]) {
+            let fate = mix(u64::from(number) ^ 0xfa7e_0000_0000);
+            if fate >> 4 & 7 == 7 {
+                // It is hung up: all that its master still expects goes.
+                to.push(destroy(self.media(number, false, Kind::Destroy).master));
+            } else {
+                to.push(self.media(number, false, Kind::Match));
+                to.push(self.media(number, true, Kind::Match));
+            }
+        }
+    }
+}
+
+// ---- timers -----------------------------------------------------------------------------
+
+impl Workload {
+    /// Notes when a timer will fire, as every contender will find out.
+    fn arm(&mut self, key: u32) {
+        let now = START.wrapping_add(self.drawn);
+        let expires = now.wrapping_add(delay(key, now, longest(self.size)));
+        let since = with_slack(expires, now).wrapping_sub(START);
+        let when = (since % self.ring.len() as u64) as usize;
+        self.ring[when].push(key);
+    }
+
+    /// One jiffy.
+    fn fire(&mut self) -> Deed {
+        self.drawn += 1;
+        let when = (self.drawn % self.ring.len() as u64) as usize;
+        let due = std::mem::take(&mut self.ring[when]);
+        for &key in &due {
+            self.arm(key);
+        }
+        Deed { fires: due.len() as u32, ..advance(1) }
     }
 }
 

@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 
 use super::{Failure, remark};
 use crate::bench::engine::EngineContender;
+use crate::bench::threads::two_sweep_threads;
 use crate::bench::workload::Shape;
 use crate::bench::{Contender, Figures, ROWS, Row, measure};
 
@@ -30,7 +31,7 @@ impl Bench {
     /// [`Failure`]: no row has such a name.
     pub fn run(&self) -> Result<(), Failure> {
         let asked = |row: &&Row| match self.rows.as_slice() {
-            [] => row.size < MILLION || (looks(row.shape) && row.size == MILLION),
+            [] => is_shown(row),
             rows => rows.iter().any(|prefix| row.name().starts_with(prefix)),
         };
         let rows: Vec<&Row> = ROWS.iter().filter(asked).collect();
@@ -62,15 +63,29 @@ impl Bench {
             column.set_cell_alignment(CellAlignment::Right);
         }
         write!(io::stdout(), "{table}\n{}", bytes_line())?;
+        if self.rows.is_empty() {
+            remark(format_args!("two sweep threads"));
+            let [low, median, high] = two_sweep_threads(5);
+            writeln!(
+                io::stdout(),
+                "two sweep threads: {median:.2} times one ({low:.2} - {high:.2}), by their CPU time"
+            )?;
+        }
         Ok(())
     }
 }
 
 const MILLION: u32 = 1 << 20;
 
-/// The rows that are shown at a million too.
-const fn looks(shape: Shape) -> bool {
-    matches!(shape, Shape::Miss | Shape::Hit)
+/// What a minute or two has time for: lookups up to a million, the rest below; short chains at one
+/// size; of the kernel's own size, 4096, what churns.
+fn is_shown(row: &Row) -> bool {
+    let looks = matches!(row.shape, Shape::Miss | Shape::Hit);
+    let is_a_look_at_4k = looks && row.size == 4 << 10;
+    match row.load {
+        4 => !is_a_look_at_4k && (row.size < MILLION || (looks && row.size == MILLION)),
+        _ => row.size == 100 << 10,
+    }
 }
 
 /// What memory an expectation takes in a table that churns.

@@ -17,6 +17,7 @@
 //! `sim/benches/README.md` puts its instruction counts beside those of the compiled C file.
 
 mod objects;
+mod timers;
 mod wheel;
 
 use std::cell::Cell;
@@ -27,6 +28,7 @@ use super::deed::{Deed, Deeds, Table, expired, listed};
 use objects::{
     Addr, Conn, Expect, Ext, Function, HNode, Helper, Link, Mask, Net, Slot, Tuple, add_head, del,
 };
+pub(super) use timers::KernelTimers;
 use wheel::Base;
 pub(super) use wheel::with_slack;
 
@@ -73,7 +75,7 @@ impl Memory<'_> {
 }
 
 /// Five minutes before the wrap of 2^64, as the kernel has it before that of 2^32.
-const START: u64 = 0_u64.wrapping_sub(300);
+pub(super) const START: u64 = 0_u64.wrapping_sub(300);
 
 /// The table, the masters and the wheel.
 #[derive(Debug)]
@@ -389,8 +391,8 @@ fn matches<'a>(a: &'a Expect<'a>, b: &'a Expect<'a>) -> bool {
 fn init(exp: &Expect<'_>, deed: Deed) {
     let [src, dst] = addresses(deed);
     let (src, mask) = if deed.source { (src, full(deed)) } else { Default::default() };
-    exp.flags.set(0);
-    exp.class.set(0);
+    exp.flags.set(if deed.inactive { INACTIVE } else { 0 });
+    exp.class.set(u32::from(deed.class));
     exp.expectfn.set(0);
     exp.helper.set(None);
     exp.tuple.set(Tuple {
