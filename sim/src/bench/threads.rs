@@ -12,14 +12,14 @@ use crate::research::sweep::plan::Plan;
 use crate::research::sweep::shard::run_in_memory;
 use crate::research::sweep::study::Study;
 
-/// Sixteen blocks of a fraction of a second.
+/// Eight blocks of a fraction of a second.
 const STUDY: &str = r#"
 name = "threads"
 about = "What a second thread brings."
 scenario = "prototype"
 policies = ["kernel", "oldest-global"]
 expect_max = [256, 4096]
-replications = 16
+replications = 8
 set = [
   { path = "run.lasts", value = "3000s" },
   { path = "class.attack.arrivals.per_second", value = 2 },

@@ -287,7 +287,12 @@ impl Workload {
     }
 
     fn draw(&mut self, to: &mut Vec<Deed>, deed: impl Fn(&mut Self, u64) -> Deed) {
-        for _ in 0..SLICE {
+        let count = match self.shape {
+            // A walk through many takes the kernel's layout many times as long.
+            Shape::Group(each) => SLICE / (each / 256).max(1),
+            _ => SLICE,
+        };
+        for _ in 0..count {
             self.drawn += 1;
             let random = mix(self.drawn ^ 0xd2a_0000_0000);
             to.push(deed(self, random));

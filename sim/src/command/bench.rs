@@ -7,6 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use nfexp_model::conn::Conn;
+use nfexp_model::kernel::Up;
+
 use super::{Failure, remark};
 use crate::bench::engine::EngineContender;
 use crate::bench::threads::two_sweep_threads;
@@ -99,8 +102,10 @@ fn bytes_line() -> String {
     let [record, index, timers] = engine.bytes_each();
     format!(
         "{:.0} bytes per expectation (record {record:.0}, index {index:.0}, timers {timers:.0}); \
-         the kernel's layout: 232 and its bucket\n",
-        record + index + timers
+         the kernel's layout: 232 and its bucket\n\
+         {} bytes per master, whatever it expects; the kernel's layout: 424\n",
+        record + index + timers,
+        size_of::<Conn<Up>>()
     )
 }
 
