@@ -281,6 +281,23 @@ impl From<IpAddr> for Addr {
     }
 }
 
+/// An address as `inet_ntop()` writes it, and with it every tool that talks to the kernel: the
+/// end of an IPv6 address that begins with 96 zero bits is written as an IPv4 address, unless it
+/// is below 2^16.
+#[derive(Clone, Copy, Debug)]
+pub struct Ntop(pub IpAddr);
+
+impl fmt::Display for Ntop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V6(ip) if (1 << 16..1 << 32).contains(&ip.to_bits()) => {
+                write!(f, "::{}", Ipv4Addr::from_bits(ip.to_bits() as u32))
+            }
+            ip => ip.fmt(f),
+        }
+    }
+}
+
 /// Address family (`src.l3num`), with the kernel's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -401,6 +418,23 @@ mod tests {
     use quickcheck::{Arbitrary, Gen, quickcheck};
 
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_tools_write_them() {
+        for (written, read) in [
+            ("::21.0.0.7", "::1500:7"),
+            ("::0.1.0.0", "::1:0"),
+            ("::7", "::7"),
+            ("::1:0:0", "::1:0:0"),
+            ("::ffff:1.2.3.4", "::ffff:102:304"),
+            ("::ffff:0:102:304", "::ffff:0:1.2.3.4"),
+            ("10.0.0.1", "10.0.0.1"),
+        ] {
+            let ip: IpAddr = read.parse().expect("an address");
+            assert_eq!(Ntop(ip).to_string(), written);
+            assert_eq!(written.parse(), Ok(ip), "and it is read again");
+        }
+    }
 
     /// Few distinct values, so that equality and near-equality both happen often.
     impl Arbitrary for Addr {

@@ -11,7 +11,7 @@ use nfexp_model::conn::{ConnId, Status};
 use nfexp_model::event::{ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
 use nfexp_model::expectation::{ExpectId, Flags};
 use nfexp_model::kernel::{Jiffies, Up};
-use nfexp_model::tuple::{Addr, L3, Mask, Proto, Tuple};
+use nfexp_model::tuple::{Addr, L3, Mask, Ntop, Proto, Tuple};
 use serde_json::{Map, Value, json};
 
 use crate::forward::Router;
@@ -206,7 +206,7 @@ impl Recorder {
 }
 
 fn tuple(tuple: &Tuple) -> Value {
-    let ip = |addr: Addr| addr.ip(tuple.l3).to_string();
+    let ip = |addr: Addr| Ntop(addr.ip(tuple.l3)).to_string();
     match tuple.proto {
         Proto::ICMP | Proto::ICMPV6 => json!({
             "l4": tuple.proto.0, "src": ip(tuple.src), "dst": ip(tuple.dst),
@@ -224,7 +224,7 @@ fn tuple(tuple: &Tuple) -> Value {
 /// The mask as netlink shows it: a tuple whose destination is all ones.
 fn mask(tuple: &Tuple, mask: &Mask) -> Value {
     let all = Mask::exact(tuple.l3, true, true);
-    let ip = |addr: Addr| addr.ip(tuple.l3).to_string();
+    let ip = |addr: Addr| Ntop(addr.ip(tuple.l3)).to_string();
     debug_assert!(tuple.l3 != L3::Unspec);
     json!({
         "l4": tuple.proto.0, "src": ip(mask.src), "dst": ip(all.src),

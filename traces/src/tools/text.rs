@@ -9,6 +9,8 @@ use std::fmt;
 
 use nfexp_model::expectation::Flags;
 
+use nfexp_model::tuple::Ntop;
+
 use super::cursor::{Cursor, Read};
 use super::{Ends, EventWord};
 
@@ -130,7 +132,7 @@ impl fmt::Display for ToolLine {
             [("", &self.expected), ("mask-", &self.mask), ("master-", &self.master)]
         {
             let Ends { src, dst, words } = ends;
-            write!(f, "{before}src={src} {before}dst={dst} {words}")?;
+            write!(f, "{before}src={} {before}dst={} {words}", Ntop(*src), Ntop(*dst))?;
         }
         if let Some(zone) = self.zone {
             write!(f, "zone={zone} ")?;
