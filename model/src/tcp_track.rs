@@ -332,7 +332,8 @@ impl TcpTrack {
             // A challenge may follow.
             new = old;
         }
-        let refuses = (known.seen_reply && last.kind == Kind::Syn)
+        // A SYN is refused by the other side; whose ACK it was is not asked.
+        let refuses = (known.seen_reply && last.kind == Kind::Syn && last.reply != reply)
             || (!known.assured && last.kind == Kind::Ack);
         if refuses && header.ack == last.end {
             return Turn::Count(new);
@@ -452,6 +453,23 @@ mod tests {
         assert_eq!(track.state(), TcpState::TimeWait);
         let syn = header(SYN, 9000, 0);
         assert_eq!(track.packet(Original, &syn, KNOWN, &SETTINGS), TcpOutcome::Repeat);
+    }
+
+    #[test]
+    fn a_syn_is_refused_by_the_other_side() {
+        let syn = header(SYN, 100, 0);
+        let known = Known { seen_reply: true, assured: false };
+        let ends = |direction| {
+            let mut track = TcpTrack::begin(&syn, &SETTINGS).expect("a SYN begins one");
+            track.packet(Original, &syn, Known::default(), &SETTINGS);
+            track.packet(Reply, &header(SYN | ACK, 500, 101), Known::default(), &SETTINGS);
+            // Ignored, and remembered.
+            track.packet(Original, &syn, known, &SETTINGS);
+            // Far outside the window.
+            track.packet(direction, &header(RST | ACK, 90_000_000, 101), known, &SETTINGS);
+            track.state() == TcpState::Close
+        };
+        assert!(ends(Reply) && !ends(Original));
     }
 
     #[test]

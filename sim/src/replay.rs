@@ -242,6 +242,7 @@ impl Replay {
 
     fn datagram(&mut self, datagram: &Datagram<'_>) -> char {
         let fate = match datagram.fragment {
+            _ if !self.router.takes_in(datagram) => None,
             None => Some(self.router.forward(datagram)),
             Some(fragment) => {
                 let whole = self.defrag.take(self.waited_ns(), datagram, fragment);

@@ -37,7 +37,8 @@ pub struct Datagram<'a> {
     pub fragment: Option<Fragment>,
     /// Whether IP's own header says that it is a fragment, if only of one part.
     pub marked: bool,
-    /// The options of an IPv4 header, as they stand.
+    /// The options of an IPv4 header, or of an IPv6 hop-by-hop header, as they stand; a single
+    /// 0xff where the datagram ends within them.
     pub options: &'a [u8],
     /// Whether IPv6 extension headers lead to a transport protocol.
     pub trackable: bool,
@@ -197,10 +198,17 @@ fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
     let body = bytes.get(40..40 + length).ok_or(Skip::Cut)?;
     let ends = Ends::V6(head.last_chunk().expect("they end the header"));
-    let (proto, options) = (Proto(head[6]), &[][..]);
+    let proto = Proto(head[6]);
+    let options = if proto == Proto(0) { hop_by_hop(body) } else { &[] };
     let (fragment, marked, trackable) = (None, head[6] == 44, true);
     let datagram = Datagram { ends, proto, fragment, marked, options, trackable, body };
     Ok(datagram.behind_extensions())
+}
+
+/// The options of the header that a body begins with.
+fn hop_by_hop(body: &[u8]) -> &[u8] {
+    let length = body.get(1).map_or(8, |length| (usize::from(*length) + 1) * 8);
+    body.get(2..length).unwrap_or(&[0xff])
 }
 
 impl Ends<'_> {

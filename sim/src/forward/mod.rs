@@ -17,6 +17,7 @@ mod fate;
 mod flows;
 mod hook;
 mod keymap;
+mod options;
 pub mod route;
 mod states;
 mod tracker;
@@ -110,6 +111,12 @@ impl Router {
     #[must_use]
     pub fn is_from_here(&self, datagram: &Datagram<'_>) -> bool {
         self.host.as_ref().is_some_and(|host| host.is(datagram.ends.src()))
+    }
+
+    /// Whether it takes a datagram in at all; if not, nothing that tracks sees it.
+    #[must_use]
+    pub fn takes_in(&self, datagram: &Datagram<'_>) -> bool {
+        options::is_taken_in(datagram)
     }
 
     /// The time.

@@ -17,6 +17,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use nfexp_model::tuple::Addr;
 use nfexp_traces::packet::{Datagram, Ends};
 
+use super::options::are_options_valid;
+
 /// Where a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -126,60 +128,6 @@ fn route_v4(host: Option<&Host>, src: Ipv4Addr, dst: Ipv4Addr) -> Route {
     if here { Route::Deliver } else { Route::Forward }
 }
 
-/// Whether the options of an IPv4 header make sense; a source route is never followed.
-///
-/// # Source
-/// `__ip_options_compile()`, `ip_rcv_options()`, 6.18, with `accept_source_route` off.
-fn are_options_valid(mut options: &[u8]) -> bool {
-    let (mut recorded, mut stamped) = (false, false);
-    while let [kind, rest @ ..] = options {
-        match kind {
-            0 => return true,
-            1 => {
-                options = rest;
-                continue;
-            }
-            _ => {}
-        }
-        let Some(length) = rest.first().map(|length| usize::from(*length)) else {
-            return false;
-        };
-        if length < 2 || length > options.len() {
-            return false;
-        }
-        let option = &options[..length];
-        let next = option.get(2).map_or(0, |next| usize::from(*next));
-        let valid = match kind {
-            // Source routes.
-            131 | 137 => false,
-            // Record route.
-            7 => {
-                let again = std::mem::replace(&mut recorded, true);
-                !again && length >= 3 && next >= 4 && (next > length || next + 3 <= length)
-            }
-            // Time stamps, alone or with addresses.
-            68 => {
-                let again = std::mem::replace(&mut stamped, true);
-                let room = match option.get(3).map(|mode| mode & 15) {
-                    Some(1 | 3) => 7,
-                    _ => 3,
-                };
-                let full = option.get(3).is_some_and(|mode| mode >> 4 == 15);
-                let fits = if next > length { !full } else { next + room <= length };
-                !again && length >= 4 && next >= 5 && fits
-            }
-            // Router alert.
-            148 => length >= 4,
-            _ => true,
-        };
-        if !valid {
-            return false;
-        }
-        options = &options[length..];
-    }
-    true
-}
-
 fn route_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Route {
     let link_local = |ip: Ipv6Addr| ip.is_unicast_link_local();
     if src.is_multicast() || src.is_loopback() || dst.is_loopback() {
@@ -245,21 +193,6 @@ mod tests {
             }
         }
         assert!(others > 1000, "multicast, loopback and nowhere are for the whole way");
-    }
-
-    #[test]
-    fn options_are_looked_at() {
-        for (options, valid) in [
-            (&[1, 1, 0, 0xff][..], true),
-            (&[148, 4, 0, 0], true),
-            (&[10, 0xa1, 1, 1], false),
-            (&[7, 7, 4, 0, 0, 0, 0, 0], true),
-            (&[7, 6, 4, 0, 0, 0, 0, 0], false),
-            (&[131, 7, 4, 10, 0, 0, 1, 0], false),
-            (&[68], false),
-        ] {
-            assert_eq!(are_options_valid(options), valid, "{options:?}");
-        }
     }
 
     #[test]

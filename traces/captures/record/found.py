@@ -122,3 +122,37 @@ def found_ras_many_extensions():
         body = struct.pack(">HHHH", 1719, 1719, 8 + len(message), 0) + message
         frames.append(struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 7, 0, 64, 17, 0) + b"".join(map(socket.inet_aton, ends)) + body)
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_reset_of_whose_syn():
+    """A reset outside the window that acknowledges the last SYN: the other side's ends the connection, the sender's own does not"""
+    frames = []
+    far, opening = 0x41000000, ((0, SYN, 0x12000000, 0), (1, SYN | ACK, 0x1000000, 0x12000001), (0, SYN, 0x12000000, 0))
+    answers = ((1, RST | ACK, far, 0x12000001), (0, RST | ACK, far, 0x12000001))
+    both = (0, SYN, 0x12000000, 0), (1, SYN, 0x1000000, 0)
+    unasked = (0, SYN, 0x12000000, 0), (1, SYN | ACK, 0x1000000, 0x1000000), (0, RST, 0x1000000, 0)
+    cases = [opening + (answer,) for answer in answers] + [both + ((side, RST, far, 0),) for side in (0, 1)] + [unasked]
+    for n, case in enumerate(cases):
+        t = Talk(80, ("10.0.%d.2" % n, "10.0.0.1"), frames, opened=False)
+        for side, flags, seq, ack in case + ((0, SYN, 0x12000000, 0),):
+            t.segment(side, flags, seq=seq, ack=ack)
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_options_of_ip():
+    """Hop-by-hop options that a router heeds, ignores, and throws a packet away for; CIPSO, of which it knows no domain"""
+    hops = [b"\1\4" + bytes(4), b"\1\4\0\0\1\0", bytes(6), bytes(14), b"\1\2\0\0\1\0", b"\1\4\0\0\0\0\1\4\0\0\0\0\1\0", b"\5\2\0\0\1\0", b"\5\1\0\0\1\0",
+            b"\x1e\2\0\0\1\0", b"\x5e\2\0\0\1\0", b"\x9e\2\0\0\1\0", b"\xde\2\0\0\1\0", b"\xc2\4\0\1\0\0", b"\7\x08\0\0\0\5" + bytes(8),
+            b"\x31\2\0\0\1\0", b"\1\0\x31\2\0\0", b"\x1e\x20\0\0\1\0", b"\x1e\0" * 7, b"\x1e\0" * 11]
+    frames, udp = [], lambda n: struct.pack(">HHHHQ", 4000 + n, 5000, 16, 0, n)
+    ends = b"".join(socket.inet_pton(socket.AF_INET6, x) for x in ("fd91:1::2", "fd91:2::2"))
+    for n, options in enumerate(hops):
+        for cut in (99, 4, 0) if n == 0 else (99,):
+            body = (bytes([17, (len(options) - 6) // 8]) + options + udp(n))[:cut]
+            frames.append(struct.pack(">IHBB", 6 << 28, len(body), 0, 64) + ends + body)
+    for n, options in enumerate((b"", b"\x86\6\0\0\0\2\0\0", b"\x86\x08\0\0\0\2\1\2", b"\x82\4\0\0")):
+        head = struct.pack(">BBHHHBBH", 0x45 + len(options) // 4, 0, 36 + len(options), 7, 0, 64, 17, 0)
+        frames.append(head + socket.inet_aton("10.0.0.2") + socket.inet_aton("10.0.1.2") + options + udp(n))
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
