@@ -166,6 +166,7 @@ fn research_refuses_what_nobody_can_run() {
     let long = scenario("long", limit, &long);
     let zero = study("zero", "scenario = \"ftp\"\nreplications = 0\n");
     let less = study("less", "scenario = \"ftp\"\nseed = -1\n");
+    let bytes = file("bytes.toml", b"name\xff");
     let policy = |text| vec!["sweep", "--scenario", "ftp", "--policy", text];
     let knob = |text| vec!["sensitivity", "--knob", text];
     for (arguments, code, message) in [
@@ -185,6 +186,9 @@ fn research_refuses_what_nobody_can_run() {
         (vec!["sweep", "--scenario", &sigma], 65, "expected a positive sigma, not -inf"),
         (vec!["sweep", "--scenario", &forever], 65, "run.lasts: expected from 1ms to 10^9 s"),
         (vec!["sweep", "--scenario", &long], 65, "expected a timeout of at most 10^9 s"),
+        (vec!["sweep", "--scenario", "/dev/zero"], 65, "offset 0: expected a pcap"),
+        (vec!["sweep", "/dev/zero"], 65, "offset 16777216: expected the end of a study in UTF-8"),
+        (vec!["sweep", &bytes], 65, "offset 4: expected a study in UTF-8"),
         (vec!["sweep", &zero], 65, "replications: expected from 1 to 10000"),
         (vec!["sweep", &less], 65, "line 2: "),
         (vec!["size", "--hz", "0"], 2, "hz: expected from 1 to 10000"),

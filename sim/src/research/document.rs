@@ -4,6 +4,8 @@
 //! The rule that matters: a table that holds a number holds its `source`, too, or the document is
 //! refused.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,15 +67,13 @@ impl Document {
     /// # Errors
     /// What was expected, with its place.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        if recorded::is_recording(&bytes[..bytes.len().min(64)]) {
+        let mut head = Vec::new();
+        let file = File::open(path).map_err(|error| error.to_string())?;
+        file.take(64).read_to_end(&mut head).map_err(|error| error.to_string())?;
+        if recorded::is_recording(&head) {
             return Self::of_recording(path);
         }
-        let text = String::from_utf8(bytes);
-        let text = text.map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            format!("offset {at}: expected a scenario in UTF-8, a capture or a log")
-        })?;
+        let text = read_text(path, "a scenario in UTF-8, a capture or a log")?;
         Self::parse_beside(&text, path.parent().unwrap_or_else(|| Path::new("")))
     }
 
@@ -241,6 +241,23 @@ impl Document {
         }
         text
     }
+}
+
+/// The text of a file that people write: no longer than any of them would.
+///
+/// # Errors
+/// What the system says, or where it is no text: `expected` is what it should be.
+pub fn read_text(path: &Path, expected: &str) -> Result<String, String> {
+    const MOST: u64 = 16 << 20;
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(MOST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST {
+        return Err(format!("offset {MOST}: expected the end of {expected}"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        format!("offset {}: expected {expected}", error.utf8_error().valid_up_to())
+    })
 }
 
 pub(super) fn located(text: &str, error: &toml::de::Error) -> String {

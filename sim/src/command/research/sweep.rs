@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::command::{Failure, remark};
+use crate::research::document::read_text;
 use crate::research::sweep::plan::{Plan, Row};
 use crate::research::sweep::script::{Scheduler, script};
 use crate::research::sweep::shard::{self, Shard};
@@ -97,10 +98,9 @@ impl Asked {
         let mut study = match &self.study {
             None => Study::of(usual),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Failure::Data(path.clone(), error.to_string()))?;
                 beside = path.parent().map(Path::to_owned);
-                Study::parse(&text).map_err(|why| Failure::Data(path.clone(), why))?
+                let study = read_text(path, STUDY).and_then(|text| Study::parse(&text));
+                study.map_err(|why| Failure::Data(path.clone(), why))?
             }
         };
         if let Some(scenario) = &self.scenario {
@@ -156,6 +156,9 @@ impl Asked {
         })
     }
 }
+
+/// What a study's file should be.
+const STUDY: &str = "a study in UTF-8";
 
 /// A number of threads.
 pub(super) fn jobs(text: &str) -> Result<usize, String> {
@@ -306,8 +309,7 @@ pub(super) fn progress(blocks: u64) -> ProgressBar {
 
 fn planned(study: &Path) -> Result<Plan, Failure> {
     let data = |why: String| Failure::Data(study.to_owned(), why);
-    let text = std::fs::read_to_string(study).map_err(|error| data(error.to_string()))?;
-    let parsed = Study::parse(&text).map_err(data)?;
+    let parsed = read_text(study, STUDY).and_then(|text| Study::parse(&text)).map_err(data)?;
     Plan::of(parsed, study.parent()).map_err(data)
 }
 
