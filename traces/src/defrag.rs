@@ -180,11 +180,18 @@ fn lacks_headers(part: &Datagram<'_>, fragment: Fragment) -> bool {
     if part.ends.l3() != L3::Ipv6 || fragment.offset != 0 {
         return false;
     }
-    let inner = Datagram { fragment: None, ..*part }.behind_extensions();
+    let mut inner = Datagram { fragment: None, ..*part }.behind_extensions();
+    // KERNEL: ipv6_skip_exthdr(), 6.18: a fragment's header within goes by, unless it names a later
+    // part.
+    while let Some(within) = inner.fragment.take() {
+        if within.offset != 0 {
+            return false;
+        }
+        inner = inner.behind_extensions();
+    }
     let needs = match inner.proto {
-        // Nothing, or a fragment again.
+        // Nothing.
         Proto(59) => return false,
-        _ if inner.fragment.is_some() => return false,
         Proto::TCP => 20,
         Proto::UDP | Proto::ICMPV6 => 8,
         _ => 1,
@@ -330,6 +337,26 @@ mod tests {
         let parts =
             [(0, true, most), (65_504, false, rest), (0, true, &rest[..8]), (8, false, rest)];
         assert_eq!(play(&parts)[3].as_deref().map(<[_]>::len), Some(24));
+    }
+
+    #[test]
+    fn a_fragment_within_a_fragment_needs_headers_too() {
+        // Sixteen bytes of TCP, behind the header of a first and of a later part.
+        let (headers, end) = ([[6, 0, 0, 1, 0, 0, 0, 9], [6, 0, 0, 9, 0, 0, 0, 9]], [7; 8]);
+        let out = headers.map(|within| {
+            let mut defrag = Defrag::default();
+            let first = [&within[..], &[0; 16]].concat();
+            let parts = [(24, false, &end[..]), (0, true, &first[..])];
+            parts.map(|(offset, more, body)| {
+                let (datagram, fragment) = part(offset, more, body);
+                let (ends, proto) = (Ends::V6(&[0; 32]), Proto(44));
+                let datagram = Datagram { ends, proto, ..datagram };
+                defrag.take(0, &datagram, fragment).map(|whole| whole.body.len())
+            })
+        });
+        assert_eq!(out[0], [None, Some(16)], "it goes on alone");
+        assert_eq!(out[1][0], None);
+        assert_ne!(out[1][1], Some(16), "it is held, and comes out with the other");
     }
 
     #[test]
