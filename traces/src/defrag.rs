@@ -196,7 +196,8 @@ fn lacks_headers(part: &Datagram<'_>, fragment: Fragment) -> bool {
         Proto::UDP | Proto::ICMPV6 => 8,
         _ => 1,
     };
-    !inner.trackable || inner.body.len() < needs
+    // KERNEL: where a header itself is cut, nothing is said of what follows.
+    inner.trackable && inner.body.len() < needs
 }
 
 impl Queue {
@@ -357,6 +358,20 @@ mod tests {
         assert_eq!(out[0], [None, Some(16)], "it goes on alone");
         assert_eq!(out[1][0], None);
         assert_ne!(out[1][1], Some(16), "it is held, and comes out with the other");
+    }
+
+    #[test]
+    fn a_first_fragment_may_end_where_a_header_would_begin() {
+        let mut defrag = Defrag::default();
+        // Destination options, and behind them another fragment's header.
+        let parts =
+            [(0, true, &[44, 0, 1, 4, 0, 0, 0, 0][..]), (8, false, &[6, 0, 0, 0, 0, 0, 0, 9])];
+        let out = parts.map(|(offset, more, body)| {
+            let (datagram, fragment) = part(offset, more, body);
+            let datagram = Datagram { ends: Ends::V6(&[0; 32]), proto: Proto(60), ..datagram };
+            defrag.take(0, &datagram, fragment).map(|whole| whole.proto)
+        });
+        assert_eq!(out, [None, Some(Proto::TCP)], "it is held until the other comes");
     }
 
     #[test]
