@@ -26,8 +26,8 @@ use crate::revision::WheelKind;
 
 /// More than this fire one by one with a look ahead; fewer are looked at all at once.
 const MANY: usize = 256;
-/// How far ahead of the one that fires the next owners are touched.
-const AHEAD: usize = 12;
+/// So many owners are touched at once.
+const BATCH: usize = 16;
 /// So few stale entries are not worth a sweep.
 const FEW: u32 = 1024;
 /// A slot that held more gives its memory back.
@@ -157,8 +157,8 @@ impl ArrayWheel {
     #[inline(never)]
     pub(super) fn expire(&self, owners: &impl Owners, now: Jiffies) -> Option<u32> {
         loop {
-            if let Some(key) = self.next_due(owners) {
-                owners.stamp(key).set(0);
+            if let Some((key, stamp)) = self.next_due(owners) {
+                stamp.set(0);
                 self.done.set(self.done.get() + 1);
                 self.pending.set(self.pending.get() - 1);
                 self.earliest.set(None);
@@ -197,22 +197,17 @@ impl ArrayWheel {
         }
     }
 
-    /// The first of the due ones that is not stale.
-    #[inline]
-    fn next_due(&self, owners: &impl Owners) -> Option<u32> {
+    /// The first of the due ones that is not stale, and its stamp.
+    #[inline(always)]
+    fn next_due<'a>(&self, owners: &'a impl Owners) -> Option<(u32, &'a Cell<u32>)> {
         let due = self.due.borrow();
-        let many = due.len() > MANY;
         while let Some(entry) = due.get(self.done.get()) {
-            if many {
-                if let Some(later) = due.get(self.done.get() + AHEAD) {
-                    owners.touch(later.key, false);
-                }
-                if let Some(later) = due.get(self.done.get() + AHEAD / 2) {
-                    owners.touch(later.key, true);
-                }
+            if due.len() > MANY && self.done.get().is_multiple_of(BATCH) {
+                Self::touch_batch(owners, &due, self.done.get());
             }
-            if owners.stamp(entry.key).get() == entry.stamp {
-                return Some(entry.key);
+            let stamp = owners.stamp(entry.key);
+            if stamp.get() == entry.stamp {
+                return Some((entry.key, stamp));
             }
             self.stale.set(self.stale.get() - 1);
             self.done.set(self.done.get() + 1);
@@ -222,6 +217,18 @@ impl ArrayWheel {
             self.forget_due();
         }
         None
+    }
+
+    /// Asks for the memory of those that will fire soon, many side by side: what the next ones
+    /// lead to, and what the ones behind them are.
+    #[inline(never)]
+    fn touch_batch(owners: &impl Owners, due: &[Entry], done: usize) {
+        let batch = |from: usize| due.get(from..).unwrap_or_default().iter().take(BATCH);
+        if done == 0 {
+            batch(0).for_each(|entry| owners.touch(entry.key, false));
+        }
+        batch(done).for_each(|entry| owners.touch(entry.key, true));
+        batch(done + BATCH).for_each(|entry| owners.touch(entry.key, false));
     }
 
     /// All that was due is done.
@@ -469,6 +476,7 @@ impl ArrayWheel {
             }
         }
         match self.kind {
+            WheelKind::Cascading if due.is_empty() => core::mem::swap(&mut *due, &mut *entries),
             WheelKind::Cascading => due.extend_from_slice(&entries),
             WheelKind::Levelled => due.extend(entries.iter().rev()),
         }
