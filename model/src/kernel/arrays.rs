@@ -24,7 +24,7 @@ use super::wheel::{
 };
 use crate::revision::WheelKind;
 
-/// More than this fire one by one with a look ahead; fewer are looked at all at once.
+/// More than this are fetched batch by batch while they fire; fewer, all at once before.
 const MANY: usize = 256;
 /// So many owners are touched at once.
 const BATCH: usize = 16;
