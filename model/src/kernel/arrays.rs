@@ -7,8 +7,9 @@
 //! ```
 //!
 //! *Stamp*: the number of the `add` that made an entry; what is in the timer must agree, or the
-//! entry is stale. Whoever comes by drops stale entries; when they outnumber what is pending,
-//! all are swept out at once.
+//! entry is stale. Whoever comes by drops stale entries; when they are twice what was ever pending
+//! since the last time, all are swept out at once. So at most three entries stay for each timer
+//! of the fullest moment, and a sweep looks at no more than three for each that was deleted.
 //!
 //! The rule that matters: an array keeps the order in which its list would be, so timers fire in
 //! exactly the order of the revision's wheel; `del` leaves no trace that anybody could see.
@@ -68,6 +69,8 @@ pub(super) struct ArrayWheel {
     due: RefCell<Vec<Entry>>,
     done: Cell<usize>,
     pending: Cell<u32>,
+    /// The most that were pending before a `del` since the last sweep.
+    fullest: Cell<u32>,
     stale: Cell<u32>,
     stamp: Cell<u32>,
     /// The earliest expiry of the cascading wheel, while it is known.
@@ -93,6 +96,7 @@ impl ArrayWheel {
             due: RefCell::default(),
             done: Cell::new(0),
             pending: Cell::new(0),
+            fullest: Cell::new(0),
             stale: Cell::new(0),
             stamp: Cell::new(0),
             earliest: Cell::new(None),
@@ -141,13 +145,15 @@ impl ArrayWheel {
         if its_stamp.replace(0) == 0 {
             return false;
         }
-        let (pending, stale) = (self.pending.get() - 1, self.stale.get() + 1);
-        self.pending.set(pending);
+        let (pending, stale) = (self.pending.get(), self.stale.get() + 1);
+        let fullest = self.fullest.get().max(pending);
+        self.fullest.set(fullest);
+        self.pending.set(pending - 1);
         self.stale.set(stale);
         if self.earliest.get().is_some_and(|earliest| earliest == owners.expires(key)) {
             self.earliest.set(None);
         }
-        if stale > pending.saturating_mul(2).saturating_add(FEW) {
+        if stale > FEW && (pending == 1 || stale / 2 > fullest) {
             self.sweep(owners);
         }
         true
@@ -512,16 +518,23 @@ impl ArrayWheel {
     #[cold]
     #[inline(never)]
     fn sweep(&self, owners: &impl Owners) {
+        self.fullest.set(self.pending.get());
+        let all = self.pending.get() == 0;
+        let mut due = self.due.borrow_mut();
+        due.drain(..self.done.replace(0));
         for slot in (0..self.slots.len()).filter(|&slot| self.holds(slot)) {
-            self.drop_stale(owners, slot);
+            if all {
+                self.slots[slot].borrow_mut().clear();
+                self.unmark(slot);
+            } else {
+                self.drop_stale(owners, slot);
+            }
             let mut entries = self.slots[slot].borrow_mut();
             if entries.capacity() > SMALL && entries.capacity() > 4 * entries.len() {
                 entries.shrink_to_fit();
             }
         }
-        let mut due = self.due.borrow_mut();
-        due.drain(..self.done.replace(0));
-        due.retain(|entry| owners.stamp(entry.key).get() == entry.stamp);
+        due.retain(|entry| !all && owners.stamp(entry.key).get() == entry.stamp);
         self.stale.set(0);
     }
 
