@@ -640,6 +640,23 @@ mod tests {
         true
     }
 
+    /// More deletions than a sweep waits for: first with many pending, then down to none; then
+    /// some that fire.
+    #[test]
+    fn what_is_swept_out_is_stale() {
+        let (add, del, wait) = (4, 0, 1);
+        let mut deeds: Vec<(u8, u16, u8)> = (0..500).map(|span| (add, 40 * span, 5)).collect();
+        for place in (500..4_500).step_by(2) {
+            deeds.extend([(add, place, 3), (del, place, 0)]);
+        }
+        deeds.extend((0..499).map(|key| (del, key, 0)));
+        deeds.extend((0..100).map(|span| (add, 7 * span, 0)));
+        deeds.extend([(wait, 1, 0); 800]);
+        deeds.extend([(del, 499, 0)]);
+        deeds.resize(1 << 13, (wait, 1, 4));
+        assert!(agree(WheelKind::Cascading, &deeds) && agree(WheelKind::Levelled, &deeds));
+    }
+
     quickcheck! {
         fn prop_arrays_fire_as_lists_when_cascading(deeds: Vec<(u8, u16, u8)>) -> bool {
             agree(WheelKind::Cascading, &deeds)
