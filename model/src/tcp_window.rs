@@ -211,6 +211,7 @@ impl<'a> Iterator for Options<'a> {
 
 /// The furthest that a packet acknowledges, selectively or not.
 #[doc(alias = "tcp_sack")]
+#[inline]
 fn sack(header: &TcpHeader<'_>) -> u32 {
     // Most segments have nothing but a time stamp.
     if header.options.len() < 10
@@ -218,6 +219,10 @@ fn sack(header: &TcpHeader<'_>) -> u32 {
     {
         return header.ack;
     }
+    sack_among(header)
+}
+
+fn sack_among(header: &TcpHeader<'_>) -> u32 {
     let blocks = Options(header.options)
         .find(|(kind, value)| *kind == 5 && !value.is_empty() && value.len().is_multiple_of(8));
     let (words, _) = blocks.map_or(&[][..], |(_, value)| value).as_chunks::<4>();
@@ -228,6 +233,7 @@ fn sack(header: &TcpHeader<'_>) -> u32 {
 /// Judges a packet, and learns from one that is inside. `opening` says whether the connection is
 /// still being opened, `syn_sent` whether only its SYN was seen, `reply` which way the packet goes.
 #[doc(alias = "tcp_in_window")]
+#[inline(always)]
 pub fn judge(
     sender: &mut Side,
     receiver: &mut Side,
@@ -270,6 +276,7 @@ pub fn judge(
 
 /// The first packet of a side.
 #[doc(alias = "tcp_init_sender")]
+#[inline(never)]
 fn init_sender(
     sender: &mut Side,
     receiver: &mut Side,
@@ -299,6 +306,7 @@ fn init_sender(
     }
 }
 
+#[inline(always)]
 fn bounds((seq, end, sack): (u32, u32, u32), sender: &mut Side, receiver: &Side) -> Judged {
     let lower = sender.td_end.wrapping_sub(receiver.td_maxwin).wrapping_sub(1);
     let oldest = receiver.td_end.wrapping_sub(sender.ack_window()).wrapping_sub(1);
@@ -328,6 +336,7 @@ fn bounds((seq, end, sack): (u32, u32, u32), sender: &mut Side, receiver: &Side)
     Judged::Accept
 }
 
+#[inline(always)]
 fn learn(
     (end, ack, sack, window): (u32, u32, u32, u32),
     acknowledges: bool,

@@ -10,7 +10,7 @@ use nfexp_model::kernel::{Jiffies, Ticks};
 use nfexp_model::tuple::Proto;
 use nfexp_traces::capture::Frame;
 use nfexp_traces::defrag::Defrag;
-use nfexp_traces::packet::{Datagram, Skip, datagram};
+use nfexp_traces::packet::{Datagram, Skip, datagram, plain_datagram};
 
 use crate::forward::{Fate, Router};
 
@@ -89,6 +89,12 @@ impl Selection {
             self.only.push((proto, port));
         }
         Ok(())
+    }
+
+    /// Whether every packet is played.
+    #[inline]
+    fn is_all(&self) -> bool {
+        self.only.is_empty() && self.until_ns.is_none()
     }
 
     /// Whether a datagram is played; a later fragment has no ports.
@@ -205,6 +211,26 @@ impl Replay {
             return;
         }
         self.totals.packets += 1;
+        if self.selection.is_all()
+            && let Some(datagram) = plain_datagram(frame.link, frame.bytes)
+        {
+            self.pass_time(frame.time_ns, tell);
+            if let Some(fate) = self.router.forward_plain(&datagram) {
+                if self.keep_letters {
+                    self.totals.letters.push(fate.letter());
+                }
+                return;
+            }
+        }
+        self.any_packet(frame, tell);
+    }
+
+    /// Plays any frame.
+    fn any_packet(
+        &mut self,
+        frame: &Frame<'_>,
+        tell: &mut impl FnMut(&mut Router, &Happening<'_>),
+    ) {
         // Looked at where it lies: it is large to be moved for every packet.
         let letter = match &datagram(frame.link, frame.bytes) {
             Err(Skip::NotIp) => {
@@ -236,8 +262,8 @@ impl Replay {
     }
 
     fn is_late(&self, time_ns: i64) -> bool {
-        let since = self.start.map(|(start, _)| time_ns.saturating_sub(start));
-        since.is_some_and(|since| self.selection.until_ns.is_some_and(|until| since > until))
+        let Some(until) = self.selection.until_ns else { return false };
+        self.since(time_ns).is_some_and(|since| since > until)
     }
 
     fn datagram(&mut self, datagram: &Datagram<'_>) -> char {
@@ -272,18 +298,20 @@ impl Replay {
     }
 
     /// Lets the timers fire that are due before this packet, each batch at its own moment.
+    #[inline(always)]
     fn pass_time(&mut self, time_ns: i64, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
         let (start_ns, start) = *self.start.get_or_insert_with(|| (time_ns, self.router.now()));
         let since = time_ns.saturating_sub(start_ns);
         self.totals.largest_gap_ns = self.totals.largest_gap_ns.max(since - self.latest_ns);
         self.latest_ns = self.latest_ns.max(since);
-        if self.pace.speed() > 0 && self.latest_ns >= self.tick_ends_ns {
+        if self.latest_ns >= self.tick_ends_ns && self.pace.speed() > 0 {
             let ticks = self.ticks(self.latest_ns);
             self.tick_ends_ns = self.begin_of(Ticks(ticks.0.saturating_add(1)));
             self.pass_until(start.after(ticks), tell);
         }
     }
 
+    #[inline(never)]
     fn pass_until(&mut self, until: Jiffies, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
         let before = self.totals.packets.saturating_sub(1);
         while let Some(due) = self.router.next_expiry().filter(|due| !due.time_after(until)) {

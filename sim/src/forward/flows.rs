@@ -110,22 +110,38 @@ const MORE: Hint = u32::MAX;
 const MOST_SLOTS: usize = (1 << 24) - 3;
 
 /// The tuple, mixed: the same for both directions, whatever the protocol makes of its words.
+#[inline(always)]
 fn mix(tuple: &Tuple) -> u64 {
     let end = |addr: Addr, port: u16| {
-        let bits = addr.bits();
-        let folded = bits as u64 ^ (bits >> 64) as u64 ^ u64::from(port) << 40;
-        let mixed = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let [low, high] = addr.halves();
+        let mixed = (low ^ high ^ u64::from(port) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ mixed >> 32
     };
     let both = end(tuple.src, tuple.sport).wrapping_add(end(tuple.dst, tuple.dport));
     both.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) >> 8
 }
 
+/// In how many bits two tuples differ, as zero or not: without a branch, because either direction
+/// is as likely.
+#[inline(always)]
+fn differ(one: &Tuple, other: &Tuple) -> u64 {
+    let [src, dst] = [(one.src, other.src), (one.dst, other.dst)].map(|(one, other)| {
+        let ([low, high], [other_low, other_high]) = (one.halves(), other.halves());
+        (low ^ other_low) | (high ^ other_high)
+    });
+    let rest = |tuple: &Tuple| {
+        let ports = u64::from(tuple.sport) | u64::from(tuple.dport) << 16;
+        ports | u64::from(tuple.proto.0) << 32 | (tuple.l3 as u64) << 40
+    };
+    src | dst | (rest(one) ^ rest(other))
+}
+
 /// Whether `tuple` is that of the answers to `original`, of a protocol whose words are swapped.
+#[inline(always)]
 fn answers(tuple: &Tuple, original: &Tuple) -> bool {
-    let ends = (tuple.src, tuple.sport) == (original.dst, original.dport)
-        && (tuple.dst, tuple.dport) == (original.src, original.sport);
-    ends && (tuple.l3, tuple.proto) == (original.l3, original.proto)
+    let Tuple { src, dst, sport, dport, .. } = *tuple;
+    let swapped = Tuple { src: dst, dst: src, sport: dport, dport: sport, ..*tuple };
+    differ(&swapped, original) == 0
 }
 
 /// Whether the answers to a tuple have its words swapped, and are not the same again.
@@ -136,17 +152,18 @@ fn can_be_hinted(tuple: &Tuple) -> bool {
 
 impl Flows {
     /// The flow a packet belongs to.
+    #[inline(always)]
     pub(super) fn find(&self, tuple: &Tuple) -> Found {
         let mixed = mix(tuple);
         let Some(place) = self.places.get(self.place(mixed)) else { return Found::Unknown };
-        let wanted = tag(mixed);
         for hint in place {
-            if hint & 0xff00_0000 != wanted || matches!(*hint << 8 >> 8, 0 | 0x00ff_ffff) {
+            // Another tag leaves something behind every slot, and so do zero and `MORE`.
+            let slot = ((hint ^ tag(mixed)) as usize).wrapping_sub(1);
+            if slot > MOST_SLOTS {
                 continue;
             }
-            let slot = (hint & 0x00ff_ffff) as usize - 1;
-            let flow = &self.flows[slot];
-            if flow.tuple == *tuple {
+            let Some(flow) = self.flows.get(slot) else { continue };
+            if differ(tuple, &flow.tuple) == 0 {
                 return Found::Flow(slot, Direction::Original);
             }
             if answers(tuple, &flow.tuple) {

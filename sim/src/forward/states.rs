@@ -81,24 +81,34 @@ impl Router {
         }
     }
 
-    /// A packet of a plain or helped connection that the tracker finds nothing unusual in. `None`
-    /// leaves all as it was: the packet goes the whole way.
+    /// A packet of a plain or helped connection, as long as it does not begin another: `None` says
+    /// that it may, and leaves all as it was.
     pub(super) fn pass(
         &mut self,
         slot: usize,
         direction: Direction,
         packet: &Packet<'_>,
     ) -> Option<Fate> {
-        let (now, sysctls, hz) = (self.now, &self.sysctls, self.engine.config().hz);
-        let flow = self.flows.at_mut(slot)?;
-        let helped = match flow.standing {
+        let helped = match self.flows.at(slot)?.standing {
             Standing::Plain => false,
             Standing::Helped if self.route == Route::Forward => true,
             _ => return None,
         };
-        // Changed where it lies, and put back in the rare case: a copy that was just written in
-        // parts and is moved as a whole makes the processor wait (a tenth of a packet).
-        let before = flow.track;
+        let fate = self.follow(slot, direction, packet)?;
+        let reads = helped && fate != Fate::Invalid && self.has_readers(slot, packet);
+        Some(if reads { self.pass_helper(slot, direction, packet, fate) } else { fate })
+    }
+
+    /// What a packet of a plain or helped connection changes of its flow; `None` as above.
+    #[inline(always)]
+    pub(super) fn follow(
+        &mut self,
+        slot: usize,
+        direction: Direction,
+        packet: &Packet<'_>,
+    ) -> Option<Fate> {
+        let (now, sysctls) = (self.now, &self.sysctls);
+        let flow = self.flows.at_mut(slot)?;
         let outcome = match (&mut flow.track, &packet.l4) {
             (Track::Tcp(track), L4::Tcp(tcp)) => {
                 let known = Known { seen_reply: true, assured: flow.assured };
@@ -106,36 +116,47 @@ impl Router {
             }
             (Track::Udp { stream_from }, L4::Udp) => {
                 let stream = now.time_after(*stream_from);
-                let secs = if stream { sysctls.udp_stream_secs } else { sysctls.udp_secs };
-                TcpOutcome::Accept { timeout_secs: secs, assured: stream && !flow.assured }
+                let timeout_secs = if stream { sysctls.udp_stream_secs } else { sysctls.udp_secs };
+                TcpOutcome::Accept { timeout_secs, assured: stream && !flow.assured }
             }
             _ => return None,
         };
-        let fires = flow.fires;
-        let deadline = |secs| {
-            let deadline = now.after(Ticks::of_timeout(secs, hz));
-            (!fires.time_after(deadline)).then_some(deadline)
-        };
         match outcome {
-            TcpOutcome::Accept { timeout_secs, assured: false } => match deadline(timeout_secs) {
-                Some(deadline) => flow.deadline = deadline,
-                None => {
-                    flow.track = before;
-                    return None;
+            TcpOutcome::Accept { timeout_secs, assured } => {
+                let span = Ticks::of_timeout(timeout_secs, self.engine.config().hz);
+                flow.deadline = now.after(span);
+                if assured || flow.fires.time_after(flow.deadline) {
+                    self.attend(slot, direction, assured);
                 }
-            },
+            }
             TcpOutcome::Ignore => {}
             TcpOutcome::Invalid => return Some(Fate::Invalid),
-            _ => {
-                flow.track = before;
-                return None;
-            }
+            // Nothing was changed: what kills are resets that nothing was answered before.
+            TcpOutcome::Repeat | TcpOutcome::Kill => return None,
         }
-        let fate = Fate::Established(direction);
-        Some(if helped { self.pass_helper(slot, direction, packet, fate) } else { fate })
+        Some(Fate::Established(direction))
     }
 
-    /// Shows a packet to the helper of a helped connection, if it may mind.
+    /// Whether the helper of a helped connection may mind a packet.
+    #[inline]
+    pub(super) fn has_readers(&self, slot: usize, packet: &Packet<'_>) -> bool {
+        !packet.payload.is_empty() || self.flows.helper_at(slot).is_some_and(State::minds_empty)
+    }
+
+    /// Tells the engine of a connection that it is assured, or ends before its timer fires.
+    #[cold]
+    #[inline(never)]
+    fn attend(&mut self, slot: usize, direction: Direction, assured: bool) {
+        let Some((ct, _)) = self.hold(slot, direction) else { return };
+        if assured {
+            self.engine.set_status(&ct, Status::ASSURED);
+            self.flows.of(ct.id()).assured = true;
+        }
+        self.arm(&ct);
+        self.engine.put_conn(self.at(), ct);
+    }
+
+    /// Shows a packet to the helper of a helped connection.
     fn pass_helper(
         &mut self,
         slot: usize,
@@ -143,10 +164,6 @@ impl Router {
         packet: &Packet<'_>,
         fate: Fate,
     ) -> Fate {
-        let minds = self.flows.helper_at(slot).is_some_and(State::minds_empty);
-        if packet.payload.is_empty() && !minds {
-            return fate;
-        }
         let Some((ct, _)) = self.hold(slot, direction) else { return fate };
         let passes = self.show(&ct, direction, packet, fate);
         self.engine.put_conn(self.at(), ct);
@@ -249,6 +266,7 @@ impl Router {
     }
 }
 
+#[inline]
 fn header<'a>(tcp: &Tcp<'a>, packet: &Packet<'a>) -> TcpHeader<'a> {
     let Tcp { seq, ack, flags, window, options } = *tcp;
     TcpHeader { flags, seq, ack, window, options, payload_len: packet.payload.len() as u32 }
