@@ -19,10 +19,11 @@
 //! part of the connection (`tuplehash`).
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 
 use crate::conn::ConnId;
 use crate::conntrack::Direction;
+use crate::kernel::hash::siphash13;
 use crate::netns::{NetId, Zone};
 use crate::nft_ct::CtExpectation;
 use crate::tuple::Tuple;
@@ -36,8 +37,7 @@ type Found = (ConnId, Direction);
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
-    /// Drawn anew by each process, so no capture can aim at a chain; the order is seen by none.
-    key: RandomState,
+    key: Key,
     /// A power of two of chains, or none.
     heads: Vec<u32>,
     /// By [`node_of`].
@@ -51,6 +51,11 @@ pub(crate) struct ConnTable {
     /// What nft's own helper has to announce for connections that are not confirmed yet.
     pub(crate) announces: BTreeMap<ConnId, (CtExpectation, Direction)>,
 }
+
+/// A key of SipHash, drawn anew by each table, so no capture can aim at a chain; the order is seen
+/// by none.
+#[derive(Clone, Copy, Debug)]
+struct Key([u64; 2]);
 
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -94,25 +99,31 @@ impl Place {
     }
 }
 
-impl Hash for Place {
-    /// Three words of what is in IPv4's tuples, six of the others: the hasher counts them, so no
-    /// three equal six.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [src, src_rest, dst, dst_rest, ports, rest] = self.words();
-        if (src | dst) >> 32 == 0 && src_rest | dst_rest == 0 {
-            state.write_u64(src << 32 | dst);
+impl Key {
+    /// The hash of a place: of three words where it is IPv4's, of six otherwise. SipHash counts
+    /// them, so no three equal six.
+    fn hash(self, place: &Place) -> u32 {
+        let words @ [src, src_rest, dst, dst_rest, ports, rest] = place.words();
+        let hash = if (src | dst) >> 32 == 0 && src_rest | dst_rest == 0 {
+            siphash13(self.0, &[src << 32 | dst, ports, rest])
         } else {
-            [src, src_rest, dst, dst_rest].into_iter().for_each(|word| state.write_u64(word));
-        }
-        state.write_u64(ports);
-        state.write_u64(rest);
+            siphash13(self.0, &words)
+        };
+        hash as u32
+    }
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        let chance = RandomState::new();
+        Self([0, 1].map(|half: u64| chance.hash_one(half)))
     }
 }
 
 impl ConnTable {
     /// Adds a connection in both directions, unless another stands in either place.
     pub(crate) fn insert(&mut self, id: ConnId, places: &[Place; 2]) -> bool {
-        let hashes = places.each_ref().map(|place| self.key.hash_one(place) as u32);
+        let hashes = places.each_ref().map(|place| self.key.hash(place));
         if (0..2).any(|at| self.search(&places[at], hashes[at]) != END) {
             return false;
         }
@@ -162,7 +173,7 @@ impl ConnTable {
         {
             return Some(found(index, generation));
         }
-        let index = self.search(place, self.key.hash_one(place) as u32);
+        let index = self.search(place, self.key.hash(place));
         let generation = self.nodes.get(index as usize)?.generation?;
         self.remember(place, index);
         Some(found(index, generation))
@@ -170,7 +181,7 @@ impl ConnTable {
 
     /// Whether there is one.
     pub(crate) fn contains(&self, place: &Place) -> bool {
-        self.search(place, self.key.hash_one(place) as u32) != END
+        self.search(place, self.key.hash(place)) != END
     }
 
     /// The connections in the table, once per direction, in no order.
