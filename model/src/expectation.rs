@@ -414,14 +414,10 @@ impl Expected {
     /// `nf_ct_expect_init()`, v3.9: memory of an earlier, longer address must not show.
     #[must_use]
     pub fn tuple_and_mask(&self) -> (Tuple, Mask) {
-        let clear = |addr: Addr| {
-            let mut bytes = addr.0;
-            // KERNEL: nf_ct_expect_init(), v3.9: every family but IPv4 is sixteen bytes long.
-            if self.l3 == L3::Ipv4 {
-                bytes[4..].fill(0);
-            }
-            Addr(bytes)
-        };
+        // KERNEL: nf_ct_expect_init(), v3.9: every family but IPv4 is sixteen bytes long.
+        let length = if self.l3 == L3::Ipv4 { L3::Ipv4.address_mask() } else { u128::MAX };
+        // Masked as one number: the check reads it so, see [`Addr::v4`].
+        let clear = |addr: Addr| Addr((addr.bits() & length).to_ne_bytes());
         let tuple = Tuple {
             src: self.saddr.map(clear).unwrap_or_default(),
             dst: clear(self.daddr),

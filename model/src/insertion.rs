@@ -234,13 +234,12 @@ impl<'a, P: Platform> Locked<'a, P> {
 
     /// Asks who goes, and ends that one unless it is firing; only that one is tried.
     #[doc(alias = "evict_oldest_expect")]
+    #[inline(always)]
     fn evict(&mut self, at: At, newcomer: Object<'a, Expectation<P>>, pressure: Pressure) {
         let engine = self.engine;
         let table = EngineTable(engine);
         let victim = if self.state.decides {
-            let about = self.candidate(at, newcomer);
-            let eviction = self.state.eviction.as_mut();
-            eviction.and_then(|eviction| eviction.victim(pressure, &about, &table))
+            self.ask(at, newcomer, pressure)
         } else {
             Oldest::choice(pressure, newcomer.master(), newcomer.class(), &table)
         };
@@ -248,6 +247,19 @@ impl<'a, P: Platform> Locked<'a, P> {
             let victim = engine.memory.expectations.get_object(victim);
             self.end(victim, &Ending::by_kernel(at, Cause::Eviction));
         }
+    }
+
+    /// Asks another eviction than the kernel's.
+    #[inline(never)]
+    fn ask(
+        &mut self,
+        at: At,
+        newcomer: Object<'a, Expectation<P>>,
+        pressure: Pressure,
+    ) -> Option<ExpectId> {
+        let about = self.candidate(at, newcomer);
+        let table = EngineTable(self.engine);
+        self.state.eviction.as_mut()?.victim(pressure, &about, &table)
     }
 
     /// Asks another eviction than the kernel's whether the newcomer may come in.

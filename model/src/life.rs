@@ -33,6 +33,7 @@ impl<P: Platform> Engine<P> {
     /// # Errors
     /// When memory has run out.
     #[doc(alias = "nf_ct_expect_alloc")]
+    #[inline(always)]
     pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
         self.alloc_of(at, master.id())
     }
@@ -44,6 +45,7 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Panics
     /// If nobody does.
+    #[inline(always)]
     pub fn alloc_of(&self, at: At, master: ConnId) -> Result<ExpectRef, NoMemory> {
         self.may_alloc(AllocPoint::Expectation)?;
         let exp = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
@@ -118,6 +120,7 @@ impl<P: Platform> Engine<P> {
     /// [`RelateError`]; the reference stays the caller's either way.
     #[doc(alias = "nf_ct_expect_related_report")]
     #[doc(alias = "nf_ct_expect_related")]
+    #[inline(always)]
     pub fn related(
         &self,
         at: At,
@@ -153,7 +156,7 @@ impl<P: Platform> Engine<P> {
 
     /// Gives a reference back; the last one frees, once the readers of this moment are gone.
     #[doc(alias = "nf_ct_expect_put")]
-    #[inline]
+    #[inline(always)]
     pub fn put(&self, exp: ExpectRef) {
         self.put_object(self.memory.expectations.get_object(exp.0));
     }

@@ -94,6 +94,7 @@ impl<'a, P: Platform> Locked<'a, P> {
     /// With `unlink`, or in a kernel that does not ask, the expectation is consumed unless it
     /// is permanent.
     #[doc(alias = "nf_ct_find_expectation")]
+    #[inline(always)]
     pub fn find_expectation(
         &mut self,
         at: At,

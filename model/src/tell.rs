@@ -72,8 +72,11 @@ impl<P: Platform> Engine<P> {
     /// `nf_conntrack_event_report()` for a connection that came or went.
     pub(crate) fn tell_conn(&self, id: ConnId, kind: ConnEventKind, origin: Origin) {
         let conn = self.memory.conns.get(id);
+        if !self.config.events {
+            return;
+        }
         let about = conn.about();
-        if !self.config.events || !about.tells {
+        if !about.tells {
             return;
         }
         let master = about.master.map(|id| (id, self.memory.conns.get(id).about().original));
