@@ -5,8 +5,9 @@
 //! theirs. `throughput --stream EVENTS [POLICY …]`: it is made while it is played, nothing of it
 //! is kept, and the last column is the most memory the process ever had, in KiB.
 //!
-//! An *event* is an announcement, an arrival, a master's begin or end, or an end of an expectation
-//! that time or another announcement brought about.
+//! An *event* is an announcement, an arrival, or an end of an expectation that neither a match nor
+//! the run's end brought about: what the prototype's simulator had, which knew no other. Masters
+//! begin and end as well; that takes time, and is not counted.
 
 use cpu_time::ProcessTime;
 use nfexp_model::revision::Revision;
@@ -17,7 +18,7 @@ use nfexp_sim::research::measure::Recording;
 use nfexp_sim::research::policy::parse::policy;
 use nfexp_sim::research::setup::Setup;
 use nfexp_sim::research::sweep::study::shipped;
-use nfexp_sim::research::workload::{Happening, Micros, Workload, masters_at_once};
+use nfexp_sim::research::workload::{Happening, Micros, What, Workload, masters_at_once};
 use nfexp_sim::research::world::World;
 
 const HZ: u32 = 250;
@@ -87,13 +88,16 @@ fn measured(
     let world = World::new(&cast, &policy, &setup).expect("memory");
     let mut happened = 0_u64;
     let before = ProcessTime::now();
-    let outcome = world.run(workload.inspect(|_| happened += 1)).expect("the ledger balances");
+    let counts = |what| u64::from(!matches!(what, What::Open { .. } | What::Close { .. }));
+    let workload = workload.inspect(|happening| happened += counts(happening.what));
+    let outcome = world.run(workload).expect("the ledger balances");
     let spent = before.elapsed().as_secs_f64();
     let ended: u64 = outcome
         .accounts
         .iter()
         .flat_map(|account| Ending::ALL.map(|ending| (ending, account.of(ending))))
-        .filter(|(ending, _)| !ending.is_refusal() && *ending != Ending::Match)
+        .filter(|(ending, _)| !ending.is_refusal())
+        .filter(|(ending, _)| !matches!(ending, Ending::Match | Ending::Horizon))
         .map(|(_, count)| count)
         .sum();
     let (events, kib) = (happened + ended, most_memory());

@@ -172,29 +172,44 @@ impl Measure {
         if at <= self.last {
             return;
         }
-        let held = linked as usize;
-        if held >= self.held.len() {
-            self.held.resize(held + 1, 0);
+        if at >= self.span.end || linked as usize >= self.held.len() {
+            self.clock_further(at, linked);
+            return;
         }
-        self.held[held] += at - self.last;
+        self.pass(at, linked);
+    }
+
+    /// The same over the end of a bin, or with more linked than ever before.
+    #[cold]
+    #[inline(never)]
+    fn clock_further(&mut self, at: Micros, linked: u32) {
+        let most = self.held.len().max(linked as usize + 1);
+        self.held.resize(most, 0);
         while self.last < at {
             let end = at.min(self.span.end);
-            let passed = end - self.last;
-            let slice = &mut self.bins[self.here];
-            slice.slots += passed * u64::from(linked);
-            slice.stale += passed * u64::from(self.stale_now);
-            slice.full += if linked >= self.limit { passed } else { 0 };
-            self.last = end;
+            self.pass(end, linked);
             if end == self.span.end {
                 self.enter(end);
             }
         }
     }
 
+    /// The same within a bin, of a number that was there before.
+    #[inline(always)]
+    fn pass(&mut self, until: Micros, linked: u32) {
+        let passed = until - self.last;
+        self.last = until;
+        self.held[linked as usize] += passed;
+        let slice = &mut self.bins[self.here];
+        slice.slots += passed * u64::from(linked);
+        slice.stale += passed * u64::from(self.stale_now);
+        slice.full += if linked >= self.limit { passed } else { 0 };
+    }
+
     /// A useful announcement while the table is full; it counts as found until it is lost.
     pub(super) fn seeks(&mut self, seat: Seat) {
         if let Some(owned) = self.seat(seat) {
-            count(owned, true);
+            owned.count(true);
         }
     }
 
@@ -236,8 +251,9 @@ impl Measure {
     }
 
     #[inline]
-    pub(super) fn refused(&mut self) {
-        self.bins[self.here].refused += 1;
+    pub(super) fn refused(&mut self, at: Micros) {
+        let bin = self.bin(at);
+        self.bins[bin].refused += 1;
     }
 
     #[inline]
@@ -262,30 +278,57 @@ impl Measure {
         }
     }
 
-    #[inline]
-    pub(super) fn useful(&mut self, at: Micros, kind: u16, who: &Who, hit: bool) {
-        let (bin, index) = (self.bin(at), usize::from(kind));
-        let kinds = self.hostile.len();
-        count(&mut self.kinds[bin * kinds + index], hit);
-        if self.hostile[index] {
+    /// A useful arrival of this kind. What it counts for beside kind and bin is entered later:
+    /// [`belongs`](Self::belongs), [`sum_up`](Self::sum_up).
+    #[inline(always)]
+    pub(super) fn useful(&mut self, at: Micros, kind: u16, hit: bool) {
+        let of_bin = self.bin(at) * self.hostile.len();
+        self.kinds[of_bin + usize::from(kind)].count(hit);
+    }
+
+    /// What the useful arrivals of one kind at a master came to: they are those of its namespace,
+    /// its pool's member and its source, too.
+    pub(super) fn belongs(&mut self, kind: u16, who: &Who, found: Owned) {
+        let kind = usize::from(kind);
+        if found.useful == 0 || self.hostile[kind] {
             return;
         }
-        self.bins[bin].useful += 1;
-        self.bins[bin].hits += u32::from(hit);
-        count(&mut self.nets[usize::from(who.net)], hit);
+        self.nets[usize::from(who.net)].add(found);
         if who.member != u32::MAX {
-            count(grown(&mut self.masters[index], who.member as usize), hit);
+            grown(&mut self.masters[kind], who.member as usize).add(found);
         }
         if (who.source as usize) < SOURCES {
-            count(grown(&mut self.sources[index], who.source as usize), hit);
+            grown(&mut self.sources[kind], who.source as usize).add(found);
         }
+    }
+
+    /// The run is over: what was counted by kind is summed up by bin; answers the sums by kind.
+    pub(super) fn sum_up(&mut self) -> Vec<(u64, u64)> {
+        let mut sums = vec![(0, 0); self.hostile.len()];
+        for (bin, kinds) in self.bins.iter_mut().zip(self.kinds.chunks_exact(sums.len().max(1))) {
+            for ((owned, hostile), sum) in kinds.iter().zip(&self.hostile).zip(&mut sums) {
+                *sum = (sum.0 + u64::from(owned.useful), sum.1 + u64::from(owned.hits));
+                if !hostile {
+                    bin.useful += owned.useful;
+                    bin.hits += owned.hits;
+                }
+            }
+        }
+        sums
     }
 }
 
-#[inline]
-fn count(owned: &mut Owned, hit: bool) {
-    owned.useful += 1;
-    owned.hits += u32::from(hit);
+impl Owned {
+    #[inline(always)]
+    pub(super) fn count(&mut self, hit: bool) {
+        self.add(Self { useful: 1, hits: u32::from(hit) });
+    }
+
+    #[inline(always)]
+    fn add(&mut self, more: Self) {
+        self.useful += more.useful;
+        self.hits += more.hits;
+    }
 }
 
 fn grown(owned: &mut Vec<Owned>, at: usize) -> &mut Owned {

@@ -31,6 +31,10 @@ pub struct Setup {
     pub recording: Recording,
 }
 
+/// Memory for so many expectations more than may be linked at once: for those that are being
+/// announced, and those that wait to be freed.
+pub(super) const SPARE: u32 = 64;
+
 impl Setup {
     pub(super) fn config(&self, cast: &Cast) -> Config {
         // As nf_conntrack_expect_init() has it: four a bucket, whole pages of buckets.
@@ -42,7 +46,7 @@ impl Setup {
             hash_size: self.hash_size.unwrap_or(usual),
             expect_max: self.expect_max,
             hash_seed: 0x5eed,
-            expectations: self.expect_max.saturating_mul(nets).saturating_add(64).min(1 << 26),
+            expectations: self.expect_max.saturating_mul(nets).saturating_add(SPARE).min(1 << 26),
             conns: self.masters.saturating_add(64),
             conns_ready: u32::MAX,
             cpus: 1,

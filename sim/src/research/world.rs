@@ -28,9 +28,9 @@ use nfexp_model::{At, Engine};
 
 use super::cast::{Cast, Kind};
 use super::ledger::{Account, Ending, Unbalanced};
-use super::measure::{Measure, Seat};
+use super::measure::{Measure, Owned, Seat};
 use super::policy::{Spec, Surroundings};
-use super::setup::Setup;
+use super::setup::{SPARE, Setup};
 use super::tape::Tape;
 use super::walks::Walks;
 use super::workload::{Happening, Micros, NEVER, What, Who, jiffy};
@@ -54,6 +54,9 @@ struct Master {
     who: Who,
     /// How many it holds.
     holds: u32,
+    /// Its latest useful arrivals, all of one kind.
+    found: Owned,
+    kind: u16,
 }
 
 /// An engine, and all that is counted.
@@ -69,11 +72,15 @@ pub struct World {
     /// No timer fires before this jiffy.
     quiet_until: u64,
     timers: bool,
+    /// Whether a full table refuses whoever holds nothing: nothing but the kernel's own choice.
+    full_refuses: bool,
     /// Up to which jiffy its wheel was turned.
     turned: u64,
     masters: Vec<Master>,
     live: Vec<Live>,
     linked: u32,
+    /// How many expectations wait to be freed, at most.
+    waiting: u32,
     tape: Arc<Tape>,
     accounts: Vec<Account>,
     measure: Measure,
@@ -114,6 +121,7 @@ impl World {
         let eviction = policy.build(&surroundings, Arc::clone(&tape));
         let walks = setup.recording.walks.then(|| Walks::new(&config));
         let timers = config.revision.expiry == Expiry::Timer;
+        let full_refuses = !eviction.decides();
         let engine =
             Engine::with_eviction(config, Some(eviction)).map_err(|error| error.to_string())?;
         for net in 1..cast.namespaces {
@@ -129,10 +137,12 @@ impl World {
             jiffy: 0,
             quiet_until: u64::MAX,
             timers,
+            full_refuses,
             turned: 0,
             masters: Vec::new(),
             live: vec![Live::default(); expectations as usize + 1],
             linked: 0,
+            waiting: 0,
             tape,
             accounts: vec![Account::default(); cast.kinds.len()],
             measure: Measure::new(&cast, setup),
@@ -156,7 +166,7 @@ impl World {
     ///
     /// # Errors
     /// If memory for a master runs out.
-    #[inline]
+    #[inline(always)]
     pub fn play(&mut self, happening: &Happening) -> Result<(), String> {
         let Happening { at, what } = *happening;
         let jiffy = jiffy(at, self.hz);
@@ -254,9 +264,16 @@ impl World {
         let helper = HelperId::at(kind.helper);
         self.engine.attach(&ct, helper).map_err(|error| error.to_string())?;
         self.engine.confirm(self.at(), &ct, Origin::KERNEL);
+        self.enter_found(place);
         let master = &mut self.masters[place];
         (master.ct, master.who) = (Some(ct), who);
         Ok(())
+    }
+
+    /// Enters what useful arrivals at a master came to, for those to whom they belong.
+    fn enter_found(&mut self, place: usize) {
+        let Master { who, found, kind, .. } = &mut self.masters[place];
+        self.measure.belongs(*kind, who, std::mem::take(found));
     }
 
     fn close(&mut self, at: Micros, master: u32) {
@@ -267,23 +284,28 @@ impl World {
         }
     }
 
+    #[inline(always)]
     fn announce(&mut self, at: Micros, master: u32, kind: u16, key: u64, arrives: Micros) {
-        self.turn_wheel();
+        let Master { who, holds, .. } = self.masters[master as usize];
+        let full = self.engine.expect_count(NetId(who.net)) >= self.engine.config().expect_max;
+        // Who holds nothing has nothing that could go: it will not be filed.
+        let hopeless = full && holds == 0 && self.full_refuses;
+        if !hopeless {
+            self.turn_wheel();
+        }
         let now = self.at();
         let Self { engine, kinds, .. } = self;
         let spec = &kinds[usize::from(kind)];
         let account = &mut self.accounts[usize::from(kind)];
         account.announced += 1;
-        let Master { ct, who, holds } = &self.masters[master as usize];
         let mut seat = Seat::Free;
         if spec.hostile {
             self.measure.last_hostile = Some(at);
-        } else if arrives <= self.horizon
-            && engine.expect_count(NetId(who.net)) >= engine.config().expect_max
-        {
-            seat = if *holds > 0 { Seat::Incumbent } else { Seat::Newcomer };
+        } else if full && arrives <= self.horizon {
+            seat = if holds > 0 { Seat::Incumbent } else { Seat::Newcomer };
             self.measure.seeks(seat);
         }
+        let ct = &self.masters[master as usize].ct;
         let exp = ct.as_ref().and_then(|ct| engine.alloc(now, ct).ok());
         let Some(exp) = exp else {
             self.measure.loses(seat);
@@ -310,18 +332,18 @@ impl World {
         engine.put(exp);
         if related.is_err() {
             // Nobody else ever held it.
-            engine.run_rcu_callbacks();
+            self.frees(1);
         }
         self.settle(at);
         match related {
             Ok(()) => {
+                assert!(!hopeless, "a full table took in whom nobody made room for");
                 self.measure.clock(at, self.linked);
                 let told = self.measure.inserted(at, arrives != NEVER);
                 self.live[id.index() as usize] =
                     Live { kind, master, born: at, arrives, hit: false, told, seat };
                 self.linked += 1;
-                let Master { who, holds, .. } = &mut self.masters[master as usize];
-                *holds += 1;
+                self.masters[master as usize].holds += 1;
                 if let Some(walks) = &mut self.walks {
                     let net = NetId(who.net);
                     walks.insert(net, &expected.tuple_and_mask().0, master, id.index());
@@ -352,10 +374,10 @@ impl World {
         if arrives <= self.horizon {
             account.lost[ending as usize] += 1;
         }
-        self.measure.clock(at, self.linked);
-        self.measure.refused();
+        self.measure.refused(at);
     }
 
+    #[inline(always)]
     fn arrive(&mut self, at: Micros, master: u32, kind: u16, key: u64, useful: bool) {
         let who = self.masters[master as usize].who;
         let spec = &self.kinds[usize::from(kind)];
@@ -384,12 +406,16 @@ impl World {
                 self.tape.touch(slot);
             }
         }
-        let account = &mut self.accounts[usize::from(kind)];
-        account.useful += u64::from(useful);
-        account.hits += u64::from(useful && hit);
-        account.late += u64::from(!useful && hit);
         if useful {
-            self.measure.useful(at, kind, &who, hit);
+            self.measure.useful(at, kind, hit);
+            if self.masters[master as usize].kind != kind {
+                self.enter_found(master as usize);
+            }
+            let master = &mut self.masters[master as usize];
+            master.kind = kind;
+            master.found.count(hit);
+        } else if hit {
+            self.accounts[usize::from(kind)].late += 1;
         }
         self.settle(at);
     }
@@ -410,16 +436,32 @@ impl World {
         self.settle(at);
     }
 
-    /// Enters what ended, and frees what nobody holds.
-    #[inline]
+    /// Enters what ended.
+    #[inline(always)]
     fn settle(&mut self, at: Micros) {
         let endings = self.tape.take();
         if endings > 0 {
+            self.enter(at, endings);
+        }
+    }
+
+    #[inline(never)]
+    fn enter(&mut self, at: Micros, endings: u32) {
+        self.frees(endings);
+        for entry in 0..endings {
+            let (slot, ending) = self.tape.ended(entry);
+            self.ended(at, slot, ending);
+        }
+    }
+
+    /// So many expectations wait for their readers, of whom there are none: many are freed at
+    /// once, before the room is gone that [`Setup`] leaves beside the table.
+    #[inline(always)]
+    fn frees(&mut self, more: u32) {
+        self.waiting += more;
+        if self.waiting >= SPARE / 2 {
+            self.waiting = 0;
             self.engine.run_rcu_callbacks();
-            for entry in 0..endings {
-                let (slot, ending) = self.tape.ended(entry);
-                self.ended(at, slot, ending);
-            }
         }
     }
 
@@ -464,7 +506,10 @@ impl World {
                 }
             }
         }
-        for (account, kind) in self.accounts.iter().zip(&self.kinds) {
+        (0..self.masters.len()).for_each(|place| self.enter_found(place));
+        let sums = self.measure.sum_up();
+        for ((account, kind), sum) in self.accounts.iter_mut().zip(&self.kinds).zip(sums) {
+            (account.useful, account.hits) = sum;
             account.balance(!kind.permanent)?;
         }
         Ok(Outcome { accounts: self.accounts, measure: self.measure, walks: self.walks })
