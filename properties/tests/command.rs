@@ -167,6 +167,17 @@ fn research_refuses_what_nobody_can_run() {
     let zero = study("zero", "scenario = \"ftp\"\nreplications = 0\n");
     let less = study("less", "scenario = \"ftp\"\nseed = -1\n");
     let bytes = file("bytes.toml", b"name\xff");
+    let pool = format!("{SCENARIO}masters = {{ count = 10, source = \"the test\" }}\n");
+    let pool = study("pool", &pool);
+    let above = study("above", "scenario = \"pool.toml\"\nmost_happenings = 290\n");
+    let gap = "law = \"renewal\", gap = { law = \"constant\", is = \"1s\", source = \"the test\" }";
+    let gap = scenario("gap", "law = \"poisson\", per_second = 1.5", gap);
+    // Few where both are low and where both are high: most where one is and the other is not.
+    let (short, long_run) = ("class.only.arrivals.gap.is=0.001s..1s", "run.lasts=100s..1000000s");
+    let corner = vec!["sensitivity", "--scenario", &gap, "--knob", short, "--knob", long_run];
+    let (less_share, more_share) = ("class.ftp.answered.share=0.1", "class.ftp.answered.share=0.9");
+    let twice = |word| vec!["sweep", "--scenario", "ftp", word, less_share, word, more_share];
+    let both = vec!["sweep", "--scenario", "ftp", "--set", less_share, "--vary", more_share];
     let policy = |text| vec!["sweep", "--scenario", "ftp", "--policy", text];
     let knob = |text| vec!["sensitivity", "--knob", text];
     for (arguments, code, message) in [
@@ -199,6 +210,14 @@ fn research_refuses_what_nobody_can_run() {
         (vec!["sweep", "--expect-max", "4294967295"], 2, "expected from 1 to 4194304"),
         (vec!["sweep", "--jobs", "1000000"], 2, "expected a number from 0 to 1024"),
         (vec!["sweep", "script", &zero, "--for", "ray", "--shards", "0"], 2, "from 1 to 1000000"),
+        // The estimate is 285, and chance brings a few more.
+        (vec!["sweep", "--scenario", &pool, "--most-happenings", "290"], 65, "more happenings in"),
+        (vec!["report", &above], 65, "scenario pool.toml: more happenings in a run, where 290"),
+        (vec!["sensitivity", "--replications", "100", "--rows", "9999"], 2, "make 5999400: expec"),
+        (corner.clone(), 65, "happenings in a run, where 33554432 are allowed"),
+        (twice("--vary"), 2, "class.ftp.answered.share is varied twice"),
+        (twice("--set"), 2, "--set class.ftp.answered.share: expected once"),
+        (both, 2, "class.ftp.answered.share is set and varied"),
         (vec!["sensitivity", "--rows", "0"], 2, "2..=100000"),
         (vec!["sensitivity", "--rows", "4294967295"], 2, "2..=100000"),
         (knob("expect_max=1024..64"), 2, "expect_max: expected a lower number below a higher one"),
@@ -226,6 +245,32 @@ fn research_refuses_what_nobody_can_run() {
     let (code, _, told) =
         run(&[&policy(timeouts)[..], &asked, &["--set", "run.lasts=2000s"]].concat());
     assert!([0, 3].contains(&code) && !told.contains("panicked"), "{code}: {told}");
+}
+
+/// A list given in parts is the list; a page goes where it is told to, whatever has to be made.
+#[test]
+fn lists_are_joined_and_folders_made() {
+    let short = ["--scenario", "ftp", "--set", "run.lasts=100s", "--replications", "2"];
+    let sizes = ["--format", "csv", "--expect-max", "1,2", "--expect-max", "3"];
+    let (_, rows, told) = run(&[&["sweep"], &short[..], &sizes].concat());
+    let column =
+        rows.lines().next().and_then(|names| names.split(',').position(|n| n == "expect_max"));
+    let column = column.expect("a column of sizes");
+    let size = |row: &str| row.split(',').nth(column).map(str::to_owned);
+    let sizes: Vec<String> = rows.lines().skip(1).filter_map(size).collect();
+    assert_eq!(sizes, ["1", "2", "3", "1", "2", "3"], "{told}");
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("made");
+    let _ = fs::remove_dir_all(&place);
+    let (page, charts) = (place.join("for/page.html"), place.join("charts"));
+    let text = |path: &Path| path.to_str().expect("a name in UTF-8").to_owned();
+    let (out, folder) = (text(&page), text(&charts));
+    let (code, _, told) =
+        run(&[&["report"], &short[..], &["--out", &out, "--charts", &folder]].concat());
+    assert_eq!(code, 0, "{told}");
+    assert!(fs::read_to_string(page).is_ok_and(|page| page.contains("</html>")));
+    assert!(fs::read_dir(charts).is_ok_and(|files| files.count() > 0));
+    let (_, help, _) = run(&["report", "--help"]);
+    assert!(help.contains("folders that are not there are made"), "{help}");
 }
 
 /// Who suffers, what stands open and what is walked are told where people look.

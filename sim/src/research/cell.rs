@@ -5,6 +5,8 @@
 //! replication; its workload is made once and every policy and size meets it, and the optimum is
 //! found once for each size. Blocks are what is scheduled, written and resumed.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use nfexp_model::revision::Revision;
@@ -149,20 +151,39 @@ pub struct Detail {
     pub bracket: Bracket,
 }
 
+/// Why a run did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// What was asked for: it cannot be cast, or there is more of it than is allowed.
+    Asked(String),
+    /// The machine it ran on, or an error of ours.
+    Here(String),
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Asked(why) | Self::Here(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 impl Block<'_> {
     /// Runs every policy at every size.
     ///
     /// # Errors
-    /// If a scenario cannot be cast, or a ledger does not balance.
-    pub fn run(&self) -> Result<Vec<Detail>, String> {
+    /// [`Stopped`]: a scenario cannot be cast, has too many happenings, or a ledger does not
+    /// balance.
+    pub fn run(&self) -> Result<Vec<Detail>, Stopped> {
         let scenario = self.scenario.read();
-        let cast = Cast::of(&scenario)?;
+        let cast = Cast::of(&scenario).map_err(Stopped::Asked)?;
         let workload = Workload::new(&scenario, &cast, self.seed, self.replication, self.hz);
         let horizon = workload.horizon();
         let room = usize::try_from(self.most_happenings).unwrap_or(usize::MAX);
         let happenings: Vec<Happening> = workload.take(room.saturating_add(1)).collect();
         if happenings.len() > room {
-            return Err(too_many("more", self.most_happenings));
+            return Err(Stopped::Asked(too_many("more", self.most_happenings)));
         }
         let masters = masters_of(&happenings);
         let offer = Offer::of(&cast, &happenings, horizon);
@@ -184,9 +205,10 @@ impl Block<'_> {
                     horizon,
                     recording: self.recording,
                 };
-                let world = World::new(&cast, policy, &setup)?;
-                let outcome = world.run(happenings.iter().copied());
-                let outcome = outcome.map_err(|why| format!("policy {}: {why}", policy.name))?;
+                let world = World::new(&cast, policy, &setup);
+                let outcome = world.and_then(|world| world.run(happenings.iter().copied()));
+                let here = |why| Stopped::Here(format!("policy {}: {why}", policy.name));
+                let outcome = outcome.map_err(here)?;
                 let ceilings = [&bracket, by_worth.as_ref().unwrap_or(&bracket)];
                 let mut cell = of_outcome(&scenario, &cast, &outcome, ceilings);
                 cell.policy.clone_from(&policy.name);

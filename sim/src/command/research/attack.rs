@@ -123,7 +123,8 @@ impl Attack {
         study.expect_max = vec![expect_max];
         study.set.push(Set { path: self.knob.clone(), value: Number::Real(rate) });
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
-        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {}).map_err(Failure::System)?;
+        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
+        let rows = rows.map_err(|why| self.asked.stopped(why))?;
         Ok(Tried { rate, recall: summary::lines(&plan, &rows)[0].recall })
     }
 

@@ -17,10 +17,10 @@ use crate::research::sweep::{shard, summary};
 pub struct Report {
     #[command(flatten)]
     asked: Asked,
-    /// The page.
+    /// The page; folders that are not there are made.
     #[arg(long, short, default_value = "report.html")]
     out: PathBuf,
-    /// A folder for the charts as SVG files.
+    /// A folder for the charts as SVG files; made if it is not there.
     #[arg(long)]
     charts: Option<PathBuf>,
     /// How many threads; 0 is one a core. The page is the same for any.
@@ -45,12 +45,13 @@ impl Report {
         let tick = |done: u64, _: u64| bar.set_position(done);
         let rows = shard::run_in_memory(&plan, self.jobs, &tick);
         bar.finish_and_clear();
-        let lines = summary::lines(&plan, &rows.map_err(Failure::System)?);
+        let stopped = |why| self.asked.stopped(why);
+        let lines = summary::lines(&plan, &rows.map_err(stopped)?);
         let recording = Recording { lifelines: 60, walks: false };
         // Of the varied points the middle one shows most: the first is often at rest.
         let replications = plan.study.replications as usize;
         let middle = plan.blocks.len() / replications / 2 * replications;
-        let details = plan.detail(&plan.blocks[middle], recording).map_err(Failure::System)?;
+        let details = plan.detail(&plan.blocks[middle], recording).map_err(stopped)?;
         let varied = &plan.points[plan.blocks[middle].point].varied;
         let pictures = page::pictures(&plan, &lines, &details, varied);
         let html = page::page(&plan, &lines, &pictures, &self.command());

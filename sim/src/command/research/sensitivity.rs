@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum};
 
 use super::sweep::{Asked, jobs};
 use crate::command::{Failure, remark};
+use crate::research::estimate::happenings;
 use crate::research::random::Stream;
 use crate::research::statistics::{morris, sobol};
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::shard;
-use crate::research::sweep::study::{Number, Set, Study};
+use crate::research::sweep::study::{MOST_CELLS, Number, Set, Study, many};
 
 /// The arguments of `nfexp sensitivity`.
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub struct Sensitivity {
     jobs: usize,
 }
 
-/// A row is a run for every knob and one or two more, each with its replications.
+/// A row is a plan for every knob and one or two more, each with its cells.
 const MOST_ROWS: i64 = 100_000;
 
 /// How sensitivity is measured.
@@ -114,23 +115,26 @@ impl Sensitivity {
             let value = Number::Text("3000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
         }
-        // What is wrong with the question is told before anything is run.
-        for place in [0.0, 0.5, 1.0] {
-            let asked = Self::asked_at((&study, &knobs), &vec![place; knobs.len()]);
-            Plan::of(asked, beside.as_deref()).map_err(|why| self.asked.wrong(why))?;
-        }
+        self.check((&study, beside.as_deref()), &knobs)?;
         remark(format_args!("seed {}, {} rows", study.seed, self.rows));
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
-        let mut response =
-            |inputs: &[f64]| self.recall((&study, beside.as_deref()), &knobs, inputs);
+        let mut failed = None;
+        let mut response = |inputs: &[f64]| {
+            let recall = self.recall((&study, beside.as_deref()), &knobs, inputs);
+            recall.map_err(|why| {
+                let told = why.to_string();
+                failed = Some(why);
+                told
+            })
+        };
         let mut out = io::stdout().lock();
         let rows = self.rows;
         match self.method {
             Method::Morris => {
                 writeln!(out, "knob,effect,effect_half,spread")?;
                 let effects = morris(knobs.len(), rows, &mut stream, &mut response);
-                for (knob, (effect, spread)) in knobs.iter().zip(effects.map_err(Failure::System)?)
-                {
+                let effects = effects.map_err(|why| failed.unwrap_or(Failure::System(why)))?;
+                for (knob, (effect, spread)) in knobs.iter().zip(effects) {
                     let (mean, half) = (effect.mean, effect.half);
                     writeln!(out, "{},{mean:.4},{half:.4},{spread:.4}", knob.path)?;
                 }
@@ -138,7 +142,8 @@ impl Sensitivity {
             Method::Sobol => {
                 writeln!(out, "knob,first,first_half,total,total_half")?;
                 let indices = sobol(knobs.len(), rows, &mut stream, &mut response);
-                for (knob, [first, total]) in knobs.iter().zip(indices.map_err(Failure::System)?) {
+                let indices = indices.map_err(|why| failed.unwrap_or(Failure::System(why)))?;
+                for (knob, [first, total]) in knobs.iter().zip(indices) {
                     writeln!(
                         out,
                         "{},{:.4},{:.4},{:.4},{:.4}",
@@ -150,15 +155,54 @@ impl Sensitivity {
         Ok(())
     }
 
+    /// What is wrong with the question is told before anything is run: more cells than any study
+    /// may have, or more happenings in the run that has most. That one is looked for knob by knob:
+    /// at which end are there more?
+    fn check(
+        &self,
+        (study, beside): (&Study, Option<&Path>),
+        knobs: &[Knob],
+    ) -> Result<(), Failure> {
+        let a_row = knobs.len() + if self.method == Method::Morris { 1 } else { 2 };
+        let each = Self::asked_at((study, knobs), &vec![0.5; knobs.len()]).cells();
+        let cells = (self.rows as usize).saturating_mul(a_row).saturating_mul(each);
+        if cells > MOST_CELLS {
+            return Err(self.asked.wrong(format!(
+                "{} rows of {a_row} times {} cells make {}: expected at most {MOST_CELLS}; ask \
+                 for fewer rows, knobs or replications",
+                self.rows,
+                many(each),
+                many(cells)
+            )));
+        }
+        let most_at = |inputs: &[f64]| -> Result<f64, Failure> {
+            let plan = Plan::of(Self::asked_at((study, knobs), inputs), beside);
+            let plan = plan.map_err(|why| self.asked.wrong(why))?;
+            let of_points = plan.points.iter().map(|point| happenings(&point.document.read()));
+            Ok(of_points.fold(0.0, f64::max))
+        };
+        let mut most = vec![0.5; knobs.len()];
+        for knob in 0..knobs.len() {
+            let at_the = |end: f64| {
+                let mut inputs = vec![0.5; knobs.len()];
+                inputs[knob] = end;
+                most_at(&inputs)
+            };
+            most[knob] = if at_the(0.0)? > at_the(1.0)? { 0.0 } else { 1.0 };
+        }
+        most_at(&most).map(drop)
+    }
+
     fn recall(
         &self,
         (study, beside): (&Study, Option<&Path>),
         knobs: &[Knob],
         inputs: &[f64],
-    ) -> Result<f64, String> {
+    ) -> Result<f64, Failure> {
         let study = Self::asked_at((study, knobs), inputs);
-        let plan = Plan::of(study, beside)?;
-        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {})?;
+        let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
+        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
+        let rows = rows.map_err(|why| self.asked.stopped(why))?;
         Ok(rows.iter().map(|row| row.cell.recall).sum::<f64>() / rows.len() as f64)
     }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use super::sweep::Asked;
 use crate::command::{Failure, remark};
 use crate::research::cast::{Cast, Kind};
-use crate::research::cell::Block;
+use crate::research::cell::{Block, Stopped};
 use crate::research::document::Document;
 use crate::research::estimate;
 use crate::research::ledger::{Account, Ending};
@@ -64,6 +64,8 @@ impl Size {
         let revision = study.revisions.first().and_then(|name| Revision::named(name));
         let revision = revision.ok_or_else(|| Failure::Usage("expected a revision".into()))?;
         let trial = Trial {
+            asked: &self.asked,
+            scenario: &study.scenario,
             revision,
             hz: study.hz,
             replications: study.replications.max(3),
@@ -149,14 +151,16 @@ impl Size {
 /// What the seed is crossed with, so that what was found is not verified by its own chances.
 const VERIFY: u64 = 0x5eed_0bad;
 
-struct Trial {
+struct Trial<'a> {
+    asked: &'a Asked,
+    scenario: &'a str,
     revision: Revision,
     hz: u32,
     replications: u32,
     most_happenings: u64,
 }
 
-impl Trial {
+impl Trial<'_> {
     fn cells(
         &self,
         document: &Document,
@@ -179,9 +183,13 @@ impl Trial {
             };
             block.run()
         };
-        let runs: Result<Vec<_>, String> =
+        let runs: Result<Vec<_>, Stopped> =
             (0..self.replications).into_par_iter().map(run).collect();
-        Ok(runs.map_err(Failure::System)?.into_iter().flatten().collect())
+        let runs = runs.map_err(|why| match why {
+            Stopped::Asked(why) => self.asked.wrong(format!("scenario {}: {why}", self.scenario)),
+            here => self.asked.stopped(here),
+        });
+        Ok(runs?.into_iter().flatten().collect())
     }
 
     fn recall(&self, document: &Document, seed: u64, expect_max: u32) -> Result<Estimate, Failure> {
@@ -217,7 +225,7 @@ fn advise(
     seed: u64,
     hz: u32,
     allowed: f64,
-    trial: &Trial,
+    trial: &Trial<'_>,
 ) -> Result<Vec<Advice>, Failure> {
     let scenario = document.read();
     let cast = Cast::of(&scenario).map_err(Failure::Usage)?;

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::command::{Failure, remark};
+use crate::research::cell::Stopped;
 use crate::research::document::read_text;
 use crate::research::sweep::plan::{Plan, Row};
 use crate::research::sweep::script::{Scheduler, script};
@@ -59,16 +60,16 @@ pub struct Asked {
     /// Policies, by name or composition (`nfexp policies` tells them), separated by commas.
     #[arg(long)]
     pub(super) policy: Option<String>,
-    /// Table limits.
+    /// Table limits; where it is given twice, all of them.
     #[arg(long, value_delimiter = ',')]
     pub(super) expect_max: Vec<u32>,
-    /// Kernel revisions.
+    /// Kernel revisions; where it is given twice, all of them.
     #[arg(long, value_delimiter = ',')]
     pub(super) revision: Vec<String>,
-    /// A number of the scenario: `class.ftp.arrivals.per_second=3`.
+    /// A number of the scenario, once each: `class.ftp.arrivals.per_second=3`.
     #[arg(long)]
     pub(super) set: Vec<String>,
-    /// The same with several values: `class.attack.arrivals.per_second=0,1,2`.
+    /// The same with several values, once each: `class.attack.arrivals.per_second=0,1,2`.
     #[arg(long)]
     pub(super) vary: Vec<String>,
     /// How many replications.
@@ -116,8 +117,13 @@ impl Asked {
         if !self.revision.is_empty() {
             study.revisions.clone_from(&self.revision);
         }
+        let mut given: Vec<String> = Vec::new();
         for text in &self.set {
             let (path, value) = split(text)?;
+            if given.contains(&path) {
+                return Err(Failure::Usage(format!("--set {path}: expected once")));
+            }
+            given.push(path.clone());
             study.set.push(Set { path, value: Number::Text(value) });
         }
         for text in &self.vary {
@@ -141,6 +147,14 @@ impl Asked {
         let (mut study, beside) = self.study(usual)?;
         study.walks |= walks;
         Plan::of(study, beside.as_deref()).map_err(|why| self.wrong(why))
+    }
+
+    /// What stopped a run.
+    pub(super) fn stopped(&self, why: Stopped) -> Failure {
+        match why {
+            Stopped::Asked(why) => self.wrong(why),
+            Stopped::Here(why) => Failure::System(why),
+        }
     }
 
     /// What is wrong with what was asked for: a file, or the question.
@@ -259,11 +273,15 @@ impl Sweep {
         let tick = |done: u64, _: u64| bar.set_position(done);
         let rows = match &self.out {
             None => shard::run_in_memory(&plan, self.jobs, &tick),
-            Some(folder) => shard::run(&plan, Shard::ALL, self.jobs, folder, &tick)
-                .and_then(|_| shard::merge(&plan, std::slice::from_ref(folder))),
+            Some(folder) => {
+                shard::run(&plan, Shard::ALL, self.jobs, folder, &tick).and_then(|_| {
+                    let merged = shard::merge(&plan, std::slice::from_ref(folder));
+                    merged.map_err(Stopped::Here)
+                })
+            }
         };
         bar.finish_and_clear();
-        let rows = rows.map_err(Failure::System)?;
+        let rows = rows.map_err(|why| self.asked.stopped(why))?;
         tell(&plan, &rows, self.format, self.metrics)
     }
 }
@@ -335,7 +353,7 @@ impl Part {
                 };
                 let ran = shard::run(&plan, *shard, *jobs, folder, &tick);
                 bar.finish_and_clear();
-                let ran = ran.map_err(Failure::System)?;
+                let ran = ran.map_err(|why| asked.stopped(why))?;
                 remark(format_args!("plan {}: {ran} blocks run, the others were done", plan.hash));
             }
             Self::Status { study, folders } => {

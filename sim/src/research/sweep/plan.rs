@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use nfexp_model::revision::Revision;
 
 use super::study::Study;
-use crate::research::cell::{Block, Cell, Detail};
+use crate::research::cell::{Block, Cell, Detail, Stopped};
 use crate::research::document::Document;
 use crate::research::estimate;
 use crate::research::measure::Recording;
@@ -117,10 +117,7 @@ impl Plan {
         }
         for point in &points {
             let fits = estimate::fits(&point.document.read(), study.most_happenings);
-            fits.map_err(|why| match point.varied.as_str() {
-                "" => format!("scenario {}: {why}", study.scenario),
-                varied => format!("scenario {}: {varied}: {why}", study.scenario),
-            })?;
+            fits.map_err(|why| of_point(&study, point, &why))?;
         }
         let mut blocks = Vec::new();
         for (at, point) in points.iter().enumerate() {
@@ -147,7 +144,7 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Block::run`].
-    pub fn detail(&self, named: &Named, recording: Recording) -> Result<Vec<Detail>, String> {
+    pub fn detail(&self, named: &Named, recording: Recording) -> Result<Vec<Detail>, Stopped> {
         let point = &self.points[named.point];
         let block = Block {
             scenario: &point.document,
@@ -160,14 +157,17 @@ impl Plan {
             recording,
             most_happenings: self.study.most_happenings,
         };
-        block.run()
+        block.run().map_err(|why| match why {
+            Stopped::Asked(why) => Stopped::Asked(of_point(&self.study, point, &why)),
+            here => here,
+        })
     }
 
     /// Runs one block.
     ///
     /// # Errors
     /// As [`Block::run`].
-    pub fn run(&self, named: &Named) -> Result<Vec<Row>, String> {
+    pub fn run(&self, named: &Named) -> Result<Vec<Row>, Stopped> {
         let point = &self.points[named.point];
         let recording = Recording { walks: self.study.walks, lifelines: 0 };
         let details = self.detail(named, recording)?;
@@ -180,6 +180,14 @@ impl Plan {
             cell: detail.cell,
         };
         Ok(details.into_iter().map(row).collect())
+    }
+}
+
+/// What is wrong with a point, and which it is.
+fn of_point(study: &Study, point: &Point, why: &str) -> String {
+    match point.varied.as_str() {
+        "" => format!("scenario {}: {why}", study.scenario),
+        varied => format!("scenario {}: {varied}: {why}", study.scenario),
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::plan::{Named, Plan, Row};
-use crate::research::cell::Cell;
+use crate::research::cell::{Cell, Stopped};
 
 /// Part of a plan: `3/8`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ pub fn run(
     jobs: usize,
     folder: &Path,
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<usize, String> {
-    let system = |error: std::io::Error| format!("{}: {error}", folder.display());
+) -> Result<usize, Stopped> {
+    let system = |error: std::io::Error| Stopped::Here(format!("{}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(system)?;
     let own = plan.blocks.iter().enumerate().filter(|(place, _)| shard.holds(*place));
     let own: Vec<&Named> = own.map(|(_, block)| block).collect();
@@ -80,9 +80,9 @@ pub fn run(
         own.iter().filter(|block| read(plan, &place_of(folder, block)).is_err()).copied().collect();
     let done = AtomicU64::new((own.len() - missing.len()) as u64);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
-    let pool = pool.map_err(|error| error.to_string())?;
+    let pool = pool.map_err(|error| Stopped::Here(error.to_string()))?;
     pool.install(|| {
-        missing.par_iter().try_for_each(|block| -> Result<(), String> {
+        missing.par_iter().try_for_each(|block| -> Result<(), Stopped> {
             let rows = plan.run(block)?;
             write(&place_of(folder, block), &rows).map_err(system)?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -101,9 +101,9 @@ pub fn run_in_memory(
     plan: &Plan,
     jobs: usize,
     progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<Vec<Row>, String> {
+) -> Result<Vec<Row>, Stopped> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
-    let pool = pool.map_err(|error| error.to_string())?;
+    let pool = pool.map_err(|error| Stopped::Here(error.to_string()))?;
     let done = AtomicU64::new(0);
     let rows: Vec<Vec<Row>> = pool.install(|| {
         let run = |block| {

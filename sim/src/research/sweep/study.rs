@@ -65,11 +65,11 @@ pub struct Study {
 /// Each point is a scenario of its own in memory.
 const MOST_POINTS: usize = 20_000;
 
-/// Each cell is a run, and a row of the answer.
-const MOST_CELLS: usize = 2_000_000;
+/// How many cells a study may have: each is a run, and a row of the answer.
+pub const MOST_CELLS: usize = 2_000_000;
 
 /// A number of things, which may be more than can be counted.
-fn many(count: usize) -> String {
+pub fn many(count: usize) -> String {
     if count == usize::MAX { "uncountably many".into() } else { count.to_string() }
 }
 
@@ -201,9 +201,7 @@ impl Study {
                 many(points)
             ));
         }
-        let cells = [self.replications as usize, self.policies.len(), self.expect_max.len().max(1)]
-            .into_iter()
-            .fold(points, usize::saturating_mul);
+        let cells = self.cells();
         if cells > MOST_CELLS {
             return Err(format!(
                 "{points} points, {} replications, {} policies and {} sizes make {} cells: \
@@ -214,7 +212,24 @@ impl Study {
                 many(cells)
             ));
         }
+        for (at, vary) in self.vary.iter().enumerate() {
+            let path = &vary.path;
+            if self.vary[..at].iter().any(|other| other.path == *path) {
+                return Err(format!("{path} is varied twice: expected one list of its values"));
+            }
+            if self.set.iter().any(|set| set.path == *path) {
+                return Err(format!("{path} is set and varied: expected one of them"));
+            }
+        }
         Ok(())
+    }
+
+    /// How many cells it asks for: each is a run.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        let varied = self.vary.iter().map(|vary| vary.values.len());
+        let lists = [self.revisions.len(), self.policies.len(), self.expect_max.len().max(1)];
+        varied.chain(lists).fold(self.replications as usize, usize::saturating_mul)
     }
 
     /// Its scenario's document, numbers set; `beside` is where a file is looked for first.
