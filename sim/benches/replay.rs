@@ -2,10 +2,14 @@
 //! A capture through the router, against merely reading and decoding the same packets.
 //!
 //! *Sessions*: the recorded ones of `traces/captures`, over and over, whose helpers read most packets.
-//! The others are generated: so many flows, so many bytes each packet, and no helper looks.
+//! The others are generated, and no helper looks. *Traffic*: as a busy link has it, so many flows
+//! open at a time. The rest: so many flows in turn, so many bytes each packet; with fifty thousand
+//! most of the work is to begin connections, of which many have one packet or two.
 
 mod cpu_time;
 mod generated;
+#[path = "generated/traffic.rs"]
+mod traffic;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -20,6 +24,7 @@ use nfexp_traces::packet::{datagram, packet};
 
 use cpu_time::{CpuTime, print_ratio};
 use generated::capture;
+use traffic::traffic;
 
 /// A classic capture of recorded Ethernet sessions, and how many packets it has.
 fn sessions() -> (PathBuf, u64) {
@@ -76,7 +81,13 @@ fn replay(criterion: &mut Criterion<CpuTime>) {
     let generated = [(20, 77), (20, 633), (50_000, 77), (50_000, 633)];
     let generated =
         generated.map(|(flows, size)| (format!("{flows}x{size}"), capture(flows, size)));
-    let all = generated.into_iter().chain([(String::from("sessions"), sessions())]);
+    let traffic = [1000, 20_000].map(|open| {
+        let (path, packets, flows) = traffic(open);
+        println!("replay/traffic-{open}: {packets} packets of {flows} flows");
+        (format!("traffic-{open}"), (path, packets))
+    });
+    let sessions = [(String::from("sessions"), sessions())];
+    let all = generated.into_iter().chain(traffic).chain(sessions);
     for (name, (path, packets)) in all {
         if name != "sessions" {
             let letters = played(&path, true).totals().letters.clone();
