@@ -60,6 +60,14 @@ impl Pace {
             Self::Frozen => 0,
         }
     }
+
+    /// The speed by which a span is measured: without one, as captured.
+    const fn measure(self) -> u64 {
+        match self.speed() {
+            0 => 1000,
+            speed => speed,
+        }
+    }
 }
 
 /// Which packets of a capture are played.
@@ -323,8 +331,7 @@ impl Replay {
     }
 
     fn ticks(&self, nanoseconds: i64) -> Ticks {
-        let speed = self.pace.speed();
-        let speed = if speed == 0 { 1000 } else { speed };
+        let speed = self.pace.measure();
         let per_second = u64::from(self.router.engine().config().hz) * 1000;
         // Narrow for the first hours: a wide division costs as much as decoding the packet.
         let narrow = u64::try_from(nanoseconds).ok().and_then(|ns| ns.checked_mul(per_second));
@@ -338,8 +345,7 @@ impl Replay {
 
     /// The first nanosecond of which [`ticks`](Self::ticks) says this, or one before.
     fn begin_of(&self, ticks: Ticks) -> i64 {
-        let speed = self.pace.speed();
-        let speed = if speed == 0 { 1000 } else { speed };
+        let speed = self.pace.measure();
         let per_second = u64::from(self.router.engine().config().hz) * 1000;
         let scaled =
             ticks.0.checked_mul(speed).and_then(|scaled| scaled.checked_mul(1_000_000_000));
@@ -366,10 +372,9 @@ impl Replay {
 
     /// The time after the last packet.
     pub fn finish(&mut self, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
-        if let (Pace::Captured { tail_secs, speed }, Some((_, start))) = (self.pace, self.start) {
+        if let (Pace::Captured { tail_secs, .. }, Some((_, start))) = (self.pace, self.start) {
             // The tail is real time.
-            let speed = if speed == 0 { 1000 } else { speed };
-            let tail_ns = u128::from(tail_secs) * 1_000_000 * u128::from(speed);
+            let tail_ns = u128::from(tail_secs) * 1_000_000 * u128::from(self.pace.measure());
             let tail_ns = i64::try_from(tail_ns).unwrap_or(i64::MAX);
             if self.pace.speed() == 0 {
                 // No time has passed so far.
@@ -400,9 +405,7 @@ impl Replay {
             (true, Some((_, start))) => {
                 let hz = i128::from(self.router.engine().config().hz);
                 let ticks = i128::from(self.router.now().ticks_from(start));
-                let speed = i128::from(self.pace.speed());
-                let speed = if speed == 0 { 1000 } else { speed };
-                let since = ticks * 1_000_000 * speed / hz;
+                let since = ticks * 1_000_000 * i128::from(self.pace.measure()) / hz;
                 i64::try_from(since).unwrap_or(i64::MAX)
             }
             _ => self.latest_ns,
