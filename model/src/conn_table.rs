@@ -2,17 +2,22 @@
 //! The connections that are confirmed, by either tuple.
 //!
 //! ```text
-//!   tuple ─▶ cheap mix ─▶ recent[place]  ─▶ node: the very same tuple? ─▶ found
-//!                             │ no
-//!                             ▼
-//!            SipHash ─▶ heads[place] ─▶ node ─▶ node        two nodes a connection, one a direction
+//!   tuple ─▶ hash ─▶ heads[place] ─▶ node ─▶ node        two nodes a connection, one a direction
+//!                                      │ the same hash?
+//!                                      ▼
+//!                                   the connection itself says which tuple it has
 //! ```
 //!
-//! Packets of one flow come in bursts: the few thousand places of `recent` answer most lookups. A
-//! node keeps its hash, so a tuple is hashed once when its connection enters, and not when it leaves.
+//! A node is a hash and a link: six of them to a cache line. Both directions of a connection have
+//! the same hash, if their tuples are each other's answers, so one chain is walked for both.
 //!
-//! The rule that matters: what a sender can choose reaches the chains through SipHash only, under a
-//! key that nobody knows. Who aims at one place of `recent` makes it useless, and nothing worse.
+//! The rule that matters: what a sender can choose reaches the chains through a hash under a key that
+//! nobody knows. It is multilinear (Carter and Wegman 1979; Lemire and Kaser, "Strongly universal
+//! string hashing is fast", 2014): of any two inputs, whichever they are, one key in 2³² makes one
+//! hash, as is proven and not only believed. A capture is written before the process that reads it
+//! draws its key, and nothing that is answered depends on the key, so no amount of work beforehand
+//! makes its chains longer than chance does. Who could send packets to a running process and time
+//! each of them might learn the key; SipHash would be for those.
 //!
 //! # Source
 //! `nf_conntrack_hash` of `nf_conntrack_core.c`: one table, keyed, of both directions; the nodes are
@@ -23,7 +28,6 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::conn::ConnId;
 use crate::conntrack::Direction;
-use crate::kernel::hash::siphash13;
 use crate::netns::{NetId, Zone};
 use crate::nft_ct::CtExpectation;
 use crate::tuple::Tuple;
@@ -37,6 +41,7 @@ type Found = (ConnId, Direction);
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
+    /// Drawn anew by each table, so no capture can aim at a chain; the order is seen by none.
     key: Key,
     /// A power of two of chains, or none.
     heads: Vec<u32>,
@@ -44,96 +49,84 @@ pub(crate) struct ConnTable {
     nodes: Vec<Node>,
     /// How many are linked.
     linked: usize,
-    /// A power of two of nodes that were found lately, or none; they may be linked no more.
-    recent: Vec<u32>,
     /// How many lookups found one, by namespace.
     pub(crate) found: BTreeMap<NetId, u32>,
     /// What nft's own helper has to announce for connections that are not confirmed yet.
     pub(crate) announces: BTreeMap<ConnId, (CtExpectation, Direction)>,
 }
 
-/// A key of SipHash, drawn anew by each table, so no capture can aim at a chain; the order is seen
-/// by none.
-#[derive(Clone, Copy, Debug)]
-struct Key([u64; 2]);
-
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    place: Place,
     hash: u32,
     /// The next of its chain, or [`END`].
     next: u32,
-    /// Its connection's life, while it is linked.
-    generation: Option<u32>,
+    /// Its connection's life, which is odd, while it is linked; 0 if it is not.
+    generation: u32,
 }
 
 /// No node.
 const END: u32 = u32::MAX;
 
-/// At most so many places for recent lookups.
-const MOST_RECENT: usize = 1 << 16;
+/// One random number for each half of each word, and one more.
+#[derive(Debug)]
+struct Key([u64; 13]);
 
-impl Place {
-    /// The words of it.
-    fn words(&self) -> [u64; 6] {
-        let Self(NetId(net), Zone(zone), tuple) = *self;
-        let half = |addr: &[u8; 16], at: usize| {
-            let half: [u8; 8] = addr[at..at + 8].try_into().expect("half of sixteen");
-            u64::from_le_bytes(half)
-        };
-        let (src, dst) = (&tuple.src.0, &tuple.dst.0);
-        let ports = u64::from(tuple.sport) << 48 | u64::from(tuple.dport) << 32;
-        let rest = u64::from(net) << 16 | u64::from(zone);
-        let kind = u64::from(tuple.proto.0) << 8 | tuple.l3 as u64;
-        [half(src, 0), half(src, 8), half(dst, 0), half(dst, 8), ports | kind, rest]
-    }
-
-    /// A cheap mixture of the words.
-    fn mix(&self) -> u64 {
-        let [a, b, c, d, e, f] = self.words();
-        let one = (a ^ b.rotate_left(17) ^ f).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let other = (c ^ d.rotate_left(29) ^ e).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-        let mixed = (one ^ other.rotate_left(32)).wrapping_mul(0x1656_67b1_9e37_79f9);
-        mixed >> 40
+impl Default for Key {
+    fn default() -> Self {
+        let random = RandomState::new();
+        Self(core::array::from_fn(|at| random.hash_one(at)))
     }
 }
 
 impl Key {
-    /// The hash of a place: of three words where it is IPv4's, of six otherwise. SipHash counts
-    /// them, so no three equal six.
-    fn hash(self, place: &Place) -> u32 {
-        let words @ [src, src_rest, dst, dst_rest, ports, rest] = place.words();
-        let hash = if (src | dst) >> 32 == 0 && src_rest | dst_rest == 0 {
-            siphash13(self.0, &[src << 32 | dst, ports, rest])
-        } else {
-            siphash13(self.0, &words)
+    /// The hash of a place: the same of both directions.
+    fn hash(&self, place: &Place) -> u32 {
+        let Place(NetId(net), Zone(zone), tuple) = *place;
+        let ends = [(tuple.src, tuple.sport), (tuple.dst, tuple.dport)]
+            .map(|(addr, port)| (addr.bits(), port));
+        let [(low, low_port), (high, high_port)] =
+            if ends[0] <= ends[1] { ends } else { [ends[1], ends[0]] };
+        let ports = u64::from(low_port) << 16 | u64::from(high_port);
+        let kind = u64::from(tuple.proto.0) << 8 | tuple.l3 as u64;
+        let words =
+            [low as u64, high as u64, ports << 32 | kind, u64::from(net) << 32 | u64::from(zone)];
+        let part = |at: usize, word: u64| {
+            let [one, other] = [self.0[at * 2], self.0[at * 2 + 1]];
+            one.wrapping_mul(word & 0xffff_ffff).wrapping_add(other.wrapping_mul(word >> 32))
         };
-        hash as u32
-    }
-}
-
-impl Default for Key {
-    fn default() -> Self {
-        let chance = RandomState::new();
-        Self([0, 1].map(|half: u64| chance.hash_one(half)))
+        let mut sum = self.0[12];
+        for (at, word) in words.into_iter().enumerate() {
+            sum = sum.wrapping_add(part(at, word));
+        }
+        // What is zero adds nothing: of IPv4 this is all.
+        let rest = [(low >> 64) as u64, (high >> 64) as u64];
+        if rest != [0, 0] {
+            sum = sum.wrapping_add(part(4, rest[0])).wrapping_add(part(5, rest[1]));
+        }
+        (sum >> 32) as u32
     }
 }
 
 impl ConnTable {
-    /// Adds a connection in both directions, unless another stands in either place.
-    pub(crate) fn insert(&mut self, id: ConnId, places: &[Place; 2]) -> bool {
+    /// Adds a connection in both directions, unless another stands in either place; `of` says where
+    /// a connection in the table stands.
+    pub(crate) fn insert(
+        &mut self,
+        id: ConnId,
+        places: &[Place; 2],
+        of: impl Fn(u32, Direction) -> Place,
+    ) -> bool {
         let hashes = places.each_ref().map(|place| self.key.hash(place));
-        if (0..2).any(|at| self.search(&places[at], hashes[at]) != END) {
+        if (0..2).any(|at| self.search(&places[at], hashes[at], &of) != END) {
             return false;
         }
         self.make_room(id);
         for (at, direction) in [Direction::Original, Direction::Reply].into_iter().enumerate() {
-            let (index, place) = (node_of(id, direction), places[at]);
-            let generation = Some(id.generation());
-            self.nodes[index as usize] = Node { place, hash: hashes[at], next: END, generation };
+            let index = node_of(id, direction);
+            let (hash, generation) = (hashes[at], id.generation());
+            self.nodes[index as usize] = Node { hash, next: END, generation };
             self.link(index);
-            self.remember(&place, index);
             self.linked += 1;
         }
         true
@@ -143,10 +136,10 @@ impl ConnTable {
     pub(crate) fn remove(&mut self, id: ConnId) {
         for direction in [Direction::Original, Direction::Reply] {
             let index = node_of(id, direction);
-            let Some(&Node { hash, next, generation, .. }) = self.nodes.get(index as usize) else {
+            let Some(&Node { hash, next, generation }) = self.nodes.get(index as usize) else {
                 return;
             };
-            if generation != Some(id.generation()) {
+            if generation != id.generation() {
                 return;
             }
             let head = self.head_of(hash);
@@ -159,44 +152,37 @@ impl ConnTable {
                 }
                 self.nodes[before as usize].next = next;
             }
-            self.nodes[index as usize].generation = None;
+            self.nodes[index as usize].generation = 0;
             self.linked -= 1;
         }
     }
 
-    /// Finds a connection.
-    pub(crate) fn find(&mut self, place: &Place) -> Option<Found> {
-        if let Some(&index) = self.recent.get(self.recent_at(place))
-            && let Some(node) = self.nodes.get(index as usize)
-            && node.place == *place
-            && let Some(generation) = node.generation
-        {
-            return Some(found(index, generation));
-        }
-        let index = self.search(place, self.key.hash(place));
-        let generation = self.nodes.get(index as usize)?.generation?;
-        self.remember(place, index);
-        Some(found(index, generation))
+    /// Finds a connection; `of` says where one in the table stands.
+    pub(crate) fn find(
+        &self,
+        place: &Place,
+        of: impl Fn(u32, Direction) -> Place,
+    ) -> Option<Found> {
+        let index = self.search(place, self.key.hash(place), of);
+        let node = self.nodes.get(index as usize)?;
+        Some((ConnId::new(index / 2, node.generation), direction_of(index)))
     }
 
-    /// Whether there is one.
-    pub(crate) fn contains(&self, place: &Place) -> bool {
-        self.search(place, self.key.hash(place)) != END
-    }
-
-    /// The connections in the table, once per direction, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (NetId, ConnId)> {
-        let nodes = (0..).zip(&self.nodes);
-        nodes.filter_map(|(index, node)| Some((node.place.0, found(index, node.generation?).0)))
+    /// The connections in the table, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ConnId> {
+        let nodes = (0..).zip(self.nodes.iter().step_by(2));
+        let linked = nodes.filter(|(_, node)| node.generation != 0);
+        linked.map(|(slot, node)| ConnId::new(slot, node.generation))
     }
 
     /// The node that stands in `place`.
-    fn search(&self, place: &Place, hash: u32) -> u32 {
+    #[inline]
+    fn search(&self, place: &Place, hash: u32, of: impl Fn(u32, Direction) -> Place) -> u32 {
         let Some(&head) = self.heads.get(self.head_of(hash)) else { return END };
         let mut index = head;
         while index != END {
             let node = &self.nodes[index as usize];
-            if node.hash == hash && node.place == *place {
+            if node.hash == hash && of(index / 2, direction_of(index)) == *place {
                 break;
             }
             index = node.next;
@@ -220,22 +206,12 @@ impl ConnTable {
         let wanted = self.linked + 2;
         if wanted > self.heads.len() {
             self.heads = vec![END; (wanted * 2).next_power_of_two().max(16)];
-            self.recent = vec![END; self.heads.len().min(MOST_RECENT)];
             for index in 0..self.nodes.len() as u32 {
-                if self.nodes[index as usize].generation.is_some() {
+                if self.nodes[index as usize].generation != 0 {
                     self.link(index);
                 }
             }
         }
-    }
-
-    fn remember(&mut self, place: &Place, index: u32) {
-        let at = self.recent_at(place);
-        self.recent[at] = index;
-    }
-
-    fn recent_at(&self, place: &Place) -> usize {
-        place.mix() as usize & self.recent.len().wrapping_sub(1)
     }
 
     fn head_of(&self, hash: u32) -> usize {
@@ -244,8 +220,7 @@ impl ConnTable {
 }
 
 impl Node {
-    const FREE: Self =
-        Self { place: Place(NetId(0), Zone(0), Tuple::NONE), hash: 0, next: END, generation: None };
+    const FREE: Self = Self { hash: 0, next: END, generation: 0 };
 }
 
 /// The node of a direction of a connection.
@@ -253,10 +228,9 @@ fn node_of(id: ConnId, direction: Direction) -> u32 {
     id.index() * 2 + direction as u32
 }
 
-/// Whose node it is.
-fn found(index: u32, generation: u32) -> Found {
-    let direction = if index.is_multiple_of(2) { Direction::Original } else { Direction::Reply };
-    (ConnId::new(index / 2, generation), direction)
+/// Which direction of its connection a node is.
+fn direction_of(node: u32) -> Direction {
+    if node.is_multiple_of(2) { Direction::Original } else { Direction::Reply }
 }
 
 #[cfg(test)]
@@ -274,32 +248,32 @@ mod tests {
         [place(number % 3, number), place(number % 3, number | 0x8000)]
     }
 
+    fn of(slot: u32, direction: Direction) -> Place {
+        places(slot as u16)[direction as usize]
+    }
+
     #[test]
     fn what_was_put_in_is_found_until_it_is_taken_out() {
         let mut table = ConnTable::default();
-        assert_eq!(table.find(&place(0, 1)), None, "nothing is there yet");
-        for round in 1..4 {
+        assert_eq!(table.find(&place(0, 1), of), None, "nothing is there yet");
+        for round in [1, 3, 5] {
             let conn = |number: u16| ConnId::new(u32::from(number), round);
             for number in 0..500 {
-                assert!(table.insert(conn(number), &places(number)));
-                assert!(!table.insert(conn(500), &places(number)), "it is taken");
+                assert!(table.insert(conn(number), &places(number), of));
+                assert!(!table.insert(conn(500), &places(number), of), "it is taken");
             }
             for number in 0..500 {
                 let [original, reply] = places(number);
-                for _ in 0..2 {
-                    assert_eq!(table.find(&original), Some((conn(number), Direction::Original)));
-                    assert_eq!(table.find(&reply), Some((conn(number), Direction::Reply)));
-                }
-                assert_eq!(table.find(&place(number % 3 + 1, number)), None);
+                let there = |direction| Some((conn(number), direction));
+                assert_eq!(table.find(&original, of), there(Direction::Original));
+                assert_eq!(table.find(&reply, of), there(Direction::Reply));
+                assert_eq!(table.find(&place(number % 3 + 1, number), of), None);
             }
-            let mut all: Vec<_> = table.iter().map(|(_, id)| id).collect();
-            all.sort_unstable();
-            all.dedup();
-            assert_eq!(all, (0..500).map(conn).collect::<Vec<_>>());
+            assert!(table.iter().eq((0..500).map(conn)));
             for number in (0..500).rev().step_by(2).chain((0..500).step_by(2)) {
                 table.remove(conn(number));
-                assert_eq!(table.find(&places(number)[0]), None, "it was taken out");
-                assert!(!table.contains(&places(number)[1]));
+                assert_eq!(table.find(&places(number)[0], of), None, "it was taken out");
+                assert_eq!(table.find(&places(number)[1], of), None);
             }
             assert_eq!(table.iter().count(), 0);
         }
@@ -309,12 +283,45 @@ mod tests {
     fn one_tuple_both_ways_is_one_place_twice() {
         let mut table = ConnTable::default();
         let (id, place) = (ConnId::new(7, 1), place(0, 9));
-        assert!(table.insert(id, &[place, place]));
-        assert_eq!(table.find(&place), Some((id, Direction::Reply)), "who came last stands first");
+        let of = |_, _| place;
+        assert!(table.insert(id, &[place, place], of));
+        let found = table.find(&place, of);
+        assert_eq!(found, Some((id, Direction::Reply)), "who came last stands first");
         table.remove(ConnId::new(8, 1));
-        table.remove(ConnId::new(7, 2));
-        assert!(table.contains(&place), "others were never in it");
+        table.remove(ConnId::new(7, 3));
+        assert_eq!(table.find(&place, of), found, "others were never in it");
         table.remove(id);
-        assert_eq!(table.find(&place), None);
+        assert_eq!(table.find(&place, of), None);
+    }
+
+    /// Every bit of a place counts, whichever key was drawn, and the direction does not.
+    #[test]
+    fn hashes_differ_but_for_the_direction() {
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let (one, other) = (ip("2001:db8::1"), ip("2001:db8:0:7::2"));
+        let tuple = Tuple::new(Proto::TCP, one, 40_000, other, 443);
+        let place = |tuple| Place(NetId::INIT, Zone(7), tuple);
+        for _ in 0..20 {
+            let key = Key::default();
+            let hash = key.hash(&place(tuple));
+            let answer = tuple.inverse().expect("TCP is answered");
+            assert_eq!(key.hash(&place(answer)), hash);
+            let mut changed = Vec::from([
+                place(Tuple { proto: Proto::UDP, ..tuple }),
+                Place(NetId(9), Zone(7), tuple),
+                Place(NetId::INIT, Zone(8), tuple),
+            ]);
+            for bit in 0..128 {
+                let mut flipped = [tuple.src, tuple.dst];
+                flipped[bit % 2].0[bit / 8] ^= 1 << (bit % 8);
+                changed.push(place(Tuple { src: flipped[0], dst: flipped[1], ..tuple }));
+            }
+            for bit in 0..16 {
+                changed.push(place(Tuple { sport: tuple.sport ^ 1 << bit, ..tuple }));
+                changed.push(place(Tuple { dport: tuple.dport ^ 1 << bit, ..tuple }));
+            }
+            // A pair in 2³² is the same by chance.
+            assert!(changed.iter().all(|other| key.hash(other) != hash));
+        }
     }
 }

@@ -190,7 +190,9 @@ impl<P: Platform> Engine<P> {
         let shared = self.lock_shared();
         let mut table = self.conns.lock();
         let places = [Place(net, zone, original), Place(net, zone, reply)];
-        if conn.status().has(Status::DYING) || !table.insert(ct.0, &places) {
+        if conn.status().has(Status::DYING)
+            || !table.insert(ct.0, &places, |slot, way| self.stands(slot, way))
+        {
             self.count_stat(at, net, |s| s.insert_failed = s.insert_failed.wrapping_add(1));
             return false;
         }
@@ -216,7 +218,8 @@ impl<P: Platform> Engine<P> {
     pub fn find_conn(&self, net: NetId, zone: Zone, tuple: &Tuple) -> Option<(ConnRef, Direction)> {
         let (id, direction) = {
             let mut table = self.conns.lock();
-            let found = table.find(&Place(net, zone, *tuple))?;
+            let place = Place(net, zone, *tuple);
+            let found = table.find(&place, |slot, way| self.stands(slot, way))?;
             if self.config.revision.found_stat == FoundStat::EachLookup {
                 let count = table.found.entry(net).or_default();
                 *count = count.wrapping_add(1);
@@ -231,7 +234,20 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_conntrack_tuple_taken")]
     #[must_use]
     pub fn is_taken(&self, net: NetId, zone: Zone, tuple: &Tuple) -> bool {
-        self.conns.lock().contains(&Place(net, zone, *tuple))
+        let place = Place(net, zone, *tuple);
+        self.conns.lock().find(&place, |slot, way| self.stands(slot, way)).is_some()
+    }
+
+    /// Where a connection that is in the table stands.
+    #[inline]
+    fn stands(&self, slot: u32, direction: Direction) -> Place {
+        let conn = self.memory.conns.at(slot);
+        let AboutConn { original, reply, net, .. } = conn.about();
+        let tuple = match direction {
+            Direction::Original => original,
+            Direction::Reply => reply,
+        };
+        Place(net, Zone(conn.zone.load_locked() as u16), tuple)
     }
 
     /// How many lookups found a connection (`found`), where the kernel counts them.
@@ -311,9 +327,8 @@ impl<P: Platform> Engine<P> {
         let conn = self.memory.conns.get(ct.0);
         let key = TimerKey::conn(ct.0.index());
         self.timers.detach(&self.memory, &conn.timer, key);
-        self.timers.setup(&self.memory, key);
-        self.timers.set_expires(&self.memory, key, expires);
-        self.timers.add(&self.memory, key, at.now);
+        let timer = (&conn.timer, &conn.expires);
+        self.timers.start(&self.memory, timer, key, Some(expires), at.now);
     }
 
     /// When a connection times out, if its timer runs.
@@ -352,11 +367,9 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn conns_of(&self, net: NetId) -> Vec<ConnId> {
         let table = self.conns.lock();
-        let here = table.iter().filter(|(of, _)| *of == net);
-        // By both directions.
-        let mut ids: Vec<ConnId> = here.map(|(_, id)| id).collect();
+        let here = |id: &ConnId| self.memory.conns.get(*id).about().net == net;
+        let mut ids: Vec<ConnId> = table.iter().filter(here).collect();
         ids.sort_unstable();
-        ids.dedup();
         ids
     }
 }

@@ -258,14 +258,22 @@ impl<P: Platform, T: Record> Slab<P, T> {
     ///
     /// # Panics
     /// If there is no such slot.
+    #[inline(never)]
+    fn beyond(&self, index: u32) -> &T {
+        let beyond = index as usize - self.slots.len();
+        match self.later[beyond / STEP].get() {
+            Some(slots) => &slots[beyond % STEP],
+            None => &self.grown(beyond / STEP)[beyond % STEP],
+        }
+    }
+
+    /// The slots of a step, made ready.
     #[cold]
     #[inline(never)]
-    fn grown(&self, index: u32) -> &T {
-        let beyond = index as usize - self.slots.len();
-        let (step, place) = (beyond / STEP, beyond % STEP);
+    fn grown(&self, step: usize) -> &[T] {
         let left = self.capacity as usize + 1 - self.slots.len() - step * STEP;
         let make = || (0..left.min(STEP)).map(|_| T::blank()).collect();
-        &self.later[step].get_or_init(make)[place]
+        self.later[step].get_or_init(make)
     }
 
     /// A slot, if there is memory for it yet.
@@ -323,7 +331,7 @@ impl<P: Platform, T: Record> Slab<P, T> {
     pub fn at(&self, index: u32) -> &T {
         match self.slots.get(index as usize) {
             Some(slot) => slot,
-            None => self.grown(index),
+            None => self.beyond(index),
         }
     }
 

@@ -52,6 +52,8 @@ pub(super) enum Standing {
     Apart,
     /// Its packets go the whole way.
     Watched,
+    /// So do they here but for the first answer: it has no helper.
+    Unanswered,
     /// Most of its packets change nothing but the flow.
     Plain,
     /// So do they here, unless its helper has something to read.
@@ -82,8 +84,9 @@ pub(super) const NEVER: Jiffies = Jiffies(1 << 62);
 /// All of them, by the engine's slot.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
-    flows: Vec<Flow>,
-    /// What their helpers remember.
+    /// In pieces, so that none is ever moved.
+    flows: Vec<Box<[Flow; PIECE]>>,
+    /// What their helpers remember; as far as there are any.
     helpers: Vec<Option<State>>,
     /// A power of two of places, or none.
     places: Vec<[Hint; 4]>,
@@ -99,6 +102,9 @@ pub(super) enum Found {
     /// Only the engine knows.
     Unknown,
 }
+
+/// So many flows to a piece.
+const PIECE: usize = 256;
 
 /// A slot, one more than it is so that zero is none, below eight bits of the mixture.
 type Hint = u32;
@@ -157,33 +163,35 @@ impl Flows {
         let mixed = mix(tuple);
         let Some(place) = self.places.get(self.place(mixed)) else { return Found::Unknown };
         for hint in place {
-            // Another tag leaves something behind every slot, and so do zero and `MORE`.
-            let slot = ((hint ^ tag(mixed)) as usize).wrapping_sub(1);
-            if slot > MOST_SLOTS {
-                continue;
-            }
-            let Some(flow) = self.flows.get(slot) else { continue };
-            if differ(tuple, &flow.tuple) == 0 {
-                return Found::Flow(slot, Direction::Original);
-            }
-            if answers(tuple, &flow.tuple) {
-                return Found::Flow(slot, Direction::Reply);
+            let slot = slot(*hint, mixed);
+            if let Some(direction) = self.way(slot, tuple) {
+                return Found::Flow(slot, direction);
             }
         }
-        let all = place[3] != MORE && self.flows.len() <= MOST_SLOTS && can_be_hinted(tuple);
+        let all = place[3] != MORE && self.slots() <= MOST_SLOTS && can_be_hinted(tuple);
         if all { Found::Nothing } else { Found::Unknown }
+    }
+
+    /// Which way a packet goes, if it is of the flow in a slot.
+    #[inline(always)]
+    fn way(&self, slot: usize, tuple: &Tuple) -> Option<Direction> {
+        let flow = self.at(slot).filter(|_| slot <= MOST_SLOTS)?;
+        if differ(tuple, &flow.tuple) == 0 {
+            return Some(Direction::Original);
+        }
+        answers(tuple, &flow.tuple).then_some(Direction::Reply)
     }
 
     /// A connection is in the table: its packets find it here from now on.
     pub(super) fn settle(&mut self, conn: ConnId, standing: Standing, assured: bool) {
         let slot = conn.index() as usize;
-        let Some(flow) = self.flows.get_mut(slot).filter(|flow| flow.conn == conn) else { return };
+        let Some(flow) = self.at_mut(slot).filter(|flow| flow.conn == conn) else { return };
         let is_new = flow.standing == Standing::Apart;
         if slot > MOST_SLOTS || !can_be_hinted(&flow.tuple) {
             return;
         }
         (flow.standing, flow.assured) = (standing, assured);
-        if is_new && self.places.len() < self.flows.len() {
+        if is_new && self.places.len() < self.slots() {
             self.grow();
         } else if is_new {
             self.hint(slot);
@@ -192,7 +200,7 @@ impl Flows {
 
     /// A connection is gone.
     pub(super) fn forget(&mut self, slot: usize) {
-        let Some(flow) = self.flows.get_mut(slot) else { return };
+        let Some(flow) = self.at_mut(slot) else { return };
         if flow.standing == Standing::Apart {
             return;
         }
@@ -205,9 +213,9 @@ impl Flows {
     }
 
     fn grow(&mut self) {
-        self.places = vec![[0; 4]; (self.flows.len() * 2).next_power_of_two()];
-        for slot in 0..self.flows.len().min(MOST_SLOTS + 1) {
-            if self.flows[slot].standing != Standing::Apart {
+        self.places = vec![[0; 4]; (self.slots() * 2).next_power_of_two()];
+        for slot in 0..self.slots().min(MOST_SLOTS + 1) {
+            if self.at(slot).is_some_and(|flow| flow.standing != Standing::Apart) {
                 self.hint(slot);
             }
         }
@@ -215,7 +223,8 @@ impl Flows {
 
     /// Puts a slot among those of its place, if there is room.
     fn hint(&mut self, slot: usize) {
-        let mixed = mix(&self.flows[slot].tuple);
+        let Some(flow) = self.at(slot) else { return };
+        let mixed = mix(&flow.tuple);
         let at = self.place(mixed);
         let place = &mut self.places[at];
         match place.iter_mut().find(|hint| **hint == 0) {
@@ -228,35 +237,35 @@ impl Flows {
         (mixed >> 8) as usize & self.places.len().wrapping_sub(1)
     }
 
+    /// How many slots there is memory for.
+    fn slots(&self) -> usize {
+        self.flows.len() * PIECE
+    }
+
     /// The flow of a connection, if it is that one's.
     pub(super) fn get(&self, conn: ConnId) -> Option<&Flow> {
-        self.flows.get(conn.index() as usize).filter(|flow| flow.conn == conn)
+        self.at(conn.index() as usize).filter(|flow| flow.conn == conn)
     }
 
     /// The flow in a slot, whose ever it is.
+    #[inline(always)]
     pub(super) fn at(&self, slot: usize) -> Option<&Flow> {
-        self.flows.get(slot)
+        Some(&self.flows.get(slot / PIECE)?[slot % PIECE])
     }
 
     /// The same, to be changed.
+    #[inline(always)]
     pub(super) fn at_mut(&mut self, slot: usize) -> Option<&mut Flow> {
-        self.flows.get_mut(slot)
+        Some(&mut self.flows.get_mut(slot / PIECE)?[slot % PIECE])
     }
 
     /// The flow of a connection, which begins if there was none.
     pub(super) fn of(&mut self, conn: ConnId) -> &mut Flow {
         let slot = conn.index() as usize;
-        if slot >= self.flows.len() {
-            self.flows.resize(slot + 1, Flow::default());
-            self.helpers.resize(slot + 1, None);
+        if self.at(slot).is_none_or(|flow| flow.conn != conn) {
+            self.begin(conn, Tuple::NONE, Track::Stateless, None);
         }
-        let flow = &mut self.flows[slot];
-        if flow.conn != conn {
-            debug_assert_eq!(flow.standing, Standing::Apart, "its connection is gone");
-            *flow = Flow { conn, fires: NEVER, ..Flow::default() };
-            self.helpers[slot] = None;
-        }
-        flow
+        &mut self.flows[slot / PIECE][slot % PIECE]
     }
 
     /// A connection begins.
@@ -267,8 +276,21 @@ impl Flows {
         track: Track,
         helper: Option<State>,
     ) {
-        *self.of(conn) = Flow { tuple, conn, fires: NEVER, track, ..Flow::default() };
-        self.helpers[conn.index() as usize] = helper;
+        let slot = conn.index() as usize;
+        while slot >= self.slots() {
+            self.flows.push(Box::new([Flow::default(); PIECE]));
+        }
+        let flow = &mut self.flows[slot / PIECE][slot % PIECE];
+        debug_assert_eq!(flow.standing, Standing::Apart, "its connection is gone");
+        let standing = Standing::Apart;
+        let (assured, deadline, fires) = (false, Jiffies(0), NEVER);
+        *flow = Flow { tuple, standing, assured, conn, deadline, fires, track };
+        if helper.is_some() && slot >= self.helpers.len() {
+            self.helpers.resize(slot + 1, None);
+        }
+        if let Some(kept) = self.helpers.get_mut(slot) {
+            *kept = helper;
+        }
     }
 
     /// What the helper of a connection remembers.
@@ -284,6 +306,11 @@ impl Flows {
 
 const fn hint(mixed: u64, slot: usize) -> Hint {
     tag(mixed) | (slot as u32 + 1)
+}
+
+/// The slot that is hinted at; behind all of them if the tag is another's, or there is none.
+const fn slot(hint: Hint, mixed: u64) -> usize {
+    ((hint ^ tag(mixed)) as usize).wrapping_sub(1)
 }
 
 const fn tag(mixed: u64) -> u32 {
@@ -345,12 +372,12 @@ mod tests {
 
     #[test]
     fn one_place_for_all_is_useless_and_nothing_worse() {
-        let mut flows = Flows { places: vec![[0; 4]; 16], ..Flows::default() };
+        let mut flows = Flows { places: vec![[0; 4]; 512], ..Flows::default() };
         let (one, other) = ("10.0.0.2", "10.0.0.1");
         let ip = |text: &str| text.parse().expect("a literal address");
         let aimed = (0..u16::MAX)
             .map(|port| Tuple::new(Proto::UDP, ip(one), port, ip(other), 53))
-            .filter(|tuple| mix(tuple) >> 8 & 15 == 0)
+            .filter(|tuple| mix(tuple) >> 8 & 511 == 0)
             .take(16);
         for (slot, key) in (0..).zip(aimed) {
             flows.begin(ConnId::new(slot, 1), key, Track::Stateless, None);
@@ -359,9 +386,10 @@ mod tests {
             assert_eq!(matches!(there, Found::Flow(..)), slot < 4, "{slot}: {there:?}");
             assert_ne!(there, Found::Nothing);
         }
-        let first = flows.flows[0].tuple;
+        let first = flows.at(0).expect("it began").tuple;
         assert_eq!(flows.find(&first), Found::Flow(0, Direction::Original));
-        assert_eq!(flows.find(&flows.flows[3].tuple.clone()), Found::Unknown, "it made way");
+        let last = flows.at(3).expect("it began").tuple;
+        assert_eq!(flows.find(&last), Found::Unknown, "it made way");
     }
 
     #[test]

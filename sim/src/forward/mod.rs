@@ -270,16 +270,20 @@ impl Router {
         }
         let packet = plain_packet(datagram)?;
         let Found::Flow(slot, direction) = self.flows.find(&packet.tuple) else { return None };
-        let has_readers = match self.flows.at(slot)?.standing {
+        let is_first_answer = match self.flows.at(slot)?.standing {
             Standing::Plain => false,
-            Standing::Helped => self.has_readers(slot, &packet),
-            Standing::Apart | Standing::Watched => return None,
+            Standing::Helped if self.has_readers(slot, &packet) => return None,
+            Standing::Helped => false,
+            Standing::Unanswered if direction == Direction::Reply => true,
+            _ => return None,
         };
-        if has_readers {
-            return None;
-        }
         self.states.clear();
         self.route = Route::Forward;
+        if is_first_answer {
+            // A copy, so that the others need not be in memory.
+            let copy = packet;
+            return self.answer(slot, &copy);
+        }
         self.follow(slot, direction, &packet)
     }
 
@@ -354,7 +358,8 @@ impl Router {
             return;
         }
         let standing = match (status.has(Status::SEEN_REPLY), self.engine.helper_of(ct)) {
-            (false, _) => Standing::Watched,
+            (false, None) => Standing::Unanswered,
+            (false, Some(_)) => Standing::Watched,
             (true, None) => Standing::Plain,
             (true, Some(_)) => Standing::Helped,
         };

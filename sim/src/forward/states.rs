@@ -137,6 +137,42 @@ impl Router {
         Some(Fate::Established(direction))
     }
 
+    /// The first answer of a connection that has no helper; `None` says that it may end it, and leaves
+    /// all as it was.
+    #[inline(never)]
+    pub(super) fn answer(&mut self, slot: usize, packet: &Packet<'_>) -> Option<Fate> {
+        let flow = self.flows.at_mut(slot)?;
+        let before = flow.track;
+        let outcome = match (&mut flow.track, &packet.l4) {
+            (Track::Tcp(track), L4::Tcp(tcp)) => {
+                let (header, known) = (header(tcp, packet), Known::default());
+                track.packet(Direction::Reply, &header, known, &self.sysctls.tcp)
+            }
+            (Track::Udp { .. }, L4::Udp) => {
+                TcpOutcome::Accept { timeout_secs: self.sysctls.udp_secs, assured: false }
+            }
+            _ => return None,
+        };
+        match outcome {
+            TcpOutcome::Accept { timeout_secs, .. } => {
+                let span = Ticks::of_timeout(timeout_secs, self.engine.config().hz);
+                flow.deadline = self.now.after(span);
+            }
+            TcpOutcome::Ignore => {}
+            TcpOutcome::Invalid => return Some(Fate::Invalid),
+            TcpOutcome::Repeat | TcpOutcome::Kill => {
+                flow.track = before;
+                return None;
+            }
+        }
+        flow.standing = Standing::Plain;
+        let (ct, direction) = self.hold(slot, Direction::Reply)?;
+        self.engine.set_status(&ct, Status::SEEN_REPLY);
+        self.arm(&ct);
+        self.engine.put_conn(self.at(), ct);
+        Some(Fate::Established(direction))
+    }
+
     /// Whether the helper of a helped connection may mind a packet.
     #[inline]
     pub(super) fn has_readers(&self, slot: usize, packet: &Packet<'_>) -> bool {
