@@ -288,8 +288,9 @@ impl World {
     fn announce(&mut self, at: Micros, master: u32, kind: u16, key: u64, arrives: Micros) {
         let Master { who, holds, .. } = self.masters[master as usize];
         let full = self.engine.expect_count(NetId(who.net)) >= self.engine.config().expect_max;
-        // Who holds nothing has nothing that could go: it will not be filed.
-        let hopeless = full && holds == 0 && self.full_refuses;
+        // Who holds nothing has nothing that could go, and what is over has gone by its timer (7.2
+        // has none and collects it now, but files nothing either): it will not be filed.
+        let hopeless = full && holds == 0 && self.full_refuses && self.timers;
         if !hopeless {
             self.turn_wheel();
         }
