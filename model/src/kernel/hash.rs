@@ -72,16 +72,19 @@ pub fn siphash24(key: [u64; 2], message: &[u64]) -> u64 {
         key[1] ^ 0x7465_6462_7974_6573,
     ];
     let length = u64::try_from(message.len() * 8).expect("a short message");
-    for &word in message.iter().chain(&[length << 56]) {
+    let mut absorb = |word: u64| {
         v[3] ^= word;
         sip_rounds(&mut v, 2);
         v[0] ^= word;
-    }
+    };
+    message.iter().for_each(|&word| absorb(word));
+    absorb(length << 56);
     v[2] ^= 0xff;
     sip_rounds(&mut v, 4);
     v[0] ^ v[1] ^ v[2] ^ v[3]
 }
 
+#[inline(always)]
 fn sip_rounds(v: &mut [u64; 4], rounds: u32) {
     for _ in 0..rounds {
         v[0] = v[0].wrapping_add(v[1]);
