@@ -50,7 +50,8 @@ pub(super) trait Owners {
     /// When it expires.
     fn expires(&self, key: u32) -> Jiffies;
     /// Asks for the memory of one that will fire soon: its owner's own first, then what that
-    /// leads to.
+    /// leads to: what will be written when it is unlinked, because a store that misses is waited
+    /// for by all behind it.
     fn touch(&self, key: u32, deep: bool);
 }
 
@@ -160,7 +161,7 @@ impl ArrayWheel {
     }
 
     /// Takes the next timer that is due at `now` off the wheel.
-    #[inline(never)]
+    #[inline]
     pub(super) fn expire(&self, owners: &impl Owners, now: Jiffies) -> Option<u32> {
         loop {
             if let Some((key, stamp)) = self.next_due(owners) {
@@ -170,18 +171,27 @@ impl ArrayWheel {
                 self.earliest.set(None);
                 return Some(key);
             }
-            if Jiffies(self.clk.get()).time_after(now) {
+            if !self.turn(owners, now) {
                 return None;
-            }
-            if self.pending.get() == 0 {
-                self.clk.set(now.after(Ticks(1)).0);
-                return None;
-            }
-            match self.kind {
-                WheelKind::Cascading => self.turn_cascading(owners, now),
-                WheelKind::Levelled => self.turn_levelled(owners, now),
             }
         }
+    }
+
+    /// Goes on to the next jiffy at which something may be due; false if that lies behind `now`.
+    #[inline(never)]
+    fn turn(&self, owners: &impl Owners, now: Jiffies) -> bool {
+        if Jiffies(self.clk.get()).time_after(now) {
+            return false;
+        }
+        if self.pending.get() == 0 {
+            self.clk.set(now.after(Ticks(1)).0);
+            return false;
+        }
+        match self.kind {
+            WheelKind::Cascading => self.turn_cascading(owners, now),
+            WheelKind::Levelled => self.turn_levelled(owners, now),
+        }
+        true
     }
 
     /// The first moment at which [`expire`](Self::expire) has something to answer.

@@ -265,7 +265,10 @@ impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> 
         }
         let exp = self.0.expectations.at(key.index());
         if deep {
-            black_box(self.0.conns.at(exp.master().index()).uses.load_locked());
+            let slab = &self.0.expectations;
+            let beside =
+                slab.at(exp.older.get()).older.get() ^ slab.at(exp.newer.get()).older.get();
+            black_box(beside ^ self.0.conns.at(exp.master().index()).uses.load_locked());
         } else {
             black_box((exp.uses.load_locked(), exp.older.get()));
         }
