@@ -188,10 +188,12 @@ impl ArrayWheel {
             return false;
         }
         match self.kind {
-            WheelKind::Cascading => self.turn_cascading(owners, now),
+            WheelKind::Cascading => {
+                self.turn_cascading(owners, now);
+                true
+            }
             WheelKind::Levelled => self.turn_levelled(owners, now),
         }
-        true
     }
 
     /// The first moment at which [`expire`](Self::expire) has something to answer.
@@ -383,23 +385,25 @@ impl ArrayWheel {
         }
     }
 
-    /// Collects what is due at the next jiffy that has anything, at most `now`.
+    /// Collects what is due at the next jiffy that has anything, at most `now`; answers whether
+    /// there was one.
     #[inline]
-    fn turn_levelled(&self, owners: &impl Owners, now: Jiffies) {
+    fn turn_levelled(&self, owners: &impl Owners, now: Jiffies) -> bool {
         if self.quiet.get().time_after(now) {
             self.clk.set(now.after(Ticks(1)).0);
-            return;
+            return false;
         }
-        self.collect_levelled(owners, now);
+        self.collect_levelled(owners, now)
     }
 
-    fn collect_levelled(&self, owners: &impl Owners, now: Jiffies) {
+    #[inline(never)]
+    fn collect_levelled(&self, owners: &impl Owners, now: Jiffies) -> bool {
         let clk = Jiffies(self.clk.get());
         let found = self.next_levelled(owners, clk);
         let Some(next) = found.filter(|next| !next.time_after(now)) else {
             self.quiet.set(found.unwrap_or(now));
             self.clk.set(now.after(Ticks(1)).0);
-            return;
+            return false;
         };
         // The slots of the higher levels go first.
         let turned = (0..self.levels)
@@ -413,6 +417,7 @@ impl ArrayWheel {
         }
         self.clk.set(next.after(Ticks(1)).0);
         self.quiet.set(next.after(Ticks(1)));
+        true
     }
 
     /// When the first slot with anything pending is collected. A level is one word of the map:

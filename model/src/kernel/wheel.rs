@@ -404,6 +404,7 @@ pub(super) fn cascading_slot_for(expires: u64, clk: u64) -> usize {
 ///
 /// # Source
 /// `calc_wheel_index()`, since v4.8: rounded up, so that no timer fires early.
+#[inline]
 pub(super) fn levelled_slot(expires: u64, clk: u64, levels: u32) -> usize {
     let delta = expires.wrapping_sub(clk);
     // Level n takes what lies at least 63 of its lower neighbour's slots ahead.
@@ -411,7 +412,8 @@ pub(super) fn levelled_slot(expires: u64, clk: u64, levels: u32) -> usize {
     if (delta as i64) < 0 {
         return (clk % TVN) as usize;
     }
-    let level = (1..levels).find(|&level| delta < start(level)).map_or(levels - 1, |l| l - 1);
+    // The greatest level that starts no later: starts are 63 times the powers of eight.
+    let level = (delta / 63).checked_ilog2().map_or(0, |power| power / 3 + 1).min(levels - 1);
     let cutoff = start(levels);
     let width = 1 << (3 * (levels - 1));
     let expires = if delta >= cutoff { clk.wrapping_add(cutoff - width) } else { expires };
@@ -562,6 +564,18 @@ mod tests {
 
     fn keys(fired: &[(u32, Jiffies)]) -> Vec<u32> {
         fired.iter().map(|&(key, _)| key).collect()
+    }
+
+    #[test]
+    fn levels_begin_at_63_slots_of_the_lower_one() {
+        for levels in [8, 9] {
+            for level in 1..=levels {
+                let start = 63_u64 << (3 * (level - 1));
+                let level_of = |delta| levelled_slot(delta, 0, levels) as u64 / TVN;
+                assert_eq!(level_of(start - 1), u64::from(level - 1));
+                assert_eq!(level_of(start), u64::from(level.min(levels - 1)));
+            }
+        }
     }
 
     #[test]
