@@ -29,6 +29,8 @@ use crate::revision::WheelKind;
 const MANY: usize = 256;
 /// So many owners are touched at once.
 const BATCH: usize = 16;
+/// So few pending are in the cache anyway: about a megabyte of owners.
+const CACHED: u32 = 8 << 10;
 /// So few stale entries are not worth a sweep.
 const FEW: u32 = 1024;
 /// A slot that held more gives its memory back.
@@ -492,8 +494,8 @@ impl ArrayWheel {
         if entries.len() <= MANY {
             // All at once: what one look misses in the cache the next ones do not wait for.
             self.keep_pending(owners, &mut entries);
-            for entry in entries.iter() {
-                owners.touch(entry.key, true);
+            if self.pending.get() > CACHED {
+                entries.iter().for_each(|entry| owners.touch(entry.key, true));
             }
         }
         match self.kind {

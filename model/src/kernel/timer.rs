@@ -201,7 +201,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
         expires.set(self.wheel.add(&owners, stamp, key.bits(), expires.get(), now));
     }
 
-    #[inline]
+    #[inline(always)]
     fn start(
         &self,
         memory: &Memory<P>,
