@@ -9,6 +9,8 @@
 //! the run's end brought about: what the prototype's simulator had, which knew no other. Masters
 //! begin and end as well; that takes time, and is not counted.
 
+use std::cell::Cell;
+
 use cpu_time::ProcessTime;
 use nfexp_model::revision::Revision;
 use nfexp_sim::research::cast::Cast;
@@ -44,12 +46,16 @@ fn main() {
             happenings = Vec::new();
         }
         for name in &policies {
+            let happened = Cell::new(0);
             if stream {
                 let workload = of(&document);
                 let horizon = workload.horizon();
-                measured(&document, name, expect_max, horizon, workload);
+                let counted = workload.inspect(|one| happened.set(happened.get() + counts(one)));
+                measured(&document, name, expect_max, horizon, counted, &happened);
             } else {
-                measured(&document, name, expect_max, last, happenings.iter().copied());
+                happened.set(happenings.iter().map(counts).sum());
+                let workload = happenings.iter().copied();
+                measured(&document, name, expect_max, last, workload, &happened);
             }
         }
     }
@@ -61,7 +67,13 @@ fn of(document: &Document) -> Workload {
     Workload::new(&scenario, &cast, 1, 0, HZ)
 }
 
-/// Plays a workload and prints a line about it. (A function of its own, so that `callgrind
+/// 1 for what is an event.
+fn counts(happening: &Happening) -> u64 {
+    u64::from(!matches!(happening.what, What::Open { .. } | What::Close { .. }))
+}
+
+/// Plays a workload and prints a line about it; `happened` is how many of its events will have
+/// been played by then. (A function of its own, so that `callgrind
 /// --toggle-collect='throughput::measured'` counts the instructions of the play and of nothing else.)
 #[inline(never)]
 fn measured(
@@ -70,6 +82,7 @@ fn measured(
     expect_max: u32,
     horizon: Micros,
     workload: impl Iterator<Item = Happening>,
+    happened: &Cell<u64>,
 ) {
     let scenario = document.read();
     let cast = Cast::of(&scenario).expect("the helpers are there");
@@ -86,10 +99,7 @@ fn measured(
     };
     let policy = policy(name).expect("it is named");
     let world = World::new(&cast, &policy, &setup).expect("memory");
-    let mut happened = 0_u64;
     let before = ProcessTime::now();
-    let counts = |what| u64::from(!matches!(what, What::Open { .. } | What::Close { .. }));
-    let workload = workload.inspect(|happening| happened += counts(happening.what));
     let outcome = world.run(workload).expect("the ledger balances");
     let spent = before.elapsed().as_secs_f64();
     let ended: u64 = outcome
@@ -100,7 +110,7 @@ fn measured(
         .filter(|(ending, _)| !matches!(ending, Ending::Match | Ending::Horizon))
         .map(|(_, count)| count)
         .sum();
-    let (events, kib) = (happened + ended, most_memory());
+    let (events, kib) = (happened.get() + ended, most_memory());
     let rate = events as f64 / spent / 1e6;
     println!("nfexp,{name},{expect_max},{events},{spent:.3},{rate:.2},{kib}");
 }
