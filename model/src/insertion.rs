@@ -19,7 +19,7 @@ use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, Word};
 use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
-use crate::locked::{Ending, Locked};
+use crate::locked::{Ending, Locked, either};
 use crate::netns::{Net, NetId};
 use crate::revision::{ClashScope, ClassLimit, Duplicate, Expiry, InsertOrder, TableScope};
 use crate::slip::Slip;
@@ -343,10 +343,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         let newest = conn.newest[class].get();
         exp.older.set(newest);
         exp.newer.set(NULL);
-        match newest {
-            NULL => conn.oldest[class].set(exp.index),
-            newest => slab.at(newest).newer.set(exp.index),
-        }
+        either(newest, &conn.oldest[class], &slab.at(newest).newer).set(exp.index);
         conn.newest[class].set(exp.index);
         exp.age.set(self.state.insertions);
         self.state.insertions += 1;
