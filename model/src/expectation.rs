@@ -16,6 +16,7 @@ use core::fmt;
 use crate::conn::ConnId;
 use crate::event::ExpectFn;
 use crate::helper::{Class, HelperId};
+use crate::kernel::Jiffies;
 use crate::kernel::platform::{Plain, Platform, Word};
 use crate::kernel::slab::{Id, NULL, POISON, Record};
 use crate::kernel::timer::TimerBase;
@@ -429,6 +430,22 @@ impl Expected {
         let mask = Mask::exact(self.l3, self.saddr.is_some(), self.sport.is_some());
         (tuple, mask)
     }
+}
+
+/// What most helpers say of an expectation, all at once
+/// ([`Engine::announce`](crate::Engine::announce)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// Its kind.
+    pub class: Class,
+    /// Whom it stands for.
+    pub tuple: Tuple,
+    /// Which part of the source matters.
+    pub mask: Mask,
+    /// Its flags.
+    pub flags: Flags,
+    /// When it expires; a master with a helper overrules it.
+    pub expires: Option<Jiffies>,
 }
 
 /// Flags of an expectation, as netlink numbers them; unknown bits are kept.

@@ -15,7 +15,9 @@ use crate::conn::{Attached, ConnId, ConnRef};
 use crate::engine::{At, Engine, MasterCheck};
 use crate::error::{AllocPoint, NoMemory, RelateError};
 use crate::event::{ExpectFn, Origin};
-use crate::expectation::{About, ExpectRef, Expectation, Expected, Flags, Nat};
+use crate::expectation::{
+    About, Announcement, ExpectId, ExpectRef, Expectation, Expected, Flags, Nat,
+};
 use crate::helper::{Class, HelperId};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Platform, Word};
@@ -28,6 +30,34 @@ use crate::slip::Slip;
 use crate::tuple::{Mask, Tuple};
 
 impl<P: Platform> Engine<P> {
+    /// Makes an expectation, says what it is, announces it and gives it back: all that most
+    /// helpers do, and nothing is looked up twice on the way.
+    ///
+    /// # Errors
+    /// When memory has run out; within, as [`related`](Self::related).
+    ///
+    /// # Panics
+    /// If nobody holds a reference to `master`.
+    #[inline(always)]
+    pub fn announce(
+        &self,
+        at: At,
+        master: ConnId,
+        said: &Announcement,
+        (origin, masters): (Origin, MasterCheck),
+    ) -> Result<Result<ExpectId, RelateError>, NoMemory> {
+        let exp = self.alloc_object(at, master)?;
+        self.init_object(exp, said.class, said.tuple, said.mask);
+        exp.flags.reset(said.flags.0);
+        if let Some(expires) = said.expires {
+            self.timers.set_expires(&self.memory, TimerKey::expectation(exp.index), expires);
+        }
+        let id = exp.id();
+        let related = self.related_object(at, exp, origin, masters);
+        self.put_object(exp);
+        Ok(related.map(|()| id))
+    }
+
     /// A fresh expectation of `master`, to be initialised; the creator holds its reference.
     ///
     /// # Errors
@@ -35,18 +65,11 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_ct_expect_alloc")]
     #[inline(always)]
     pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
-        self.alloc_of(at, master.id())
+        Ok(ExpectRef(self.alloc_object(at, master.id())?.id()))
     }
 
-    /// The same for a master to which somebody else holds a reference.
-    ///
-    /// # Errors
-    /// As [`alloc`](Self::alloc).
-    ///
-    /// # Panics
-    /// If nobody does.
     #[inline(always)]
-    pub fn alloc_of(&self, at: At, master: ConnId) -> Result<ExpectRef, NoMemory> {
+    fn alloc_object(&self, at: At, master: ConnId) -> Result<Object<'_, Expectation<P>>, NoMemory> {
         self.may_alloc(AllocPoint::Expectation)?;
         let exp = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
         let conn = self.memory.conns.get(master);
@@ -61,7 +84,7 @@ impl<P: Platform> Engine<P> {
         let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
         exp.begin(master, conn.about().net, zone, creator);
         exp.uses.reset(1);
-        Ok(ExpectRef(exp.id()))
+        Ok(exp)
     }
 
     /// Says what is expected: tuple and mask, class; all the rest is cleared.
@@ -73,15 +96,19 @@ impl<P: Platform> Engine<P> {
 
     /// The same with any mask, as ctnetlink and the broadcast helper make them.
     pub fn init_key(&self, exp: &ExpectRef, class: Class, tuple: Tuple, mask: Mask) {
-        let record = self.memory.expectations.get(exp.0);
-        record.flags.reset(0);
+        self.init_object(self.memory.expectations.get_object(exp.0), class, tuple, mask);
+    }
+
+    #[inline(always)]
+    fn init_object(&self, exp: Object<'_, Expectation<P>>, class: Class, tuple: Tuple, mask: Mask) {
+        exp.flags.reset(0);
         let has_nat = match self.config.revision.nat_init {
             NatInit::Cleared => false,
             // KERNEL: nf_ct_expect_init(), v3.9: the translation of the memory's last tenant is
             // told with this one.
-            NatInit::LeftOver => record.nat_lingers(),
+            NatInit::LeftOver => exp.nat_lingers(),
         };
-        record.set_terms(class, tuple, mask, has_nat);
+        exp.set_terms(class, tuple, mask, has_nat);
     }
 
     /// Sets its flags before it is inserted.
@@ -128,7 +155,17 @@ impl<P: Platform> Engine<P> {
         origin: Origin,
         masters: MasterCheck,
     ) -> Result<(), RelateError> {
-        let exp = self.memory.expectations.get_object(exp.0);
+        self.related_object(at, self.memory.expectations.get_object(exp.0), origin, masters)
+    }
+
+    #[inline(always)]
+    fn related_object(
+        &self,
+        at: At,
+        exp: Object<'_, Expectation<P>>,
+        origin: Origin,
+        masters: MasterCheck,
+    ) -> Result<(), RelateError> {
         let mut locked = self.lock();
         if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(exp, masters) {
             return Ok(());

@@ -18,7 +18,7 @@ use crate::conn::{Attached, ConnRef, Status};
 use crate::conntrack::Direction;
 use crate::engine::{At, Engine, MasterCheck};
 use crate::event::Origin;
-use crate::expectation::Expected;
+use crate::expectation::{Announcement, Expected, Flags};
 use crate::helper::{Class, HelperId};
 use crate::kernel::Ticks;
 use crate::kernel::platform::{Plain, Platform, SpinLock};
@@ -145,9 +145,6 @@ impl<P: Platform> Engine<P> {
             Direction::Original => about.reply,
             Direction::Reply => about.original,
         };
-        let Ok(exp) = self.alloc(at, ct) else {
-            return false;
-        };
         let expected = Expected {
             l3: about.original.l3,
             saddr: Some(other.src),
@@ -156,11 +153,16 @@ impl<P: Platform> Engine<P> {
             sport: None,
             dport: object.dport,
         };
-        self.init(&exp, Class::DEFAULT, &expected);
-        self.set_expires(&exp, at.now.after(self.nft_lifetime(object.timeout)));
-        let related = self.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
-        self.put(exp);
-        related.is_ok()
+        let (tuple, mask) = expected.tuple_and_mask();
+        let said = Announcement {
+            class: Class::DEFAULT,
+            tuple,
+            mask,
+            flags: Flags::NONE,
+            expires: Some(at.now.after(self.nft_lifetime(object.timeout))),
+        };
+        let how = (Origin::KERNEL, MasterCheck::Own);
+        self.announce(at, ct.id(), &said, how).is_ok_and(|related| related.is_ok())
     }
 
     fn nft_lifetime(&self, timeout: u32) -> Ticks {

@@ -7,7 +7,7 @@ use nfexp_model::ahead::Coming;
 use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::engine::{At, Config, Engine, MasterCheck};
 use nfexp_model::event::{Cause, Origin};
-use nfexp_model::expectation::{ExpectId, Flags};
+use nfexp_model::expectation::{Announcement, ExpectId, Flags};
 use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE, MAX_CLASSES};
 use nfexp_model::kernel::{Cpu, Jiffies, Ticks, Up};
 use nfexp_model::netns::{NetId, Zone};
@@ -109,16 +109,14 @@ fn class_of(deed: Deed) -> Class {
 impl Deeds for EngineContender {
     fn insert(&mut self, deed: Deed) -> u64 {
         let at = self.at();
-        let exp = self.engine.alloc_of(at, id_of(deed.master)).expect("there is memory");
         let (tuple, mask) = deed.expected();
-        self.engine.init_key(&exp, class_of(deed), tuple, mask);
-        if deed.inactive {
-            self.engine.set_flags(&exp, Flags::INACTIVE);
-        }
-        let answer = self.engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
-        self.engine.put(exp);
+        let flags = if deed.inactive { Flags::INACTIVE } else { Flags::NONE };
+        let said = Announcement { class: class_of(deed), tuple, mask, flags, expires: None };
+        let how = (Origin::KERNEL, MasterCheck::Own);
+        let answer = self.engine.announce(at, id_of(deed.master), &said, how);
         self.softirq();
-        answer.map_or_else(|error| u64::from(error.errno().unsigned_abs()), |()| 0)
+        let answer = answer.expect("there is memory");
+        answer.map_or_else(|error| u64::from(error.errno().unsigned_abs()), |_| 0)
     }
 
     fn match_one(&mut self, deed: Deed) -> u64 {
