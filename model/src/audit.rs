@@ -175,14 +175,16 @@ impl<P: Platform> Engine<P> {
             return violation(Invariant::ReferencesCovered, found);
         }
         let mut times = 0;
-        let mut other = self.table(net).first(slab, net, &exp.tuple(), Access::Locked);
-        while other != NULL {
-            times += u32::from(other == index);
-            if other != index && !self.may_coexist(index, other, pending || !timers) {
-                let found = format!("{id:?} and {:?} clash: {}", slab.id(other), exp.tuple());
+        let table = self.table(net);
+        let mut other = table.first(slab, net, &exp.tuple(), Access::Locked);
+        while let Some(candidate) = other {
+            let same = candidate.index == index;
+            times += u32::from(same);
+            if !same && !self.may_coexist(index, candidate.index, pending || !timers) {
+                let found = format!("{id:?} and {:?} clash: {}", candidate.id(), exp.tuple());
                 return violation(Invariant::NoClash, found);
             }
-            other = self.table(net).next(slab, other, Access::Locked);
+            other = slab.follow(table.next(&candidate, Access::Locked));
         }
         if times != 1 {
             let found = format!("{id:?} is {times} times in its bucket");

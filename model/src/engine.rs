@@ -31,7 +31,7 @@ use crate::helper::{Helper, IN_TREE};
 use crate::kernel::hlist::{Access, DstHash, Index, IndexOf, Walk};
 use crate::kernel::platform::{Cpu, Ordering, Plain, Platform, SpinLock, Word};
 use crate::kernel::rcu::{Rcu, UpRcu};
-use crate::kernel::slab::{NULL, Object};
+use crate::kernel::slab::Object;
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::kernel::{Jiffies, Up};
 use crate::locked::{Ending, Locked};
@@ -298,14 +298,13 @@ impl<P: Platform> Engine<P> {
         let table = self.table_of(here);
         let slab = &self.memory.expectations;
         let exact = table.is_exact();
-        let mut index = table.first(slab, net, tuple, access);
-        while index != NULL {
-            let exp = slab.object(index);
+        let mut candidate = table.first(slab, net, tuple, access);
+        while let Some(exp) = candidate {
             let is_hit = if exact { exp.is_hit_from(tuple) } else { exp.is_hit_by(tuple) };
             if is_hit && self.is_in(exp, net, zone) && !self.is_over(at, exp) {
                 return Some(exp);
             }
-            index = table.next(slab, index, access);
+            candidate = slab.follow(table.next(&exp, access));
         }
         None
     }

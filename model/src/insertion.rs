@@ -65,7 +65,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         }
         let (slab, net) = (&engine.memory.expectations, engine.net(exp.net()));
         let (first, spot) = engine.table_of(net).search(slab, exp.net(), &exp);
-        if first != NULL {
+        if let Some(first) = first {
             self.check_others(at, exp, masters, first)?;
         }
         if self.state.decides {
@@ -119,14 +119,14 @@ impl<'a, P: Platform> Locked<'a, P> {
         at: At,
         newcomer: Object<'a, Expectation<P>>,
         masters: MasterCheck,
-        mut index: u32,
+        first: Object<'a, Expectation<P>>,
     ) -> Result<(), RelateError> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
         let table = engine.table(newcomer.net());
-        while index != NULL {
-            let linked = slab.object(index);
-            index = table.next(slab, index, Access::Locked);
+        let mut candidate = Some(first);
+        while let Some(linked) = candidate {
+            candidate = slab.follow(table.next(&linked, Access::Locked));
             if linked.index == newcomer.index && P::slips(Slip::LinkedNotSeen) {
                 // Inserted again, then.
             } else if engine.is_over(at, linked) {
@@ -153,12 +153,12 @@ impl<'a, P: Platform> Locked<'a, P> {
     ) -> bool {
         let slab = &self.engine.memory.expectations;
         let table = self.engine.table(exp.net());
-        let mut index = table.first(slab, exp.net(), &exp.tuple(), Access::Locked);
-        while index != NULL {
-            if self.matches(slab.object(index), exp, masters) == Ok(true) {
+        let mut candidate = table.first(slab, exp.net(), &exp.tuple(), Access::Locked);
+        while let Some(linked) = candidate {
+            if self.matches(linked, exp, masters) == Ok(true) {
                 return true;
             }
-            index = table.next(slab, index, Access::Locked);
+            candidate = slab.follow(table.next(&linked, Access::Locked));
         }
         false
     }

@@ -118,7 +118,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         }
         let table = engine.table_of(here);
         let exp = self.first_active(at, table, (net, zone), tuple)?;
-        let hold = self.hold_master(exp.master())?;
+        let (hold, conn) = self.hold_master(exp.master())?;
         let consumes = match engine.config.revision.match_unlinks {
             MatchUnlinks::Always => true,
             MatchUnlinks::WhenAsked => unlink,
@@ -146,7 +146,7 @@ impl<'a, P: Platform> Locked<'a, P> {
             P::atomic_add(&exp.uses, 1);
         }
         if !P::slips(Slip::MatchStaysLinked) {
-            self.unlink(exp, None, &Ending::by_kernel(at, Cause::Match));
+            self.unlink(exp, Some(conn), &Ending::by_kernel(at, Cause::Match));
         }
         if P::slips(Slip::MatchPutsTwice) {
             engine.put_object(exp);
@@ -165,11 +165,10 @@ impl<'a, P: Platform> Locked<'a, P> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
         let exact = table.is_exact();
-        let mut index = table.first(slab, net, tuple, Access::Locked);
+        let mut candidate = table.first(slab, net, tuple, Access::Locked);
         let mut last = None;
-        while index != NULL {
-            let exp = slab.object(index);
-            index = table.next(slab, index, Access::Locked);
+        while let Some(exp) = candidate {
+            let next = table.next(&exp, Access::Locked);
             if engine.is_over(at, exp) {
                 self.reap(at, exp);
             } else if (if exact { exp.is_hit_from(tuple) } else { exp.is_hit_by(tuple) })
@@ -181,31 +180,32 @@ impl<'a, P: Platform> Locked<'a, P> {
                     break;
                 }
             }
+            candidate = slab.follow(next);
         }
         last
     }
 
     /// Whether a match may go through this master, and how it is held then.
-    fn hold_master(&self, master: ConnId) -> Option<MasterHold> {
+    #[inline(always)]
+    fn hold_master(&self, master: ConnId) -> Option<(MasterHold, &'a Conn<P>)> {
         let conn = self.engine.memory.conns.get(master);
         let status = Status(conn.status.load(Ordering::Relaxed));
         // A master whose first packet has not got through yet announced nothing anybody saw.
         if !status.has(Status::CONFIRMED) && !P::slips(Slip::MatchesUnconfirmed) {
             return None;
         }
-        match self.engine.config.revision.master_ref {
-            MasterRef::Borrowed => Some(MasterHold::Borrowed(master)),
+        let holds = match self.engine.config.revision.master_ref {
+            MasterRef::Borrowed => return Some((MasterHold::Borrowed(master), conn)),
             MasterRef::Counted if P::slips(Slip::MasterFromZero) => {
                 P::atomic_add(&conn.uses, 1);
-                Some(MasterHold::Counted(ConnRef(master)))
+                true
             }
             MasterRef::Counted if status.has(Status::DYING) && !P::slips(Slip::MatchesDying) => {
-                None
+                false
             }
-            MasterRef::Counted => {
-                P::atomic_inc_not_zero(&conn.uses).then_some(MasterHold::Counted(ConnRef(master)))
-            }
-        }
+            MasterRef::Counted => P::atomic_inc_not_zero(&conn.uses),
+        };
+        holds.then_some((MasterHold::Counted(ConnRef(master)), conn))
     }
 
     /// Finds an expectation that `tuple` hits, inactive ones included; takes no reference.

@@ -465,9 +465,12 @@ impl ArrayWheel {
 
     #[inline]
     fn push(&self, slot: usize, entry: Entry) {
-        let map = &self.filled[slot / 64];
-        map.set(map.get() | 1 << (slot % 64));
-        self.slots[slot].borrow_mut().push(entry);
+        let mut entries = self.slots[slot].borrow_mut();
+        if entries.is_empty() {
+            let map = &self.filled[slot / 64];
+            map.set(map.get() | 1 << (slot % 64));
+        }
+        entries.push(entry);
     }
 
     #[inline]

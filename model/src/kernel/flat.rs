@@ -63,7 +63,7 @@ struct Tagged {
 pub struct Spot {
     /// Its hash; the bucket of a chain.
     hash: u64,
-    /// The newest of it; of a chain, of its bucket.
+    /// The newest of it; a chain does not ask.
     first: u32,
 }
 
@@ -104,33 +104,29 @@ fn is_at<P: Platform>(exp: &Expectation<P>, net: NetId, tuple: &Tuple) -> bool {
 impl Tagged {
     /// The newest under `hash` whose destination is the `same`.
     #[inline(always)]
-    fn search(&self, hash: u64, same: impl Fn(u32) -> bool) -> u32 {
+    fn search<'a, P: Platform>(
+        &self,
+        slab: &'a Slab<P, Expectation<P>>,
+        hash: u64,
+        same: impl Fn(&Expectation<P>) -> bool,
+    ) -> Option<Object<'a, Expectation<P>>> {
         assert!(!self.freed.get(), "the table was freed under the walk");
-        self.tags.borrow().find(hash, same).unwrap_or(NULL)
+        let is = move |index| Some(slab.object(index)).filter(|exp| same(exp));
+        self.tags.borrow().find(hash, is)
     }
 
     #[inline(always)]
-    fn search_tuple<P: Platform>(
+    fn search_tuple<'a, P: Platform>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         tuple: &Tuple,
-    ) -> u32 {
-        let first = self.search(hash(net, tuple), |index| is_at(slab.at(index), net, tuple));
-        if self.is_wide(slab, first) {
-            return self.sources.borrow().first_hit(slab, net, tuple, first);
+    ) -> Option<Object<'a, Expectation<P>>> {
+        let first = self.search(slab, hash(net, tuple), move |exp| is_at(exp, net, tuple))?;
+        if is_wide(&first) {
+            return slab.follow(self.sources.borrow().first_hit(slab, net, tuple, first.index));
         }
-        first
-    }
-
-    /// Whether this newest one is that of a wide destination.
-    #[inline(always)]
-    fn is_wide<P: Platform>(&self, slab: &Slab<P, Expectation<P>>, first: u32) -> bool {
-        first != NULL && {
-            let first = slab.at(first);
-            // The line of `next` was read already.
-            first.hnext.load_locked() != NULL && first.hprev.get() & IS_WIDE != 0
-        }
+        Some(first)
     }
 
     /// Marks a destination that has become wide, and adds all of it to the sources.
@@ -150,15 +146,15 @@ impl Tagged {
     }
 
     #[inline(always)]
-    fn search_exp<P: Platform>(
+    fn search_exp<'a, P: Platform>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
-    ) -> (u32, u64) {
+    ) -> (Option<Object<'a, Expectation<P>>>, u64) {
         let hash = hash(net, &exp.tuple());
         // Its tuple is read where it lies: a copy would wait for its maker's stores.
-        (self.search(hash, |index| is_at(slab.at(index), net, &exp.tuple())), hash)
+        (self.search(slab, hash, |linked| is_at(linked, net, &exp.tuple())), hash)
     }
 
     #[inline(always)]
@@ -237,13 +233,21 @@ impl Tagged {
             sources.remove(&*exp, exp.index, || {
                 // What is counted too often costs a walk, no answer.
                 let newest = self.search_exp(slab, exp.net(), &exp).0;
-                !self.dangles.get() && newest != NULL && slab.at(newest).hprev.get() & IS_WIDE != 0
+                !self.dangles.get()
+                    && newest.is_some_and(|newest| newest.hprev.get() & IS_WIDE != 0)
             });
         }
         self.odd.set(self.dangles.get() || !sources.is_empty());
         let place = Place::from_bits(prev & !MARKS);
         !self.dangles.get() || self.tags.borrow().holds(place, exp.index)
     }
+}
+
+/// Whether this newest one is that of a wide destination.
+#[inline(always)]
+fn is_wide<P: Platform>(first: &Expectation<P>) -> bool {
+    // The line of `next` was read already.
+    first.hnext.load_locked() != NULL && first.hprev.get() & IS_WIDE != 0
 }
 
 /// Whether what was the newest of its destination still is, or was the only one and is gone;
@@ -266,7 +270,7 @@ fn find_again<P: Platform>(
 ) -> (u64, Option<u32>) {
     let tuple = exp.tuple();
     let hash = hash(net, &tuple);
-    (hash, tags.find(hash, |index| is_at(slab.at(index), net, &tuple)))
+    (hash, tags.find(hash, |index| is_at(slab.at(index), net, &tuple).then_some(index)))
 }
 
 #[cold]
@@ -340,13 +344,13 @@ impl<P: Platform> Index<P> for Flat<P> {
     }
 
     #[inline(always)]
-    fn first(
+    fn first<'a>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         tuple: &Tuple,
         access: Access,
-    ) -> u32 {
+    ) -> Option<Object<'a, Expectation<P>>> {
         match &self.0 {
             Kind::Chain(chain) => chain.first(slab, net, tuple, access),
             Kind::Tags(tagged) => tagged.search_tuple(slab, net, tuple),
@@ -354,22 +358,25 @@ impl<P: Platform> Index<P> for Flat<P> {
     }
 
     #[inline(always)]
-    fn search(
+    fn search<'a>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
-    ) -> (u32, Spot) {
+    ) -> (Option<Object<'a, Expectation<P>>>, Spot) {
         match &self.0 {
             Kind::Chain(chain) => {
                 let (first, bucket) = chain.search(slab, net, exp);
-                (first, Spot { hash: u64::from(bucket), first })
+                (first, Spot { hash: u64::from(bucket), first: NULL })
             }
             Kind::Tags(tagged) => {
                 let (first, hash) = tagged.search_exp(slab, net, exp);
-                let spot = Spot { hash, first };
-                if tagged.is_wide(slab, first) {
-                    return (tagged.sources.borrow().first_rival(slab, net, exp, first), spot);
+                let Some(newest) = first else { return (None, Spot { hash, first: NULL }) };
+                let spot = Spot { hash, first: newest.index };
+                if is_wide(&newest) {
+                    let sources = tagged.sources.borrow();
+                    let rival = sources.first_rival(slab, net, exp, newest.index);
+                    return (slab.follow(rival), spot);
                 }
                 (first, spot)
             }
@@ -382,10 +389,10 @@ impl<P: Platform> Index<P> for Flat<P> {
     }
 
     #[inline]
-    fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32 {
+    fn next(&self, exp: &Expectation<P>, access: Access) -> u32 {
         match &self.0 {
-            Kind::Chain(chain) => chain.next(slab, index, access),
-            Kind::Tags(_) => slab.at(index).hnext.load_locked(),
+            Kind::Chain(chain) => chain.next(exp, access),
+            Kind::Tags(_) => exp.hnext.load_locked(),
         }
     }
 

@@ -102,7 +102,7 @@ pub enum Access {
     Rcu,
 }
 
-/// The expectations by destination. All methods answer slots, 0 for none.
+/// The expectations by destination. A slot that is answered may be 0, for none.
 pub trait Index<P: Platform>: Sized {
     /// Where a destination belongs, as a search with the lock held found it: good for its
     /// `add_head` as long as nothing else is added.
@@ -113,25 +113,25 @@ pub trait Index<P: Platform>: Sized {
 
     /// The newest candidate for the destination of `tuple`. Candidates may have other
     /// destinations too; all that have this one are among them.
-    fn first(
+    fn first<'a>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         tuple: &Tuple,
         access: Access,
-    ) -> u32;
+    ) -> Option<Object<'a, Expectation<P>>>;
     /// The same for the destination of an expectation that is not linked, with the lock held;
     /// and where it would go.
-    fn search(
+    fn search<'a>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
-    ) -> (u32, Self::Spot);
+    ) -> (Option<Object<'a, Expectation<P>>>, Self::Spot);
     /// Whether candidates have no other destination.
     fn is_exact(&self) -> bool;
     /// The next older candidate.
-    fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32;
+    fn next(&self, exp: &Expectation<P>, access: Access) -> u32;
 
     /// `hlist_add_head_rcu()`: publishes the expectation, whose tuple must not change any more.
     /// `spot` is where it belongs, if that is known.
@@ -241,25 +241,25 @@ impl<P: Platform> Index<P> for Chain<P> {
     }
 
     #[inline(never)]
-    fn first(
+    fn first<'a>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         tuple: &Tuple,
         access: Access,
-    ) -> u32 {
-        self.bucket_first(slab, self.hash.bucket(net, tuple), access)
+    ) -> Option<Object<'a, Expectation<P>>> {
+        slab.follow(self.bucket_first(slab, self.hash.bucket(net, tuple), access))
     }
 
     #[inline(never)]
-    fn search(
+    fn search<'a>(
         &self,
-        slab: &Slab<P, Expectation<P>>,
+        slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
-    ) -> (u32, u32) {
+    ) -> (Option<Object<'a, Expectation<P>>>, u32) {
         let bucket = self.hash.bucket(net, &exp.tuple());
-        (self.bucket_first(slab, bucket, Access::Locked), bucket)
+        (slab.follow(self.bucket_first(slab, bucket, Access::Locked)), bucket)
     }
 
     #[inline(always)]
@@ -268,8 +268,8 @@ impl<P: Platform> Index<P> for Chain<P> {
     }
 
     #[inline]
-    fn next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32 {
-        Self::follow(&slab.at(index).hnext, access)
+    fn next(&self, exp: &Expectation<P>, access: Access) -> u32 {
+        Self::follow(&exp.hnext, access)
     }
 
     #[inline(never)]
@@ -328,7 +328,7 @@ impl<P: Platform> Index<P> for Chain<P> {
     }
 
     fn bucket_next(&self, slab: &Slab<P, Expectation<P>>, index: u32, access: Access) -> u32 {
-        self.next(slab, index, access)
+        self.next(slab.at(index), access)
     }
 
     fn free(&self) {

@@ -331,7 +331,10 @@ impl<P: Platform, T: Record> Slab<P, T> {
     pub fn at(&self, index: u32) -> &T {
         match self.slots.get(index as usize) {
             Some(slot) => slot,
-            None => self.beyond(index),
+            None => {
+                rare();
+                self.beyond(index)
+            }
         }
     }
 
@@ -339,6 +342,12 @@ impl<P: Platform, T: Record> Slab<P, T> {
     #[inline(always)]
     pub fn object(&self, index: u32) -> Object<'_, T> {
         Object { index, record: self.at(index) }
+    }
+
+    /// The same of a link that may be NULL.
+    #[inline(always)]
+    pub fn follow(&self, index: u32) -> Option<Object<'_, T>> {
+        (index != NULL).then(|| self.object(index))
     }
 
     /// Follows an id, and keeps where it led.
@@ -404,6 +413,11 @@ impl<P: Platform, T: Record> Slab<P, T> {
             .filter(|id| id.generation & 1 == 1)
     }
 }
+
+/// Keeps the way to what is mostly not there out of the usual one.
+#[cold]
+#[inline]
+fn rare() {}
 
 #[cold]
 #[inline(never)]

@@ -154,7 +154,7 @@ impl Sources {
         let destination = super::flat::hash(net, tuple);
         let newest = Cell::new((NULL, 0));
         for kind in kinds {
-            self.tags.find(hash(destination, kind, tuple), |index| {
+            self.tags.find(hash(destination, kind, tuple), |index| -> Option<()> {
                 let exp = slab.at(index);
                 if exp.is_hit_by(tuple) && exp.net() == net {
                     let (best, age) = newest.get();
@@ -162,7 +162,7 @@ impl Sources {
                         newest.set((index, exp.age.get()));
                     }
                 }
-                false
+                None
             });
         }
         newest.get().0

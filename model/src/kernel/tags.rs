@@ -70,7 +70,8 @@ impl Place {
 pub(super) struct Tags {
     groups: Vec<[u64; 2]>,
     handles: Vec<Handles>,
-    used: usize,
+    /// How many more there may be before the table grows.
+    room: usize,
     /// Which bits of a handle are the index; none before the first insertion.
     index_mask: u32,
 }
@@ -79,13 +80,13 @@ impl Tags {
     pub(super) fn new() -> Self {
         // One group that stays empty: growing replaces it, searching needs no special case.
         let (groups, handles) = (vec![[0; 2]], vec![Handles([0; 16])]);
-        Self { groups, handles, used: 0, index_mask: 0 }
+        Self { groups, handles, room: 0, index_mask: 0 }
     }
 
     /// Whether one more needs a larger table.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.index_mask == 0 || self.used >= self.groups.len() * FILL
+        self.room == 0
     }
 
     /// A larger table with everything in it; indices are at most `largest`. Everything has moved.
@@ -100,6 +101,7 @@ impl Tags {
         assert!(groups < 1 << 25, "a place has 29 bits: {groups} groups are too many");
         self.groups = vec![[0; 2]; groups];
         self.handles = vec![Handles([0; 16]); groups];
+        self.room = groups * FILL;
         self.index_mask = u32::MAX >> largest.max(1).leading_zeros();
         for index in old.indices() {
             let place = self.insert(hash_of(index), index);
@@ -107,9 +109,9 @@ impl Tags {
         }
     }
 
-    /// The first index under `hash` that `is` the one.
+    /// The first index under `hash` that `is` the one, as what it answers.
     #[inline(always)]
-    pub(super) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn find<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T>) -> Option<T> {
         let home = self.home(hash);
         let tags = self.groups[home];
         let agree = places(tags, tag(hash));
@@ -120,8 +122,10 @@ impl Tags {
         if agree != 0 {
             let handle = self.handles[home].0[slot_of(agree)];
             let index = handle & self.index_mask;
-            if handle ^ index == fingerprint(hash, self.index_mask) && is(index) {
-                return Some(index);
+            if handle ^ index == fingerprint(hash, self.index_mask)
+                && let Some(found) = is(index)
+            {
+                return Some(found);
             }
         }
         self.find_further(hash, is)
@@ -130,7 +134,7 @@ impl Tags {
     /// The same for all places.
     #[cold]
     #[inline(never)]
-    fn find_further(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+    fn find_further<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T>) -> Option<T> {
         let mut group = self.home(hash);
         loop {
             let tags = self.groups[group];
@@ -138,8 +142,10 @@ impl Tags {
             while agree != 0 {
                 let handle = self.handles[group].0[slot_of(agree)];
                 let index = handle & self.index_mask;
-                if handle ^ index == fingerprint(hash, self.index_mask) && is(index) {
-                    return Some(index);
+                if handle ^ index == fingerprint(hash, self.index_mask)
+                    && let Some(found) = is(index)
+                {
+                    return Some(found);
                 }
                 agree &= agree - 1;
             }
@@ -216,7 +222,7 @@ impl Tags {
         let slot = slot_of(empty);
         tags[slot / 8] |= u64::from(tag(hash)) << (8 * (slot % 8));
         self.handles[group].0[slot] = fingerprint(hash, self.index_mask) | index;
-        self.used += 1;
+        self.room -= 1;
         Some(slot)
     }
 
@@ -268,11 +274,11 @@ impl Tags {
             }
         }
         self.groups[place.group()][place.slot() / 8] &= !(0xff << (8 * (place.slot() % 8)));
-        self.used -= 1;
+        self.room += 1;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.used == 0
+        self.index_mask == 0 || self.room == self.groups.len() * FILL
     }
 
     /// Forgets everything.
@@ -381,7 +387,7 @@ mod tests {
             let places = core::cell::RefCell::new(std::collections::BTreeMap::new());
             for (add, key) in deeds.iter().cycle().take(deeds.len() * 8) {
                 let key = u32::from(*key) + 1;
-                let found = table.find(poor(key), |index| index == key);
+                let found = table.find(poor(key), |index| (index == key).then_some(()));
                 assert_eq!(found.is_some(), places.borrow().contains_key(&key));
                 if *add && found.is_none() {
                     if table.is_full() {
@@ -410,6 +416,6 @@ mod tests {
         table.grow(9, poor, |_, _| {});
         let place = table.insert(poor(3), 3);
         table.replace(place, 9);
-        assert_eq!(table.find(poor(3), |_| true), Some(9));
+        assert_eq!(table.find(poor(3), Some), Some(9));
     }
 }
