@@ -112,7 +112,12 @@ impl UpRcu {
 
     /// The RCU softirq: runs the callbacks whose readers are all gone, oldest first, and
     /// answers how many.
+    #[inline]
     pub fn run_callbacks<P: Platform>(&self, memory: &Memory<P>) -> u32 {
+        if self.waiting() == 0 { 0 } else { self.run_some(memory) }
+    }
+
+    fn run_some<P: Platform>(&self, memory: &Memory<P>) -> u32 {
         let mut ready = self.ready.borrow_mut();
         let mut ran = ready.len() as u32;
         memory.run_all(&ready);

@@ -129,6 +129,12 @@ pub trait TimerBase<P: Platform>: Sized {
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
     /// The first moment at which `expire` has something to answer.
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies>;
+    /// Whether `expire` is known to have nothing to answer up to `until`; false if it would have
+    /// to look.
+    #[inline]
+    fn is_quiet(&self, _: &Memory<P>, _until: Jiffies) -> bool {
+        false
+    }
 
     /// Whether the timer's sight is proof that its owner's master lives: while it is pending,
     /// whoever ends the master would have taken it off. Only where nobody else runs.
@@ -231,6 +237,11 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
 
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies> {
         self.wheel.next_expiry(&Stamps(memory))
+    }
+
+    #[inline]
+    fn is_quiet(&self, _: &Memory<P>, until: Jiffies) -> bool {
+        self.wheel.is_quiet(until)
     }
 
     #[inline]

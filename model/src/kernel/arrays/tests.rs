@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The arrays against the lists of `wheel.rs`, step by step.
+
+use quickcheck::quickcheck;
+
+use super::super::wheel::{Links, Owners as ListOwners, Wheel};
+use super::*;
+
+/// Timers that live in a vector, for both wheels.
+#[derive(Default)]
+struct Field(Vec<(Links, Cell<u32>, Cell<Jiffies>)>);
+
+impl ListOwners for Field {
+    fn links(&self, key: u32) -> &Links {
+        &self.0[key as usize].0
+    }
+    fn expires(&self, key: u32) -> Jiffies {
+        self.0[key as usize].2.get()
+    }
+}
+
+impl Owners for Field {
+    fn stamp(&self, key: u32) -> &Cell<u32> {
+        &self.0[key as usize].1
+    }
+    fn expires(&self, key: u32) -> Jiffies {
+        self.0[key as usize].2.get()
+    }
+    fn touch(&self, _: u32, _: bool) {}
+}
+
+/// Adds, deletes and waits; both wheels must say the same at every step.
+fn agree(kind: WheelKind, deeds: &[(u8, u16, u8)]) -> bool {
+    let mut field = Field::default();
+    field.0.resize_with(deeds.len() + 1, Default::default);
+    let mut now = Jiffies::initial(4);
+    let lists = Wheel::new(kind, now, 250);
+    let arrays = ArrayWheel::new(kind, now, 250);
+    for (place, &(what, span, shift)) in deeds.iter().enumerate() {
+        let span = u64::from(span) >> (what / 8 % 16) << (shift % 16);
+        match what % 8 {
+            0 => {
+                let key = (span % deeds.len() as u64) as u32 + 1;
+                if lists.del(&field, key) != arrays.del(&field, &field.0[key as usize].1, key) {
+                    return false;
+                }
+            }
+            1..4 => now = now.after(Ticks(span)),
+            _ => {
+                let (key, asked) = (place as u32 + 1, now.after(Ticks(span)));
+                let expires = lists.add(&field, key, asked, now);
+                field.0[place + 1].2.set(expires);
+                if arrays.add(&field, &field.0[place + 1].1, key, asked, now) != expires {
+                    return false;
+                }
+            }
+        }
+        loop {
+            let ahead = now.after(Ticks(span));
+            let quiet = arrays.is_quiet(ahead);
+            let due = lists.next_expiry(&field);
+            if arrays.next_expiry(&field) != due {
+                return false;
+            }
+            if quiet && due.is_some_and(|due| !due.time_after(ahead)) {
+                return false;
+            }
+            let fired = lists.expire(&field, now);
+            if arrays.expire(&field, now) != fired {
+                return false;
+            }
+            if fired.is_none() {
+                break;
+            }
+        }
+    }
+    true
+}
+
+/// More deletions than a sweep waits for: first with many pending, then down to none; then
+/// some that fire.
+#[test]
+fn what_is_swept_out_is_stale() {
+    let (add, del, wait) = (4, 0, 1);
+    let mut deeds: Vec<(u8, u16, u8)> = (0..500).map(|span| (add, 40 * span, 5)).collect();
+    for place in (500..4_500).step_by(2) {
+        deeds.extend([(add, place, 3), (del, place, 0)]);
+    }
+    deeds.extend((0..499).map(|key| (del, key, 0)));
+    deeds.extend((0..100).map(|span| (add, 7 * span, 0)));
+    deeds.extend([(wait, 1, 0); 800]);
+    deeds.extend([(del, 499, 0)]);
+    deeds.resize(1 << 13, (wait, 1, 4));
+    assert!(agree(WheelKind::Cascading, &deeds) && agree(WheelKind::Levelled, &deeds));
+}
+
+quickcheck! {
+    fn prop_arrays_fire_as_lists_when_cascading(deeds: Vec<(u8, u16, u8)>) -> bool {
+        agree(WheelKind::Cascading, &deeds)
+    }
+
+    fn prop_arrays_fire_as_lists_when_levelled(deeds: Vec<(u8, u16, u8)>) -> bool {
+        agree(WheelKind::Levelled, &deeds)
+    }
+}
