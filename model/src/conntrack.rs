@@ -177,6 +177,21 @@ impl<P: Platform> Engine<P> {
         Ok(born)
     }
 
+    /// The same for a first packet that will not be let through, where no expectation is there
+    /// that it could consume: a connection comes and goes, and nothing is written of it that nobody
+    /// would read. False if there is an expectation.
+    pub fn init_in_vain(&self, at: At, net: NetId) -> bool {
+        if self.expect_count(net) != 0 {
+            return false;
+        }
+        let granted = self.may_alloc(AllocPoint::Conn).is_ok();
+        if let Some(conn) = granted.then(|| self.memory.conns.alloc()).flatten() {
+            self.count_stat(at, net, |stats| stats.new = stats.new.wrapping_add(1));
+            self.memory.conns.free(conn.id().index());
+        }
+        true
+    }
+
     /// The first packet got through: the connection enters the table. False if another took
     /// its place: the packet is dropped.
     #[doc(alias = "__nf_conntrack_confirm")]

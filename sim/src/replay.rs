@@ -68,6 +68,46 @@ impl Pace {
             speed => speed,
         }
     }
+
+    /// How fast jiffies pass.
+    fn rate(self, hz: u32) -> Rate {
+        let ticks = u128::from(hz) * 1000;
+        let ns = u128::from(self.measure()) * 1_000_000_000;
+        let (mut rest, mut common) = (ticks, ns);
+        while rest != 0 {
+            (rest, common) = (common % rest, rest);
+        }
+        let narrow = |number: u128| u64::try_from(number / common).unwrap_or(u64::MAX);
+        Rate { ticks: narrow(ticks), ns: narrow(ns) }
+    }
+}
+
+/// So many jiffies pass in so many nanoseconds of the capture, in lowest terms: nearly always
+/// one, so that a month's capture needs no wide division for each packet.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    ticks: u64,
+    ns: u64,
+}
+
+impl Rate {
+    fn ticks(self, nanoseconds: i64) -> Ticks {
+        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(0);
+        Ticks(match nanoseconds.checked_mul(self.ticks) {
+            Some(scaled) => scaled / self.ns,
+            None => {
+                let scaled = u128::from(nanoseconds) * u128::from(self.ticks);
+                u64::try_from(scaled / u128::from(self.ns)).unwrap_or(u64::MAX)
+            }
+        })
+    }
+
+    /// The first nanosecond of which [`ticks`](Self::ticks) says this, or one before; the past if
+    /// the number is too large to tell.
+    fn begin_of(self, ticks: Ticks) -> i64 {
+        let begin = ticks.0.checked_mul(self.ns).map(|scaled| scaled / self.ticks);
+        begin.and_then(|begin| i64::try_from(begin).ok()).unwrap_or(i64::MIN)
+    }
 }
 
 /// Which packets of a capture are played.
@@ -165,6 +205,7 @@ pub struct Replay {
     /// The router, which keeps its table.
     pub router: Router,
     pace: Pace,
+    rate: Rate,
     defrag: Defrag,
     events: Vec<Event>,
     totals: Totals,
@@ -182,9 +223,11 @@ impl Replay {
     /// A replay through `router`.
     #[must_use]
     pub fn new(router: Router, pace: Pace, selection: Selection, keep_letters: bool) -> Self {
+        let rate = pace.rate(router.engine().config().hz);
         Self {
             router,
             pace,
+            rate,
             defrag: Defrag::default(),
             events: Vec::new(),
             totals: Totals::default(),
@@ -298,6 +341,7 @@ impl Replay {
     fn waited_ns(&self) -> i64 {
         match self.pace.speed() {
             0 => 0,
+            1000 => self.latest_ns,
             speed => {
                 let waited = i128::from(self.latest_ns) * 1000 / i128::from(speed);
                 i64::try_from(waited).unwrap_or(i64::MAX)
@@ -313,8 +357,8 @@ impl Replay {
         self.totals.largest_gap_ns = self.totals.largest_gap_ns.max(since - self.latest_ns);
         self.latest_ns = self.latest_ns.max(since);
         if self.latest_ns >= self.tick_ends_ns && self.pace.speed() > 0 {
-            let ticks = self.ticks(self.latest_ns);
-            self.tick_ends_ns = self.begin_of(Ticks(ticks.0.saturating_add(1)));
+            let ticks = self.rate.ticks(self.latest_ns);
+            self.tick_ends_ns = self.rate.begin_of(Ticks(ticks.0.saturating_add(1)));
             self.pass_until(start.after(ticks), tell);
         }
     }
@@ -322,36 +366,13 @@ impl Replay {
     #[inline(never)]
     fn pass_until(&mut self, until: Jiffies, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
         let before = self.totals.packets.saturating_sub(1);
-        while let Some(due) = self.router.next_expiry().filter(|due| !due.time_after(until)) {
+        while let Some(due) = self.router.next_expiry_by(until) {
             self.router.advance(due);
             self.tell((before, true, '.'), tell);
         }
-        self.router.advance(until);
-        self.tell((before, true, '.'), tell);
-    }
-
-    fn ticks(&self, nanoseconds: i64) -> Ticks {
-        let speed = self.pace.measure();
-        let per_second = u64::from(self.router.engine().config().hz) * 1000;
-        // Narrow for the first hours: a wide division costs as much as decoding the packet.
-        let narrow = u64::try_from(nanoseconds).ok().and_then(|ns| ns.checked_mul(per_second));
-        if let Some(ticks) = narrow {
-            return Ticks(ticks / speed / 1_000_000_000);
+        if self.router.advance(until) {
+            self.tell((before, true, '.'), tell);
         }
-        let ticks = i128::from(nanoseconds) * i128::from(per_second);
-        let ticks = ticks / i128::from(speed) / 1_000_000_000;
-        Ticks(u64::try_from(ticks).unwrap_or(0))
-    }
-
-    /// The first nanosecond of which [`ticks`](Self::ticks) says this, or one before.
-    fn begin_of(&self, ticks: Ticks) -> i64 {
-        let speed = self.pace.measure();
-        let per_second = u64::from(self.router.engine().config().hz) * 1000;
-        let scaled =
-            ticks.0.checked_mul(speed).and_then(|scaled| scaled.checked_mul(1_000_000_000));
-        let begin = scaled.and_then(|scaled| i64::try_from(scaled / per_second).ok());
-        // Too long for narrow numbers: ask at each packet.
-        begin.unwrap_or(i64::MIN)
     }
 
     /// How long after the first packet a time stamp is; `None` before that one.
@@ -366,7 +387,7 @@ impl Replay {
         self.latest_ns = self.latest_ns.max(since_ns);
         // What happens now comes after the last packet.
         self.totals.packets += 1;
-        self.pass_until(start.after(self.ticks(self.latest_ns)), &mut tell);
+        self.pass_until(start.after(self.rate.ticks(self.latest_ns)), &mut tell);
         self.totals.packets -= 1;
     }
 
@@ -383,7 +404,7 @@ impl Replay {
             self.latest_ns = self.latest_ns.saturating_add(tail_ns);
             // Past the last packet: what happens now comes after it.
             self.totals.packets += 1;
-            self.pass_until(start.after(self.ticks(self.latest_ns)), &mut tell);
+            self.pass_until(start.after(self.rate.ticks(self.latest_ns)), &mut tell);
             self.totals.packets -= 1;
         }
     }

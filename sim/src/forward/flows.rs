@@ -52,11 +52,12 @@ pub(super) enum Standing {
     Apart,
     /// Its packets go the whole way.
     Watched,
-    /// So do they here but for the first answer: it has no helper.
+    /// Most of its packets up to the first answer change nothing but the flow: it has no helper and
+    /// was not expected.
     Unanswered,
-    /// Most of its packets change nothing but the flow.
+    /// The same behind the first answer.
     Plain,
-    /// So do they here, unless its helper has something to read.
+    /// The same, unless its helper has something to read.
     Helped,
 }
 

@@ -146,21 +146,26 @@ impl Router {
         std::mem::take(&mut self.retimed)
     }
 
-    /// When the next timer is due.
+    /// When the next timer is due, if it is by then.
     #[must_use]
-    pub fn next_expiry(&self) -> Option<Jiffies> {
-        self.engine.next_expiry()
+    #[inline]
+    pub fn next_expiry_by(&self, until: Jiffies) -> Option<Jiffies> {
+        self.engine.next_expiry_by(until)
     }
 
-    /// Time passes; what is due by then happens. Time that would go back stands still.
-    pub fn advance(&mut self, to: Jiffies) {
+    /// Time passes; what is due by then happens. Time that would go back stands still. Answers
+    /// whether anything happened.
+    pub fn advance(&mut self, to: Jiffies) -> bool {
         if to.time_after(self.now) {
             self.now = to;
         }
+        let mut any = false;
         while let Some(firing) = self.engine.expire(self.now) {
             self.time_out(firing);
+            any = true;
         }
         self.engine.run_rcu_callbacks();
+        any
     }
 
     fn time_out(&mut self, firing: Firing) {
@@ -270,21 +275,21 @@ impl Router {
         }
         let packet = plain_packet(datagram)?;
         let Found::Flow(slot, direction) = self.flows.find(&packet.tuple) else { return None };
-        let is_first_answer = match self.flows.at(slot)?.standing {
-            Standing::Plain => false,
+        let seen_reply = match self.flows.at(slot)?.standing {
+            Standing::Plain => true,
             Standing::Helped if self.has_readers(slot, &packet) => return None,
-            Standing::Helped => false,
-            Standing::Unanswered if direction == Direction::Reply => true,
-            _ => return None,
+            Standing::Helped => true,
+            Standing::Unanswered => false,
+            Standing::Apart | Standing::Watched => return None,
         };
         self.states.clear();
         self.route = Route::Forward;
-        if is_first_answer {
+        if !seen_reply && direction == Direction::Reply {
             // A copy, so that the others need not be in memory.
             let copy = packet;
             return self.answer(slot, &copy);
         }
-        self.follow(slot, direction, &packet)
+        self.follow(slot, direction, seen_reply, &packet)
     }
 
     fn track(&mut self, packet: &Packet<'_>) -> Fate {
@@ -324,6 +329,7 @@ impl Router {
             };
             let (ct, direction) = match found {
                 Some(found) => found,
+                None if self.begins_in_vain() => return Fate::Invalid,
                 None => match self.begin(packet) {
                     Ok(ct) => (ct, Direction::Original),
                     Err(fate) => return fate,
@@ -345,6 +351,11 @@ impl Router {
         Fate::Invalid
     }
 
+    /// Whether a connection would never be confirmed, seen by no helper, and consume no expectation.
+    fn begins_in_vain(&self) -> bool {
+        !self.is_routed() && !self.counts_lookups && self.engine.init_in_vain(self.at(), NET)
+    }
+
     /// A reference to the connection of a flow that was found.
     fn hold(&self, slot: usize, direction: Direction) -> Option<(ConnRef, Direction)> {
         let conn = self.flows.at(slot)?.conn;
@@ -358,8 +369,8 @@ impl Router {
             return;
         }
         let standing = match (status.has(Status::SEEN_REPLY), self.engine.helper_of(ct)) {
-            (false, None) => Standing::Unanswered,
-            (false, Some(_)) => Standing::Watched,
+            (false, None) if !status.has(Status::EXPECTED) => Standing::Unanswered,
+            (false, _) => Standing::Watched,
             (true, None) => Standing::Plain,
             (true, Some(_)) => Standing::Helped,
         };

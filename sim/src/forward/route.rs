@@ -74,17 +74,20 @@ impl Host {
     }
 }
 
-/// Whether a packet is one of those that a router without an address forwards, as most are: IPv4
-/// without options, from and to what is neither 0.0.0.0/8 nor multicast or beyond.
+/// Whether a packet is one of those that a router without an address forwards, as most are: without
+/// options, from and to what is neither 0.0.0.0/8 nor multicast or beyond, or is a global or a
+/// unique local address.
 #[inline]
 pub(super) fn is_plain(host: Option<&Host>, datagram: &Datagram<'_>) -> bool {
-    let is_usual = |first: u8| matches!(first, 1..=223);
-    match datagram.ends {
+    let is_usual = match datagram.ends {
         Ends::V4(&[src, _, _, _, dst, ..]) => {
-            host.is_none() && datagram.options.is_empty() && is_usual(src) && is_usual(dst)
+            [src, dst].iter().all(|first| matches!(first, 1..=223))
         }
-        Ends::V6(_) => false,
-    }
+        Ends::V6(both) => {
+            [both[0], both[16]].iter().all(|first| matches!(first, 0x20..=0x3f | 0xfc | 0xfd))
+        }
+    };
+    is_usual && host.is_none() && datagram.options.is_empty()
 }
 
 /// Where a packet goes.
@@ -170,26 +173,32 @@ mod tests {
     #[test]
     fn plain_ones_are_forwarded() {
         let mut others = 0;
+        let mut ask = |ends: Ends<'_>| {
+            let datagram = Datagram {
+                ends,
+                proto: nfexp_model::tuple::Proto::TCP,
+                fragment: None,
+                marked: false,
+                options: &[],
+                trackable: true,
+                body: &[],
+            };
+            if is_plain(None, &datagram) {
+                assert_eq!(route(None, &datagram), Route::Forward, "{ends:?}");
+            } else {
+                others += 1;
+            }
+            assert!(!is_plain(None, &Datagram { options: &[148, 4, 0, 0], ..datagram }));
+            let host = Host::parse("10.0.4.1/23").expect("a literal host");
+            assert!(!is_plain(Some(&host), &datagram));
+        };
         for (src, dst) in (0..=255_u8).flat_map(|src| (0..=255_u8).map(move |dst| (src, dst))) {
-            for low in [[0, 0, 0], [0, 0, 1], [255, 255, 255]] {
-                let ends = [[src, low[0], low[1], low[2]], [dst, low[0], low[1], low[2]]].concat();
-                let datagram = Datagram {
-                    ends: Ends::V4(ends[..].first_chunk().expect("eight")),
-                    proto: nfexp_model::tuple::Proto::TCP,
-                    fragment: None,
-                    marked: false,
-                    options: &[],
-                    trackable: true,
-                    body: &[],
-                };
-                if is_plain(None, &datagram) {
-                    assert_eq!(route(None, &datagram), Route::Forward, "{ends:?}");
-                } else {
-                    others += 1;
-                }
-                assert!(!is_plain(None, &Datagram { options: &[148, 4, 0, 0], ..datagram }));
-                let host = Host::parse("10.0.4.1/23").expect("a literal host");
-                assert!(!is_plain(Some(&host), &datagram));
+            for fill in [0, 1, 255] {
+                let ends = [[src, fill, fill, fill], [dst, fill, fill, fill]].concat();
+                ask(Ends::V4(ends[..].first_chunk().expect("eight")));
+                let end = |first| [[first; 1].as_slice(), &[fill; 15]].concat();
+                let ends = [end(src), end(dst)].concat();
+                ask(Ends::V6(ends[..].first_chunk().expect("thirty-two")));
             }
         }
         assert!(others > 1000, "multicast, loopback and nowhere are for the whole way");

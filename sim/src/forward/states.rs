@@ -13,6 +13,7 @@ use nfexp_model::error::NoMemory;
 use nfexp_model::event::ExpectFn;
 use nfexp_model::kernel::Ticks;
 use nfexp_model::sctp_track::{SctpOutcome, SctpTrack};
+use nfexp_model::tcp_state::RST;
 use nfexp_model::tcp_track::{Known, TcpOutcome, TcpTrack};
 use nfexp_model::tcp_window::TcpHeader;
 use nfexp_model::tuple::{L3, Proto, Tuple};
@@ -94,28 +95,32 @@ impl Router {
             Standing::Helped if self.route == Route::Forward => true,
             _ => return None,
         };
-        let fate = self.follow(slot, direction, packet)?;
+        let fate = self.follow(slot, direction, true, packet)?;
         let reads = helped && fate != Fate::Invalid && self.has_readers(slot, packet);
         Some(if reads { self.pass_helper(slot, direction, packet, fate) } else { fate })
     }
 
-    /// What a packet of a plain or helped connection changes of its flow; `None` as above.
+    /// What a packet of a plain or helped connection changes of its flow, or a further one of a
+    /// connection without helper that nothing was answered; `None` as above.
     #[inline(always)]
     pub(super) fn follow(
         &mut self,
         slot: usize,
         direction: Direction,
+        seen_reply: bool,
         packet: &Packet<'_>,
     ) -> Option<Fate> {
         let (now, sysctls) = (self.now, &self.sysctls);
         let flow = self.flows.at_mut(slot)?;
         let outcome = match (&mut flow.track, &packet.l4) {
+            // It may end one that nothing was answered.
+            (_, L4::Tcp(tcp)) if !seen_reply && tcp.flags & RST != 0 => return None,
             (Track::Tcp(track), L4::Tcp(tcp)) => {
-                let known = Known { seen_reply: true, assured: flow.assured };
+                let known = Known { seen_reply, assured: flow.assured };
                 track.packet(direction, &header(tcp, packet), known, &sysctls.tcp)
             }
             (Track::Udp { stream_from }, L4::Udp) => {
-                let stream = now.time_after(*stream_from);
+                let stream = seen_reply && now.time_after(*stream_from);
                 let timeout_secs = if stream { sysctls.udp_stream_secs } else { sysctls.udp_secs };
                 TcpOutcome::Accept { timeout_secs, assured: stream && !flow.assured }
             }
@@ -134,7 +139,7 @@ impl Router {
             // Nothing was changed: what kills are resets that nothing was answered before.
             TcpOutcome::Repeat | TcpOutcome::Kill => return None,
         }
-        Some(Fate::Established(direction))
+        Some(if seen_reply { Fate::Established(direction) } else { Fate::New })
     }
 
     /// The first answer of a connection that has no helper; `None` says that it may end it, and leaves
