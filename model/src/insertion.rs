@@ -48,17 +48,17 @@ impl<'a, P: Platform> Checked<'a, P> {
 }
 
 impl<'a, P: Platform> Locked<'a, P> {
-    /// Whether the expectation may be inserted, after making what room may be made.
+    /// Whether the expectation of this master may be inserted, after making what room may be made.
     #[doc(alias = "__nf_ct_expect_check")]
     #[inline(always)]
     pub(crate) fn check(
         &mut self,
         at: At,
         exp: Object<'a, Expectation<P>>,
+        conn: &'a Conn<P>,
         masters: MasterCheck,
     ) -> Result<Checked<'a, P>, RelateError> {
         let engine = self.engine;
-        let conn = engine.memory.conns.get(exp.master());
         let attached = conn.helper.load_locked();
         if attached == Attached::Nothing.to_word() {
             return Err(RelateError::NoHelper);

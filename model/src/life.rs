@@ -11,7 +11,7 @@
 //! The rule that matters: who made it holds one reference until its own `put`, whatever becomes
 //! of the announcement.
 
-use crate::conn::{Attached, ConnId, ConnRef};
+use crate::conn::{Attached, Conn, ConnId, ConnRef};
 use crate::engine::{At, Engine, MasterCheck};
 use crate::error::{AllocPoint, NoMemory, RelateError};
 use crate::event::{ExpectFn, Origin};
@@ -46,14 +46,14 @@ impl<P: Platform> Engine<P> {
         said: &Announcement,
         (origin, masters): (Origin, MasterCheck),
     ) -> Result<Result<ExpectId, RelateError>, NoMemory> {
-        let exp = self.alloc_object(at, master)?;
+        let (exp, conn) = self.alloc_object(at, master)?;
         self.init_object(exp, said.class, said.tuple, said.mask);
         exp.flags.reset(said.flags.0);
         if let Some(expires) = said.expires {
             self.timers.set_expires(&self.memory, TimerKey::expectation(exp.index), expires);
         }
         let id = exp.id();
-        let related = self.related_object(at, exp, origin, masters);
+        let related = self.related_object(at, exp, Some(conn), (origin, masters));
         self.put_object(exp);
         Ok(related.map(|()| id))
     }
@@ -65,11 +65,16 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_ct_expect_alloc")]
     #[inline(always)]
     pub fn alloc(&self, at: At, master: &ConnRef) -> Result<ExpectRef, NoMemory> {
-        Ok(ExpectRef(self.alloc_object(at, master.id())?.id()))
+        let (exp, _) = self.alloc_object(at, master.id())?;
+        Ok(ExpectRef(exp.id()))
     }
 
     #[inline(always)]
-    fn alloc_object(&self, at: At, master: ConnId) -> Result<Object<'_, Expectation<P>>, NoMemory> {
+    fn alloc_object(
+        &self,
+        at: At,
+        master: ConnId,
+    ) -> Result<(Object<'_, Expectation<P>>, &Conn<P>), NoMemory> {
         self.may_alloc(AllocPoint::Expectation)?;
         let exp = self.memory.expectations.alloc().ok_or(NoMemory(AllocPoint::Expectation))?;
         let conn = self.memory.conns.get(master);
@@ -84,7 +89,7 @@ impl<P: Platform> Engine<P> {
         let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
         exp.begin(master, conn.about().net, zone, creator);
         exp.uses.reset(1);
-        Ok(exp)
+        Ok((exp, conn))
     }
 
     /// Says what is expected: tuple and mask, class; all the rest is cleared.
@@ -155,22 +160,25 @@ impl<P: Platform> Engine<P> {
         origin: Origin,
         masters: MasterCheck,
     ) -> Result<(), RelateError> {
-        self.related_object(at, self.memory.expectations.get_object(exp.0), origin, masters)
+        let exp = self.memory.expectations.get_object(exp.0);
+        self.related_object(at, exp, None, (origin, masters))
     }
 
+    /// The same, where it lies; `conn` is its master, if that was looked up before.
     #[inline(always)]
-    fn related_object(
-        &self,
+    fn related_object<'a>(
+        &'a self,
         at: At,
-        exp: Object<'_, Expectation<P>>,
-        origin: Origin,
-        masters: MasterCheck,
+        exp: Object<'a, Expectation<P>>,
+        conn: Option<&'a Conn<P>>,
+        (origin, masters): (Origin, MasterCheck),
     ) -> Result<(), RelateError> {
         let mut locked = self.lock();
         if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(exp, masters) {
             return Ok(());
         }
-        let checked = locked.check(at, exp, masters)?;
+        let conn = conn.unwrap_or_else(|| self.memory.conns.get(exp.master()));
+        let checked = locked.check(at, exp, conn, masters)?;
         locked.insert(at, exp, checked);
         match self.config.revision.new_event {
             NewEvent::UnderLock => self.tell_new(exp.index, origin),

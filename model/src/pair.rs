@@ -16,8 +16,9 @@
 use crate::engine::{At, Engine, MasterCheck};
 use crate::errno::Errno;
 use crate::event::Origin;
-use crate::expectation::ExpectRef;
+use crate::expectation::{ExpectRef, Expectation};
 use crate::kernel::platform::{Plain, Platform};
+use crate::kernel::slab::Object;
 use crate::revision::PairInsert;
 use crate::slip::Slip;
 
@@ -59,12 +60,13 @@ impl<P: Platform> Engine<P> {
         if helpers[0] != helpers[1] {
             return Err(Errno::Invalid);
         }
+        let conn_of = |exp: Object<'_, Expectation<P>>| self.memory.conns.get(exp.master());
         let mut locked = self.lock();
-        let first = locked.check(at, exps[0], masters)?;
+        let first = locked.check(at, exps[0], conn_of(exps[0]), masters)?;
         // The first one's place is kept while the second is looked at; the table's is not.
         let expecting = &first.conn().expecting[exps[0].class().index()];
         expecting.set(expecting.get().wrapping_add(1));
-        let second = locked.check(at, exps[1], masters);
+        let second = locked.check(at, exps[1], conn_of(exps[1]), masters);
         if !P::slips(Slip::PairPlaceKept) || second.is_ok() {
             expecting.set(expecting.get().wrapping_sub(1));
         }

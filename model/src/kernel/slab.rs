@@ -309,8 +309,9 @@ impl<P: Platform, T: Record> Slab<P, T> {
     /// # Panics
     /// If one of the objects is free already.
     #[inline]
-    pub fn free_all(&self, indices: impl Iterator<Item = u32>) {
-        self.pool.give_all(indices.inspect(|&index| self.end_life(index)));
+    pub fn free_all(&self, indices: impl Iterator<Item = u32> + Clone) {
+        indices.clone().for_each(|index| self.end_life(index));
+        self.pool.give_all(indices);
     }
 
     #[inline(always)]

@@ -19,7 +19,7 @@
 /// Places in a group.
 const PLACES: usize = 15;
 /// How many of them may be taken on average before the table grows.
-const FILL: usize = 10;
+const FILL: usize = 8;
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 /// The high bits of the seven places beside the overflow byte.
