@@ -172,7 +172,9 @@ impl TcpTrack {
             let stays = (TcpState::Established, TcpState::Established);
             return self.judged(stays, Kind::Ack, direction, &header, known, settings);
         }
-        self.any_packet(direction, header, known, settings)
+        // A copy, so that the header of the others need not be in memory.
+        let copy = *header;
+        self.any_packet(direction, &copy, known, settings)
     }
 
     fn any_packet(

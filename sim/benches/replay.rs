@@ -4,7 +4,8 @@
 //! *Sessions*: the recorded ones of `traces/captures`, over and over, whose helpers read most packets.
 //! The others are generated, and no helper looks. *Traffic*: as a busy link has it, so many flows
 //! open at a time. The rest: so many flows in turn, so many bytes each packet; with fifty thousand
-//! most of the work is to begin connections, of which many have one packet or two.
+//! most of the work is to begin connections, of which many have one packet or two. *Yours*: the
+//! capture that `NFEXP_CAPTURE` names.
 
 mod cpu_time;
 mod generated;
@@ -50,6 +51,19 @@ fn sessions() -> (PathBuf, u64) {
     (path, packets)
 }
 
+const YOURS: &str = "yours";
+
+/// The reader's own capture, and how many packets it has.
+fn yours() -> Option<(String, (PathBuf, u64))> {
+    let path = PathBuf::from(std::env::var_os("NFEXP_CAPTURE")?);
+    let mut capture = Capture::open(&path).expect("NFEXP_CAPTURE names a capture");
+    let mut packets = 0;
+    while capture.next_packet().expect("it is whole").is_some() {
+        packets += 1;
+    }
+    Some((YOURS.to_owned(), (path, packets)))
+}
+
 /// Reads and decodes all packets; answers how many could be decoded.
 fn decoded(path: &Path) -> u64 {
     let mut capture = Capture::open(path).expect("a capture");
@@ -87,9 +101,9 @@ fn replay(criterion: &mut Criterion<CpuTime>) {
         (format!("traffic-{open}"), (path, packets))
     });
     let sessions = [(String::from("sessions"), sessions())];
-    let all = generated.into_iter().chain(traffic).chain(sessions);
+    let all = generated.into_iter().chain(traffic).chain(sessions).chain(yours());
     for (name, (path, packets)) in all {
-        if name != "sessions" {
+        if name != "sessions" && name != YOURS {
             let letters = played(&path, true).totals().letters.clone();
             assert!(!letters.contains(['I', '-', '.']), "all belong to a connection");
             assert_eq!(decoded(&path), packets, "all can be decoded");

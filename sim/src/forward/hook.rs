@@ -21,8 +21,8 @@ impl Router {
     pub(super) fn give_helper(&self, ct: &ConnRef, packet: &Packet<'_>) -> Option<State> {
         let dport = packet.tuple.dport;
         let by_port = self.ports.iter().find(|(helper, proto, port)| {
-            let fits = self.engine.helper(*helper).l3.contains(&packet.tuple.l3);
-            *port == dport && *proto == packet.tuple.proto && fits
+            let listens = *port == dport && *proto == packet.tuple.proto;
+            listens && self.engine.helper(*helper).l3.contains(&packet.tuple.l3)
         });
         let by_port = by_port.map(|(helper, ..)| *helper);
         let inherited = self.engine.helper_of(ct);
