@@ -82,6 +82,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// When an expectation expires, and whether its timer is pending.
+    #[inline]
     #[must_use]
     pub fn timer(&self, id: ExpectId) -> (Jiffies, bool) {
         let key = TimerKey::expectation(id.index());

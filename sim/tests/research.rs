@@ -218,7 +218,8 @@ fn the_kernel_rewards_waste_and_oldest_first_does_not() {
 fn a_full_table_favours_who_sits_and_empties_within_a_timeout() {
     let mut document = Document::parse(shipped("waste").expect("shipped")).expect("it reads");
     document.set("run.lasts", "6000s", "the test").expect("there");
-    let seats = |name: &str| play(&document, name, 256, 0).measure.seats.map(|seat| seat.recall());
+    let seats =
+        |name: &str| play(&document, name, 256, 0).measure.seats().map(|seat| seat.recall());
     let ([newcomers, incumbents], [fair_newcomers, fair_incumbents]) =
         (seats("kernel"), seats("oldest-global"));
     assert!(newcomers < 0.3 && incumbents > 2.0 * newcomers, "{newcomers} {incumbents}");

@@ -64,16 +64,20 @@ pub struct Owned {
     pub hits: u32,
 }
 
-/// Who asked for a slot.
+/// Who asked for a slot. A number, because nobody can foresee who asks: what is counted by number
+/// costs no wrong guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Seat {
+pub(super) struct Seat(u8);
+
+impl Seat {
     /// There were free ones, or nothing useful was asked for.
-    #[default]
-    Free,
-    /// A master who held nothing.
-    Newcomer,
-    /// A master who held something.
-    Incumbent,
+    pub(super) const FREE: Self = Self(0);
+
+    /// `asks`: something useful, of a full table; `holds`: by a master who held something.
+    #[inline(always)]
+    pub(super) fn of(asks: bool, holds: bool) -> Self {
+        Self(u8::from(asks) << u8::from(holds))
+    }
 }
 
 /// All that is measured.
@@ -99,11 +103,11 @@ pub struct Measure {
     pub held: Vec<u64>,
     /// Some lives.
     pub lifelines: Vec<Lifeline>,
-    /// Useful announcements made while the table was full, and those that were found: by masters
-    /// who held nothing, and by those who held something.
-    pub seats: [Owned; 2],
-    /// When an attacker announced last.
-    pub last_hostile: Option<Micros>,
+    /// Useful announcements made while the table was full, by [`Seat`], and those that were lost.
+    asked: [u32; 3],
+    lost: [u32; 3],
+    /// By kind: when one was announced last.
+    last_announced: Vec<Option<Micros>>,
     hostile: Vec<bool>,
     is_wide: Vec<bool>,
     limit: u32,
@@ -135,8 +139,9 @@ impl Measure {
             wide: vec![0; kinds],
             held: Vec::new(),
             lifelines: Vec::new(),
-            seats: [Owned::default(); 2],
-            last_hostile: None,
+            asked: [0; 3],
+            lost: [0; 3],
+            last_announced: vec![None; kinds],
             hostile: cast.kinds.iter().map(|kind| kind.hostile).collect(),
             is_wide: cast.kinds.iter().map(|kind| kind.wide).collect(),
             limit: setup.expect_max,
@@ -206,34 +211,47 @@ impl Measure {
         slice.full += if linked >= self.limit { passed } else { 0 };
     }
 
-    /// A useful announcement while the table is full; it counts as found until it is lost.
+    /// One of this kind was announced.
+    #[inline]
+    pub(super) fn announced(&mut self, at: Micros, kind: u16) {
+        self.last_announced[usize::from(kind)] = Some(at);
+    }
+
+    /// An announcement; it counts as found until it is lost.
+    #[inline]
     pub(super) fn seeks(&mut self, seat: Seat) {
-        if let Some(owned) = self.seat(seat) {
-            owned.count(true);
-        }
+        self.asked[usize::from(seat.0)] += 1;
     }
 
     /// It was lost.
     #[inline]
     pub(super) fn loses(&mut self, seat: Seat) {
-        if let Some(owned) = self.seat(seat) {
-            owned.hits -= 1;
-        }
+        self.lost[usize::from(seat.0)] += 1;
     }
 
-    fn seat(&mut self, seat: Seat) -> Option<&mut Owned> {
-        match seat {
-            Seat::Free => None,
-            Seat::Newcomer => Some(&mut self.seats[0]),
-            Seat::Incumbent => Some(&mut self.seats[1]),
-        }
+    /// Useful announcements made while the table was full, and those that were found: by masters
+    /// who held nothing, and by those who held something.
+    #[must_use]
+    pub fn seats(&self) -> [Owned; 2] {
+        let of = |seat: usize| {
+            let (useful, lost) = (self.asked[seat], self.lost[seat]);
+            Owned { useful, hits: useful - lost }
+        };
+        [of(1), of(2)]
+    }
+
+    /// When an attacker announced last.
+    #[must_use]
+    pub fn last_hostile(&self) -> Option<Micros> {
+        let announced = self.last_announced.iter().zip(&self.hostile);
+        announced.filter(|(_, hostile)| **hostile).filter_map(|(last, _)| *last).max()
     }
 
     /// How long after an attacker's last announcement less than 95 of 100 were still found, as
     /// finely as a bin; nothing if the attack lasts nearly to the end.
     #[must_use]
     pub fn recovery(&self) -> Option<f64> {
-        let stopped = self.last_hostile.filter(|at| *at < self.horizon - self.horizon / 20)?;
+        let stopped = self.last_hostile().filter(|at| *at < self.horizon - self.horizon / 20)?;
         let poor = |bin: &Bin| f64::from(bin.hits) < 0.95 * f64::from(bin.useful);
         let first = self.bin(stopped) + 1;
         let last = (first..BINS).rev().find(|at| poor(&self.bins[*at]));

@@ -72,7 +72,8 @@ pub struct World {
     /// No timer fires before this jiffy.
     quiet_until: u64,
     timers: bool,
-    /// Whether a full table refuses whoever holds nothing: nothing but the kernel's own choice.
+    /// Whether a full table refuses whoever holds nothing: nothing but the kernel's own choice,
+    /// and timers, so that what is over is gone (7.2 has none, and collects it then).
     full_refuses: bool,
     /// Up to which jiffy its wheel was turned.
     turned: u64,
@@ -121,7 +122,7 @@ impl World {
         let eviction = policy.build(&surroundings, Arc::clone(&tape));
         let walks = setup.recording.walks.then(|| Walks::new(&config));
         let timers = config.revision.expiry == Expiry::Timer;
-        let full_refuses = !eviction.decides();
+        let full_refuses = timers && !eviction.decides();
         let engine =
             Engine::with_eviction(config, Some(eviction)).map_err(|error| error.to_string())?;
         for net in 1..cast.namespaces {
@@ -169,10 +170,8 @@ impl World {
     #[inline(always)]
     pub fn play(&mut self, happening: &Happening) -> Result<(), String> {
         let Happening { at, what } = *happening;
-        let jiffy = jiffy(at, self.hz);
-        if jiffy != self.jiffy {
-            self.advance(jiffy);
-        }
+        // Without asking whether that is a later one: who knows is wrong half of the time.
+        self.advance(jiffy(at, self.hz));
         match what {
             What::Announce { master, kind, key, arrives } => {
                 self.announce(at, master, kind, key, arrives);
@@ -192,6 +191,7 @@ impl World {
     }
 
     /// Lets time pass until `jiffy`: timers fire in their own.
+    #[inline]
     fn advance(&mut self, jiffy: u64) {
         while self.quiet_until <= jiffy {
             self.expire_next(jiffy);
@@ -288,25 +288,20 @@ impl World {
     fn announce(&mut self, at: Micros, master: u32, kind: u16, key: u64, arrives: Micros) {
         let Master { who, holds, .. } = self.masters[master as usize];
         let full = self.engine.expect_count(NetId(who.net)) >= self.engine.config().expect_max;
-        // Who holds nothing has nothing that could go, and what is over has gone by its timer (7.2
-        // has none and collects it now, but files nothing either): it will not be filed.
-        let hopeless = full && holds == 0 && self.full_refuses && self.timers;
+        // Who holds nothing has nothing that could go: it will not be filed.
+        let hopeless = full && holds == 0 && self.full_refuses;
         if !hopeless {
             self.turn_wheel();
         }
         let now = self.at();
-        let Self { engine, kinds, .. } = self;
+        let Self { engine, kinds, masters, .. } = self;
+        let Master { ct, .. } = &masters[master as usize];
         let spec = &kinds[usize::from(kind)];
         let account = &mut self.accounts[usize::from(kind)];
         account.announced += 1;
-        let mut seat = Seat::Free;
-        if spec.hostile {
-            self.measure.last_hostile = Some(at);
-        } else if full && arrives <= self.horizon {
-            seat = if holds > 0 { Seat::Incumbent } else { Seat::Newcomer };
-            self.measure.seeks(seat);
-        }
-        let ct = &self.masters[master as usize].ct;
+        self.measure.announced(at, kind);
+        let seat = Seat::of(full & !spec.hostile & (arrives <= self.horizon), holds > 0);
+        self.measure.seeks(seat);
         let exp = ct.as_ref().and_then(|ct| engine.alloc(now, ct).ok());
         let Some(exp) = exp else {
             self.measure.loses(seat);
@@ -369,12 +364,11 @@ impl World {
         }
     }
 
+    #[inline(always)]
     fn refused(&mut self, at: Micros, kind: u16, arrives: Micros, ending: Ending) {
         let account = &mut self.accounts[usize::from(kind)];
         account.ended[ending as usize] += 1;
-        if arrives <= self.horizon {
-            account.lost[ending as usize] += 1;
-        }
+        account.lost[ending as usize] += u64::from(arrives <= self.horizon);
         self.measure.refused(at);
     }
 
@@ -473,10 +467,9 @@ impl World {
         self.masters[live.master as usize].holds -= 1;
         let account = &mut self.accounts[usize::from(live.kind)];
         account.ended[ending as usize] += 1;
-        if ending != Ending::Match && !live.hit && live.arrives <= self.horizon {
-            account.lost[ending as usize] += 1;
-            self.measure.loses(live.seat);
-        }
+        let lost = (ending != Ending::Match) & !live.hit & (live.arrives <= self.horizon);
+        account.lost[ending as usize] += u64::from(lost);
+        self.measure.loses(if lost { live.seat } else { Seat::FREE });
         self.measure.ended(at, &live, ending);
         if let Some(walks) = &mut self.walks {
             if ending == Ending::EvictedByClass {
