@@ -17,12 +17,11 @@
 //! policy meets the same happenings.
 
 pub mod happening;
+mod queue;
 mod session;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-
 pub use self::happening::{Happening, Micros, NEVER, What, Who, jiffy, micros};
+use self::queue::{Next, Queue};
 use super::cast::{Cast, Kind};
 use super::law::{Arrivals, Place};
 use super::random::Stream;
@@ -37,10 +36,9 @@ pub struct Workload {
     tapes: Vec<session::Played>,
     masters: Vec<MasterState>,
     free: Vec<u32>,
-    heap: BinaryHeap<Reverse<(Micros, u64, Pending)>>,
-    made: u64,
+    /// What is to come. The kinds of the classes are its first sources, then the recordings.
+    queue: Queue<Pending>,
     next_key: u64,
-    out: VecDeque<Happening>,
     fresh_sources: u32,
 }
 
@@ -68,12 +66,10 @@ struct MasterState {
     epoch: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Pending {
-    Session { kind: u16 },
     Announce { kind: u16, master: u32 },
     Arrive { kind: u16, master: u32, key: u64, useful: bool, epoch: u32, until: Micros },
-    Begin { tape: u16 },
     Say { tape: u16, session: u32, said: u32, master: u32, began: Micros, key: u64 },
     Come { kind: u16, master: u32, key: u64, useful: bool },
     Withdraw { kind: u16, master: u32, key: u64 },
@@ -109,17 +105,16 @@ impl Workload {
                 life: stream("life"),
             });
         }
+        let tapes = session::Played::all(scenario, cast, kinds.len(), (seed, replication, hz));
         let mut workload = Self {
             horizon: micros(scenario.run.value.lasts.0),
             hz: u64::from(hz),
-            tapes: session::Played::all(scenario, cast, kinds.len(), (seed, replication, hz)),
+            queue: Queue::new(kinds.len() + tapes.len()),
+            tapes,
             kinds,
             masters,
             free: Vec::new(),
-            heap: BinaryHeap::new(),
-            made: 0,
             next_key: 1,
-            out: VecDeque::new(),
             fresh_sources: 0,
         };
         for kind in 0..workload.kinds.len() {
@@ -137,11 +132,6 @@ impl Workload {
         self.horizon
     }
 
-    fn push(&mut self, at: Micros, pending: Pending) {
-        self.made += 1;
-        self.heap.push(Reverse((at, self.made, pending)));
-    }
-
     fn next_session(&mut self, kind: u16) {
         let state = &mut self.kinds[usize::from(kind)];
         let next = state.spec.arrivals.value.next(&mut state.place, &mut state.arrivals);
@@ -149,16 +139,17 @@ impl Workload {
         let (from, to) = during.map_or((0, NEVER), |part| (micros(part.from.0), micros(part.to.0)));
         let next = next.map_or(NEVER, |next| micros(next).saturating_add(from));
         if next <= self.horizon.min(to) {
-            self.push(next, Pending::Session { kind });
+            self.queue.begin(usize::from(kind), next);
         }
     }
 
-    fn session(&mut self, at: Micros, kind: u16) {
+    /// A session of a class begins; answers its master's beginning, if that begins with it.
+    fn session(&mut self, at: Micros, kind: u16) -> Option<What> {
         self.next_session(kind);
-        let master = self.pick_master(at, kind);
+        let (master, opens) = self.pick_master(kind);
+        self.queue.enter(at, Pending::Announce { kind, master });
         let KindState { spec, burst, life, timeout_ticks, .. } = &mut self.kinds[usize::from(kind)];
         let mut last = at;
-        let mut times = vec![at];
         if let Some(shape) = spec.burst.as_ref().map(|shape| &shape.value) {
             let count = match shape.exact {
                 true => shape.mean as u32,
@@ -166,7 +157,7 @@ impl Workload {
             };
             for _ in 1..count {
                 last = last.saturating_add(micros(shape.gap.draw(burst)));
-                times.push(last);
+                self.queue.enter(last, Pending::Announce { kind, master });
             }
         }
         if spec.masters.is_none() {
@@ -175,18 +166,12 @@ impl Workload {
             let usual = (*timeout_ticks * 9 / 8 + 2 * self.hz) * 1_000_000 / self.hz;
             let closes = last.saturating_add(own.unwrap_or(usual));
             self.masters[master as usize].closes = closes;
-            for at in times {
-                self.push(at, Pending::Announce { kind, master });
-            }
-            self.push(closes, Pending::Close { master });
-            return;
+            self.queue.enter(closes, Pending::Close { master });
         }
-        for at in times {
-            self.push(at, Pending::Announce { kind, master });
-        }
+        opens
     }
 
-    fn pick_master(&mut self, at: Micros, kind: u16) -> u32 {
+    fn pick_master(&mut self, kind: u16) -> (u32, Option<What>) {
         let state = &mut self.kinds[usize::from(kind)];
         let draw = state.who.bits();
         let below = |bound: u32| (((draw >> 32) * u64::from(bound)) >> 32) as u32;
@@ -206,15 +191,15 @@ impl Workload {
             }
         };
         let master_state = &mut self.masters[master as usize];
-        if !master_state.open {
+        let opens = (!master_state.open).then(|| {
             master_state.open = true;
             master_state.who.source = sources.map_or(number, |sources| number % sources);
             master_state.who.net = nets.map_or(0, |nets| (number % nets) as u16);
             master_state.who.zone = zones.map_or(0, |zones| (number % zones) as u16);
             let who = master_state.who;
-            self.out.push_back(Happening { at, what: What::Open { master, who } });
-        }
-        master
+            What::Open { master, who }
+        });
+        (master, opens)
     }
 
     /// A number for a new master.
@@ -225,16 +210,16 @@ impl Workload {
         })
     }
 
-    fn announce(&mut self, at: Micros, kind: u16, master: u32) {
+    fn announce(&mut self, at: Micros, kind: u16, master: u32) -> Option<What> {
         let state = &mut self.kinds[usize::from(kind)];
         // One draw per question, whatever the answers: scenarios stay comparable.
         let (answered, lost) = (state.answer.uniform(), state.answer.uniform());
         let delay = state.spec.delay.value.draw(&mut state.delay);
-        let loss = state.spec.loss.as_ref().map(|loss| loss.value.clone());
+        let loss = state.spec.loss.as_ref().map(|loss| &loss.value);
         let (no_announcement, no_connection) =
             loss.map_or((0.0, 0.0), |loss| (loss.announcement, loss.connection));
         if lost < no_announcement {
-            return;
+            return None;
         }
         let answered = answered < state.spec.answered.value.share * (1.0 - no_connection);
         let permanent = state.spec.permanent;
@@ -259,29 +244,49 @@ impl Workload {
             let useful = self.jiffy(time) < gone && time < closes;
             // After its master's end nobody waits for it, and the number may be another's.
             if time < closes && time <= self.horizon {
-                self.push(time, Pending::Arrive { kind, master, key, useful, epoch, until });
+                let arrival = Pending::Arrive { kind, master, key, useful, epoch, until };
+                self.queue.enter(time, arrival);
             }
             if useful {
                 arrives = time;
             }
         }
-        self.out.push_back(Happening { at, what: What::Announce { master, kind, key, arrives } });
+        Some(What::Announce { master, kind, key, arrives })
     }
 
-    fn arrive(&mut self, at: Micros, pending: Pending) {
-        let Pending::Arrive { kind, master, key, useful, epoch, until } = pending else { return };
+    fn arrive(&mut self, at: Micros, pending: Pending) -> Option<What> {
+        let Pending::Arrive { kind, master, key, useful, epoch, until } = pending else {
+            return None;
+        };
         let state = &mut self.kinds[usize::from(kind)];
         if state.spec.permanent {
             // A later announcement took over, with arrivals of its own.
             if self.masters[master as usize].epoch != epoch {
-                return;
+                return None;
             }
             let next = at.saturating_add(micros(state.spec.delay.value.draw(&mut state.delay)));
             if next < until.min(self.masters[master as usize].closes) && next <= self.horizon {
-                self.push(next, Pending::Arrive { kind, master, key, useful, epoch, until });
+                self.queue.enter(next, pending);
             }
         }
-        self.out.push_back(Happening { at, what: What::Arrive { master, kind, key, useful } });
+        Some(What::Arrive { master, kind, key, useful })
+    }
+
+    fn come(&mut self, at: Micros, pending: Pending) -> Option<What> {
+        match pending {
+            Pending::Announce { kind, master } => self.announce(at, kind, master),
+            Pending::Arrive { .. } => self.arrive(at, pending),
+            Pending::Say { .. } => self.say(at, pending),
+            Pending::Come { kind, master, key, useful } => {
+                Some(What::Arrive { master, kind, key, useful })
+            }
+            Pending::Withdraw { kind, master, key } => Some(What::Withdraw { master, kind, key }),
+            Pending::Close { master } => {
+                self.masters[master as usize].open = false;
+                self.free.push(master);
+                Some(What::Close { master })
+            }
+        }
     }
 
     fn jiffy(&self, at: Micros) -> u64 {
@@ -294,32 +299,19 @@ impl Iterator for Workload {
 
     fn next(&mut self) -> Option<Happening> {
         loop {
-            if let Some(happening) = self.out.pop_front() {
-                return Some(happening);
-            }
-            let Reverse((at, _, pending)) = self.heap.pop()?;
+            let (at, next) = self.queue.next()?;
             if at > self.horizon {
                 return None;
             }
-            match pending {
-                Pending::Session { kind } => self.session(at, kind),
-                Pending::Announce { kind, master } => self.announce(at, kind, master),
-                Pending::Arrive { .. } => self.arrive(at, pending),
-                Pending::Begin { tape } => self.begin(at, tape),
-                Pending::Say { .. } => self.say(at, pending),
-                Pending::Come { kind, master, key, useful } => {
-                    let what = What::Arrive { master, kind, key, useful };
-                    self.out.push_back(Happening { at, what });
-                }
-                Pending::Withdraw { kind, master, key } => {
-                    let what = What::Withdraw { master, kind, key };
-                    self.out.push_back(Happening { at, what });
-                }
-                Pending::Close { master } => {
-                    self.masters[master as usize].open = false;
-                    self.free.push(master);
-                    self.out.push_back(Happening { at, what: What::Close { master } });
-                }
+            let what = match next {
+                Next::Begins(source) => match source.checked_sub(self.kinds.len()) {
+                    None => self.session(at, source as u16),
+                    Some(tape) => Some(self.begin(at, tape as u16)),
+                },
+                Next::Comes(pending) => self.come(at, pending),
+            };
+            if let Some(what) = what {
+                return Some(Happening { at, what });
             }
         }
     }

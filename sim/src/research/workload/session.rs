@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::{Happening, MasterState, Micros, NEVER, Pending, What, Who, Workload, jiffy, micros};
+use super::{MasterState, Micros, NEVER, Pending, What, Who, Workload, jiffy, micros};
 use crate::research::cast::Cast;
 use crate::research::law::{Arrivals, Place};
 use crate::research::random::Stream;
@@ -82,12 +82,12 @@ impl Workload {
             None => played.order.last().map(|next| played.recorded.sessions[*next as usize].begins),
         };
         if let Some(at) = at.filter(|at| *at <= self.horizon) {
-            self.push(at, Pending::Begin { tape });
+            self.queue.begin(self.kinds.len() + usize::from(tape), at);
         }
     }
 
     /// A session begins: its master opens, and what it says is known.
-    pub(super) fn begin(&mut self, at: Micros, tape: u16) {
+    pub(super) fn begin(&mut self, at: Micros, tape: u16) -> What {
         let master = self.free_master();
         self.fresh_sources = self.fresh_sources.wrapping_add(1);
         let played = &mut self.tapes[usize::from(tape)];
@@ -115,21 +115,23 @@ impl Workload {
         let closes = at.saturating_add(session.closes.unwrap_or(usual));
         self.masters[master as usize] =
             MasterState { who, open: true, closes, ..MasterState::default() };
-        self.out.push_back(Happening { at, what: What::Open { master, who } });
         let key = self.next_key + 1;
         let whom = session.said.iter().map(|said| u64::from(said.whom)).max().unwrap_or(0);
         self.next_key += whom + 1;
         for (said, one) in session.said.iter().enumerate() {
             let (session, said) = (number, said as u32);
             let say = Pending::Say { tape, session, said, master, began: at, key };
-            self.push(at.saturating_add(one.at), say);
+            self.queue.enter(at.saturating_add(one.at), say);
         }
-        self.push(closes, Pending::Close { master });
+        self.queue.enter(closes, Pending::Close { master });
         self.next_recorded(tape);
+        What::Open { master, who }
     }
 
-    pub(super) fn say(&mut self, at: Micros, pending: Pending) {
-        let Pending::Say { tape, session, said, master, began, key } = pending else { return };
+    pub(super) fn say(&mut self, at: Micros, pending: Pending) -> Option<What> {
+        let Pending::Say { tape, session, said, master, began, key } = pending else {
+            return None;
+        };
         let played = &self.tapes[usize::from(tape)];
         let recorded = Arc::clone(&played.recorded);
         let said = &recorded.sessions[session as usize].said[said as usize];
@@ -143,15 +145,15 @@ impl Workload {
                 continue;
             }
             let useful = jiffy(time, self.hz) < gone;
-            self.push(time, Pending::Come { kind, master, key, useful });
+            self.queue.enter(time, Pending::Come { kind, master, key, useful });
             if useful {
                 arrives = arrives.min(time);
             }
         }
-        self.out.push_back(Happening { at, what: What::Announce { master, kind, key, arrives } });
         let withdrawn = said.withdrawn.map(|after| began.saturating_add(after));
         if let Some(time) = withdrawn.filter(|time| *time < closes && *time <= self.horizon) {
-            self.push(time, Pending::Withdraw { kind, master, key });
+            self.queue.enter(time, Pending::Withdraw { kind, master, key });
         }
+        Some(What::Announce { master, kind, key, arrives })
     }
 }
