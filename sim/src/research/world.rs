@@ -17,7 +17,7 @@ use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::error::RelateError;
 use nfexp_model::event::{Cause, Origin};
-use nfexp_model::expectation::{ExpectId, Expected, Flags};
+use nfexp_model::expectation::{Announcement, ExpectId, Expected, Flags};
 use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::locked::MasterHold;
@@ -302,12 +302,6 @@ impl World {
         self.measure.announced(at, kind);
         let seat = Seat::of(full & !spec.hostile & (arrives <= self.horizon), holds > 0);
         self.measure.seeks(seat);
-        let exp = ct.as_ref().and_then(|ct| engine.alloc(now, ct).ok());
-        let Some(exp) = exp else {
-            self.measure.loses(seat);
-            self.refused(at, kind, arrives, Ending::NoHelp);
-            return;
-        };
         let expected = Expected {
             l3: L3::Ipv4,
             saddr: (!spec.wide).then(|| address(10, u32::from(who.kind) << 20 ^ who.source)),
@@ -316,23 +310,27 @@ impl World {
             sport: None,
             dport: key as u16,
         };
-        engine.init(&exp, spec.class, &expected);
-        if spec.permanent {
-            engine.set_flags(&exp, Flags::PERMANENT);
+        let (tuple, mask) = expected.tuple_and_mask();
+        let flags = if spec.permanent { Flags::PERMANENT } else { Flags::NONE };
+        let said = Announcement { class: spec.class, tuple, mask, flags, expires: None };
+        let by = (Origin::KERNEL, MasterCheck::Own);
+        if let (Some(walks), Some(_)) = (&mut self.walks, ct) {
+            walks.check(NetId(who.net), &tuple);
         }
-        let id = exp.id();
-        if let Some(walks) = &mut self.walks {
-            walks.check(NetId(who.net), &expected.tuple_and_mask().0);
-        }
-        let related = engine.related(now, &exp, Origin::KERNEL, MasterCheck::Own);
-        engine.put(exp);
+        let related = match ct {
+            Some(ct) => {
+                let related = engine.announce(now, ct.id(), &said, by);
+                related.unwrap_or(Err(RelateError::NoHelper))
+            }
+            None => Err(RelateError::NoHelper),
+        };
         if related.is_err() {
-            // Nobody else ever held it.
+            // Nobody else ever held it, if there was any.
             self.frees(1);
         }
         self.settle(at);
         match related {
-            Ok(()) => {
+            Ok(id) => {
                 assert!(!hopeless, "a full table took in whom nobody made room for");
                 self.measure.clock(at, self.linked);
                 let told = self.measure.inserted(at, arrives != NEVER);
@@ -341,8 +339,7 @@ impl World {
                 self.linked += 1;
                 self.masters[master as usize].holds += 1;
                 if let Some(walks) = &mut self.walks {
-                    let net = NetId(who.net);
-                    walks.insert(net, &expected.tuple_and_mask().0, master, id.index());
+                    walks.insert(NetId(who.net), &tuple, master, id.index());
                 }
                 if self.timers {
                     let (expires, _) = self.engine.timer(id);
