@@ -377,6 +377,14 @@ impl<P: Platform> Engine<P> {
         self.next_expiry().filter(|due| !due.time_after(until))
     }
 
+    /// Lets the base's clock come to `now`, so that what is added is filed from there, if nothing
+    /// is due by then; false if [`expire`](Self::expire) has to be asked, which does the same.
+    #[doc(alias = "forward_timer_base")]
+    #[inline]
+    pub fn forward_timers(&self, now: Jiffies) -> bool {
+        self.timers.forward(now)
+    }
+
     /// The first half of expiry: detaches the next timer due at `now`.
     pub fn expire(&self, now: Jiffies) -> Option<Firing> {
         self.timers.expire(&self.memory, now).map(Firing)

@@ -223,6 +223,16 @@ impl ArrayWheel {
         }
     }
 
+    /// As [`expire`](Self::expire) would that finds nothing, if it is known to: false if it is not.
+    #[inline]
+    pub(super) fn forward(&self, now: Jiffies) -> bool {
+        let quiet = self.kind == WheelKind::Levelled && self.is_quiet(now);
+        if quiet && !Jiffies(self.clk.get()).time_after(now) {
+            self.clk.set(now.after(Ticks(1)).0);
+        }
+        quiet
+    }
+
     /// Whether [`expire`](Self::expire) has nothing to answer up to `until`, as far as is known.
     #[inline]
     pub(super) fn is_quiet(&self, until: Jiffies) -> bool {

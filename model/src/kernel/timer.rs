@@ -136,6 +136,13 @@ pub trait TimerBase<P: Platform>: Sized {
         false
     }
 
+    /// Lets the clock come to `now`, as `expire` would that finds nothing; false, and nothing is
+    /// changed, if it would have to look.
+    #[inline]
+    fn forward(&self, _now: Jiffies) -> bool {
+        false
+    }
+
     /// Whether the timer's sight is proof that its owner's master lives: while it is pending,
     /// whoever ends the master would have taken it off. Only where nobody else runs.
     #[inline]
@@ -242,6 +249,11 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
     #[inline]
     fn is_quiet(&self, _: &Memory<P>, until: Jiffies) -> bool {
         self.wheel.is_quiet(until)
+    }
+
+    #[inline]
+    fn forward(&self, now: Jiffies) -> bool {
+        self.wheel.forward(now)
     }
 
     #[inline]

@@ -239,7 +239,9 @@ impl World {
     fn turn_wheel(&mut self) {
         if self.timers && self.turned != self.jiffy {
             self.turned = self.jiffy;
-            self.fire();
+            if !self.engine.forward_timers(self.now) {
+                self.fire();
+            }
         }
     }
 

@@ -65,8 +65,10 @@ fn agree(kind: WheelKind, deeds: &[(u8, u16, u8)]) -> bool {
             if quiet && due.is_some_and(|due| !due.time_after(ahead)) {
                 return false;
             }
+            // Whoever came forward by itself is not asked, and must have nothing to answer.
+            let answer = if arrays.forward(now) { None } else { arrays.expire(&field, now) };
             let fired = lists.expire(&field, now);
-            if arrays.expire(&field, now) != fired {
+            if answer != fired {
                 return false;
             }
             if fired.is_none() {
