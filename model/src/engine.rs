@@ -387,7 +387,12 @@ impl<P: Platform> Engine<P> {
 
     /// The first half of expiry: detaches the next timer due at `now`.
     pub fn expire(&self, now: Jiffies) -> Option<Firing> {
-        self.timers.expire(&self.memory, now).map(Firing)
+        let key = self.timers.expire(&self.memory, now)?;
+        self.timers.before_next(|index| {
+            let exp = self.memory.expectations.at(index);
+            self.table(exp.net()).fetch_linked(exp)
+        });
+        Some(Firing(key))
     }
 
     /// The first half of expiry for this very timer, whatever the time; `None` if somebody

@@ -18,6 +18,7 @@
 //! walks one by one. See `nfexp bench expire` and `churn`.
 
 use core::cell::{Cell, RefCell};
+use core::hint::black_box;
 
 use super::jiffies::{Jiffies, Ticks};
 use super::wheel::{
@@ -29,6 +30,8 @@ use crate::revision::WheelKind;
 const MANY: usize = 256;
 /// So many owners are touched at once.
 const BATCH: usize = 16;
+/// With more than this the index of the owners is not in the cache either: over two megabytes.
+const FAR: usize = 256 << 10;
 /// So few pending are in the cache anyway: about a megabyte of owners.
 const CACHED: u32 = 8 << 10;
 /// So few stale entries are not worth a sweep.
@@ -249,9 +252,9 @@ impl ArrayWheel {
     /// The first of the due ones that is not stale, and its stamp.
     #[inline(always)]
     fn next_due<'a>(&self, owners: &'a impl Owners) -> Option<(u32, &'a Cell<u32>)> {
-        let due = self.due.borrow();
+        let due = self.due.borrow_mut();
         while let Some(entry) = due.get(self.done.get()) {
-            if due.len() > MANY && self.done.get().is_multiple_of(BATCH) {
+            if self.done.get().is_multiple_of(BATCH) && due.len() > MANY {
                 Self::touch_batch(owners, &due, self.done.get());
             }
             let stamp = owners.stamp(entry.key);
@@ -278,6 +281,23 @@ impl ArrayWheel {
         }
         batch(done).for_each(|entry| owners.touch(entry.key, true));
         batch(done + BATCH).for_each(|entry| owners.touch(entry.key, false));
+    }
+
+    /// Reads what lies behind the next batch, where so many are pending that it is nowhere near.
+    #[inline]
+    pub(super) fn before_next(&self, read: impl Fn(u32) -> u32) {
+        if self.done.get().is_multiple_of(BATCH) {
+            self.read_batch(read);
+        }
+    }
+
+    #[inline(never)]
+    fn read_batch(&self, read: impl Fn(u32) -> u32) {
+        let due = self.due.borrow();
+        if due.len().max(self.pending.get() as usize) > FAR {
+            let batch = due.get(self.done.get()..).unwrap_or_default().iter().take(BATCH);
+            black_box(batch.fold(0, |sum, entry| sum ^ read(entry.key)));
+        }
     }
 
     /// All that was due is done.

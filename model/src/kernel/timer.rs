@@ -150,6 +150,11 @@ pub trait TimerBase<P: Platform>: Sized {
         false
     }
 
+    /// Now and then, where very many are pending: reads what ends with each of the expectations
+    /// that fire next.
+    #[inline]
+    fn before_next(&self, _read: impl Fn(u32) -> u32) {}
+
     /// How many bytes it takes, beside what it keeps in each owner.
     fn bytes(&self) -> usize {
         0
@@ -259,6 +264,14 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
     #[inline]
     fn vouches_for_master(&self, stamp: &Cell<u32>) -> bool {
         stamp.get() != 0
+    }
+
+    #[inline]
+    fn before_next(&self, read: impl Fn(u32) -> u32) {
+        self.wheel.before_next(|key| {
+            let key = TimerKey::from_bits(key);
+            if key.is_conn() { 0 } else { read(key.index()) }
+        });
     }
 
     fn bytes(&self) -> usize {
