@@ -266,9 +266,12 @@ impl Replay {
             && let Some(datagram) = plain_datagram(frame.link, frame.bytes)
         {
             self.pass_time(frame.time_ns, tell);
-            if let Some(fate) = self.router.forward_plain(&datagram) {
+            if let Some((fate, read)) = self.router.forward_plain(&datagram) {
                 if self.keep_letters {
                     self.totals.letters.push(fate.letter());
+                }
+                if read {
+                    self.tell((self.totals.packets, false, fate.letter()), tell);
                 }
                 return;
             }

@@ -265,31 +265,36 @@ impl Router {
         }
     }
 
-    /// The same for what changes nothing but its flow, and causes no event, as most datagrams of
-    /// most captures: `None` says that this is another, and leaves all as it was.
+    /// The same for what changes nothing but its flow, unless a helper reads it, as most datagrams of
+    /// most captures: `None` says that this is another, and leaves all as it was. Beside its fate,
+    /// whether a helper did: only then may there be anything to tell.
     // Inlined, so that nothing of such a one is written to memory but what its flow keeps.
     #[inline(always)]
-    pub fn forward_plain(&mut self, datagram: &Datagram<'_>) -> Option<Fate> {
+    pub fn forward_plain(&mut self, datagram: &Datagram<'_>) -> Option<(Fate, bool)> {
         if self.counts_lookups || !route::is_plain(self.host.as_ref(), datagram) {
             return None;
         }
         let packet = plain_packet(datagram)?;
         let Found::Flow(slot, direction) = self.flows.find(&packet.tuple) else { return None };
-        let seen_reply = match self.flows.at(slot)?.standing {
-            Standing::Plain => true,
-            Standing::Helped if self.has_readers(slot, &packet) => return None,
-            Standing::Helped => true,
+        let standing = self.flows.at(slot)?.standing;
+        let seen_reply = match standing {
+            Standing::Plain | Standing::Helped => true,
             Standing::Unanswered => false,
             Standing::Apart | Standing::Watched => return None,
         };
         self.states.clear();
         self.route = Route::Forward;
-        if !seen_reply && direction == Direction::Reply {
-            // A copy, so that the others need not be in memory.
+        // Of some a copy, so that the others need not be in memory.
+        let fate = if standing == Standing::Helped && self.has_readers(slot, &packet) {
             let copy = packet;
-            return self.answer(slot, &copy);
-        }
-        self.follow(slot, direction, seen_reply, &packet)
+            return Some((self.pass(slot, direction, &copy)?, true));
+        } else if !seen_reply && direction == Direction::Reply {
+            let copy = packet;
+            self.answer(slot, &copy)
+        } else {
+            self.follow(slot, direction, seen_reply, &packet)
+        };
+        Some((fate?, false))
     }
 
     fn track(&mut self, packet: &Packet<'_>) -> Fate {
@@ -451,7 +456,7 @@ mod tests {
                 let Ok(datagram) = datagram(*link, bytes) else { continue };
                 let plain = one.forward_plain(&datagram);
                 plain_ones += u32::from(plain.is_some());
-                let fate = plain.unwrap_or_else(|| one.forward(&datagram));
+                let fate = plain.map_or_else(|| one.forward(&datagram), |(fate, _)| fate);
                 assert_eq!(fate, other.forward(&datagram), "{name}");
                 assert_eq!(seen(&mut one), seen(&mut other), "{name}");
                 for router in [&mut one, &mut other] {

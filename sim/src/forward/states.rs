@@ -84,6 +84,7 @@ impl Router {
 
     /// A packet of a plain or helped connection, as long as it does not begin another: `None` says
     /// that it may, and leaves all as it was.
+    #[inline(never)]
     pub(super) fn pass(
         &mut self,
         slot: usize,
