@@ -159,6 +159,9 @@ impl Router {
         if to.time_after(self.now) {
             self.now = to;
         }
+        if self.engine.forward_timers(self.now) {
+            return false;
+        }
         let mut any = false;
         while let Some(firing) = self.engine.expire(self.now) {
             self.time_out(firing);
