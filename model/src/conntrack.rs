@@ -14,7 +14,7 @@
 //! # Source
 //! `init_conntrack`, `__nf_conntrack_confirm`, `nf_ct_delete`, `destroy_conntrack`, v3.9 and 6.18.
 
-use crate::conn::{AboutConn, Attached, ConnId, ConnRef, Status};
+use crate::conn::{AboutConn, Attached, Conn, ConnId, ConnRef, Status};
 use crate::conn_table::Place;
 use crate::engine::{At, Engine, Firing};
 use crate::error::{AllocPoint, NoMemory};
@@ -23,7 +23,7 @@ use crate::expectation::{ExpectId, Nat};
 use crate::helper::{HelperId, MAX_CLASSES};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
-use crate::kernel::slab::NULL;
+use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::{Locked, MasterHold, Matched};
 use crate::netns::{NetId, Zone};
@@ -67,8 +67,7 @@ impl<P: Platform> Engine<P> {
         original: Tuple,
         reply: Tuple,
     ) -> Result<ConnRef, NoMemory> {
-        self.may_alloc(AllocPoint::Conn)?;
-        let conn = self.memory.conns.alloc().ok_or(NoMemory(AllocPoint::Conn))?;
+        let conn = self.conn_memory()?;
         // Readers may look while another connection moves in: words, stored one by one.
         conn.status.store(0, Ordering::Relaxed);
         conn.zone.store(u32::from(zone.0), Ordering::Relaxed);
@@ -83,6 +82,12 @@ impl<P: Platform> Engine<P> {
         conn.about.set(AboutConn { original, reply, net, master, mark, secmark, tells });
         conn.uses.store(1, Ordering::Release);
         Ok(ConnRef(conn.id()))
+    }
+
+    #[inline]
+    fn conn_memory(&self) -> Result<Object<'_, Conn<P>>, NoMemory> {
+        self.may_alloc(AllocPoint::Conn)?;
+        self.memory.conns.alloc().ok_or(NoMemory(AllocPoint::Conn))
     }
 
     /// Gives a connection the helper extension, without or with a helper.
@@ -184,8 +189,7 @@ impl<P: Platform> Engine<P> {
         if self.expect_count(net) != 0 {
             return false;
         }
-        let granted = self.may_alloc(AllocPoint::Conn).is_ok();
-        if let Some(conn) = granted.then(|| self.memory.conns.alloc()).flatten() {
+        if let Ok(conn) = self.conn_memory() {
             self.count_stat(at, net, |stats| stats.new = stats.new.wrapping_add(1));
             self.memory.conns.free(conn.id().index());
         }

@@ -371,7 +371,7 @@ impl<P: Platform> Engine<P> {
     /// The same if it is at most `until`: cheaper to ask, for mostly it is not.
     #[inline]
     pub fn next_expiry_by(&self, until: Jiffies) -> Option<Jiffies> {
-        if self.timers.is_quiet(&self.memory, until) {
+        if self.timers.is_quiet(until) {
             return None;
         }
         self.next_expiry().filter(|due| !due.time_after(until))

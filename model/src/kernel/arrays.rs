@@ -185,11 +185,7 @@ impl ArrayWheel {
     /// Goes on to the next jiffy at which something may be due; false if that lies behind `now`.
     #[inline(never)]
     fn turn(&self, owners: &impl Owners, now: Jiffies) -> bool {
-        if Jiffies(self.clk.get()).time_after(now) {
-            return false;
-        }
-        if self.pending.get() == 0 {
-            self.clk.set(now.after(Ticks(1)).0);
+        if Jiffies(self.clk.get()).time_after(now) || self.forward(now) {
             return false;
         }
         match self.kind {
@@ -197,7 +193,7 @@ impl ArrayWheel {
                 self.turn_cascading(owners, now);
                 true
             }
-            WheelKind::Levelled => self.turn_levelled(owners, now),
+            WheelKind::Levelled => self.collect_levelled(owners, now),
         }
     }
 
@@ -229,7 +225,11 @@ impl ArrayWheel {
     /// As [`expire`](Self::expire) would that finds nothing, if it is known to: false if it is not.
     #[inline]
     pub(super) fn forward(&self, now: Jiffies) -> bool {
-        let quiet = self.kind == WheelKind::Levelled && self.is_quiet(now);
+        let quiet = match self.kind {
+            // What is on it has to be cascaded, jiffy by jiffy.
+            WheelKind::Cascading => self.pending.get() == 0,
+            WheelKind::Levelled => self.is_quiet(now),
+        };
         if quiet && !Jiffies(self.clk.get()).time_after(now) {
             self.clk.set(now.after(Ticks(1)).0);
         }
@@ -438,16 +438,6 @@ impl ArrayWheel {
 
     /// Collects what is due at the next jiffy that has anything, at most `now`; answers whether
     /// there was one.
-    #[inline]
-    fn turn_levelled(&self, owners: &impl Owners, now: Jiffies) -> bool {
-        if self.quiet.get().time_after(now) {
-            self.clk.set(now.after(Ticks(1)).0);
-            return false;
-        }
-        self.collect_levelled(owners, now)
-    }
-
-    #[inline(never)]
     fn collect_levelled(&self, owners: &impl Owners, now: Jiffies) -> bool {
         let clk = Jiffies(self.clk.get());
         let found = self.next_levelled(owners, clk);

@@ -129,10 +129,11 @@ pub trait TimerBase<P: Platform>: Sized {
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
     /// The first moment at which `expire` has something to answer.
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies>;
+
     /// Whether `expire` is known to have nothing to answer up to `until`; false if it would have
     /// to look.
     #[inline]
-    fn is_quiet(&self, _: &Memory<P>, _until: Jiffies) -> bool {
+    fn is_quiet(&self, _until: Jiffies) -> bool {
         false
     }
 
@@ -252,7 +253,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
     }
 
     #[inline]
-    fn is_quiet(&self, _: &Memory<P>, until: Jiffies) -> bool {
+    fn is_quiet(&self, until: Jiffies) -> bool {
         self.wheel.is_quiet(until)
     }
 

@@ -16,6 +16,7 @@ use nfexp_model::conn::{ConnRef, Status};
 use nfexp_model::conntrack::{Born, Direction};
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::Origin;
+use nfexp_model::expectation::{Announcement, Flags};
 use nfexp_model::helper::{Class, HelperId};
 use nfexp_model::kernel::platform::Platform;
 use nfexp_model::netns::Zone;
@@ -153,15 +154,12 @@ impl<P: Platform> Asked<'_, P> {
         let Reading::Announces(announced) = tftp::read(&seen) else {
             return true;
         };
-        let at = self.at;
-        let Ok(exp) = self.engine.alloc(at, ct) else {
-            return false;
-        };
         let (tuple, mask) = announced.key();
-        self.engine.init_key(&exp, Class::DEFAULT, tuple, mask);
-        let related = self.engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own);
-        self.engine.put(exp);
-        related.is_ok()
+        let (class, flags) = (Class::DEFAULT, Flags::NONE);
+        let said = Announcement { class, tuple, mask, flags, expires: None };
+        let how = (Origin::KERNEL, MasterCheck::Own);
+        let related = self.engine.announce(self.at, ct.id(), &said, how);
+        related.is_ok_and(|related| related.is_ok())
     }
 }
 

@@ -153,22 +153,18 @@ impl Router {
         self.engine.next_expiry_by(until)
     }
 
-    /// Time passes; what is due by then happens. Time that would go back stands still. Answers
-    /// whether anything happened.
-    pub fn advance(&mut self, to: Jiffies) -> bool {
+    /// Time passes; what is due by then happens. Time that would go back stands still.
+    pub fn advance(&mut self, to: Jiffies) {
         if to.time_after(self.now) {
             self.now = to;
         }
         if self.engine.forward_timers(self.now) {
-            return false;
+            return;
         }
-        let mut any = false;
         while let Some(firing) = self.engine.expire(self.now) {
             self.time_out(firing);
-            any = true;
         }
         self.engine.run_rcu_callbacks();
-        any
     }
 
     fn time_out(&mut self, firing: Firing) {

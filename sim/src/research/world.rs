@@ -319,13 +319,9 @@ impl World {
         if let (Some(walks), Some(_)) = (&mut self.walks, ct) {
             walks.check(NetId(who.net), &tuple);
         }
-        let related = match ct {
-            Some(ct) => {
-                let related = engine.announce(now, ct.id(), &said, by);
-                related.unwrap_or(Err(RelateError::NoHelper))
-            }
-            None => Err(RelateError::NoHelper),
-        };
+        // Without memory, as without a master: there is nobody to help.
+        let related = ct.as_ref().and_then(|ct| engine.announce(now, ct.id(), &said, by).ok());
+        let related = related.unwrap_or(Err(RelateError::NoHelper));
         if related.is_err() {
             // Nobody else ever held it, if there was any.
             self.frees(1);
