@@ -2,8 +2,8 @@
 //! A flat table of small handles under one-byte tags.
 //!
 //! ```text
-//!   group    ┌ tag tag tag … 15 of them │ overflow ┐   16 bytes: all that a miss reads
-//!   handles  └ fingerprint·index  …                ┘   read only where a tag agrees
+//!   group    ┌ tag tag tag tag tag tag tag │ overflow ┐   one word: all that a miss reads
+//!   handles  └ fingerprint·index  …                   ┘   read only where a tag agrees
 //! ```
 //!
 //! *Tag*: eight bits of a key's hash; 0 is an empty place. *Overflow*: how many keys that belong
@@ -14,20 +14,20 @@
 //! The rule that matters: tags and fingerprints only say no. Who asks compares the key itself.
 //!
 //! Why: at a million entries the tags are 2 MB where chains are spread over all records, so a
-//! miss costs 0.2 of a dependent access instead of 3 (`nfexp bench miss`).
+//! miss costs 0.2 of a dependent access instead of 3 (`nfexp bench miss`). A group is one word, not
+//! two, because a search of half as many tags takes half as many steps (`nfexp bench churn/1k`).
 
 /// Places in a group.
-const PLACES: usize = 15;
-/// How many of them may be taken on average before the table grows.
-const FILL: usize = 8;
+const PLACES: usize = 7;
+/// How many may be taken in two groups, on average, before the table grows.
+const FILL: usize = 7;
 const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-/// The high bits of the seven places beside the overflow byte.
-const HIGH_OF_SEVEN: u64 = HIGH >> 8;
+/// The high bits of the places, without that of the overflow byte.
+const HIGH: u64 = 0x0080_8080_8080_8080;
+/// One more overflow.
+const OVERFLOW: u64 = 1 << 56;
 
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Handles([u32; 16]);
+type Handles = [u32; PLACES];
 
 /// Where a handle stands, and whether that is not the group its hash belongs to.
 ///
@@ -40,7 +40,7 @@ impl Place {
 
     #[inline]
     fn new(group: usize, slot: usize, displaced: bool) -> Self {
-        let place = (group as u32) << 4 | slot as u32;
+        let place = (group as u32) << 3 | slot as u32;
         Self(if displaced { place | Self::DISPLACED } else { place })
     }
 
@@ -56,19 +56,19 @@ impl Place {
 
     #[inline]
     const fn group(self) -> usize {
-        ((self.0 & !Self::DISPLACED) / 16) as usize
+        ((self.0 & !Self::DISPLACED) / 8) as usize
     }
 
     #[inline]
     const fn slot(self) -> usize {
-        (self.0 % 16) as usize
+        (self.0 % 8) as usize
     }
 }
 
 /// The table.
 #[derive(Debug)]
 pub(super) struct Tags {
-    groups: Vec<[u64; 2]>,
+    groups: Vec<u64>,
     handles: Vec<Handles>,
     /// How many more there may be before the table grows.
     room: usize,
@@ -79,7 +79,7 @@ pub(super) struct Tags {
 impl Tags {
     pub(super) fn new() -> Self {
         // One group that stays empty: growing replaces it, searching needs no special case.
-        let (groups, handles) = (vec![[0; 2]], vec![Handles([0; 16])]);
+        let (groups, handles) = (vec![0], vec![[0; PLACES]]);
         Self { groups, handles, room: 0, index_mask: 0 }
     }
 
@@ -98,10 +98,10 @@ impl Tags {
     ) {
         let old = core::mem::replace(self, Self::new());
         let groups = if old.index_mask == 0 { 1 } else { old.groups.len() * 5 / 4 + 1 };
-        assert!(groups < 1 << 25, "a place has 29 bits: {groups} groups are too many");
-        self.groups = vec![[0; 2]; groups];
-        self.handles = vec![Handles([0; 16]); groups];
-        self.room = groups * FILL;
+        assert!(groups < 1 << 26, "a place has 29 bits: {groups} groups are too many");
+        self.groups = vec![0; groups];
+        self.handles = vec![[0; PLACES]; groups];
+        self.room = groups * FILL / 2;
         self.index_mask = u32::MAX >> largest.max(1).leading_zeros();
         for index in old.indices() {
             let place = self.insert(hash_of(index), index);
@@ -116,11 +116,11 @@ impl Tags {
         let tags = self.groups[home];
         let agree = places(tags, tag(hash));
         // Mostly nothing agrees, or one place, and that one is it.
-        if agree == 0 && tags[1] >> 56 == 0 {
+        if agree == 0 && tags < OVERFLOW {
             return None;
         }
         if agree != 0 {
-            let handle = self.handles[home].0[slot_of(agree)];
+            let handle = self.handles[home][slot_of(agree)];
             let index = handle & self.index_mask;
             if handle ^ index == fingerprint(hash, self.index_mask)
                 && let Some(found) = is(index)
@@ -140,7 +140,7 @@ impl Tags {
             let tags = self.groups[group];
             let mut agree = places(tags, tag(hash));
             while agree != 0 {
-                let handle = self.handles[group].0[slot_of(agree)];
+                let handle = self.handles[group][slot_of(agree)];
                 let index = handle & self.index_mask;
                 if handle ^ index == fingerprint(hash, self.index_mask)
                     && let Some(found) = is(index)
@@ -149,7 +149,7 @@ impl Tags {
                 }
                 agree &= agree - 1;
             }
-            if tags[1] >> 56 == 0 {
+            if tags < OVERFLOW {
                 return None;
             }
             group = self.after(group);
@@ -159,19 +159,19 @@ impl Tags {
     /// Reads what a search would read first, for whoever looks ahead.
     #[inline(always)]
     pub(super) fn fetch(&self, hash: u64) -> u32 {
-        self.groups[self.home(hash)][0] as u32
+        self.groups[self.home(hash)] as u32
     }
 
     /// Reads what an insertion would write.
     #[inline(always)]
     pub(super) fn fetch_handle(&self, hash: u64) -> u32 {
-        self.handles[self.home(hash)].0[0]
+        self.handles[self.home(hash)][0]
     }
 
     /// Reads the tags around a place.
     #[inline(always)]
     pub(super) fn fetch_place(&self, place: Place) -> u32 {
-        self.groups.get(place.group()).map_or(0, |tags| tags[0] as u32)
+        self.groups.get(place.group()).map_or(0, |tags| *tags as u32)
     }
 
     /// Whom a search would look at first, 0 for nobody.
@@ -180,7 +180,7 @@ impl Tags {
         let home = self.home(hash);
         match places(self.groups[home], tag(hash)) {
             0 => 0,
-            agree => self.handles[home].0[slot_of(agree)] & self.index_mask,
+            agree => self.handles[home][slot_of(agree)] & self.index_mask,
         }
     }
 
@@ -202,8 +202,8 @@ impl Tags {
         loop {
             // A count that has reached its end stays there: a search goes on in vain.
             let tags = &mut self.groups[group];
-            if tags[1] >> 56 != 0xff {
-                tags[1] += 1 << 56;
+            if *tags >> 56 != 0xff {
+                *tags += OVERFLOW;
             }
             group = self.after(group);
             if let Some(slot) = self.insert_into(group, hash, index) {
@@ -220,8 +220,8 @@ impl Tags {
             return None;
         }
         let slot = slot_of(empty);
-        tags[slot / 8] |= u64::from(tag(hash)) << (8 * (slot % 8));
-        self.handles[group].0[slot] = fingerprint(hash, self.index_mask) | index;
+        *tags |= u64::from(tag(hash)) << (8 * slot);
+        self.handles[group][slot] = fingerprint(hash, self.index_mask) | index;
         self.room -= 1;
         Some(slot)
     }
@@ -229,14 +229,14 @@ impl Tags {
     /// Puts another index under the same key.
     #[inline(always)]
     pub(super) fn replace(&mut self, place: Place, index: u32) {
-        let handle = &mut self.handles[place.group()].0[place.slot()];
+        let handle = &mut self.handles[place.group()][place.slot()];
         *handle = *handle & !self.index_mask | index;
     }
 
     /// Whether this index stands there.
     pub(super) fn holds(&self, place: Place, index: u32) -> bool {
         let handles = self.handles.get(place.group());
-        handles.is_some_and(|handles| handles.0[place.slot()] & self.index_mask == index)
+        handles.is_some_and(|handles| handles[place.slot()] & self.index_mask == index)
     }
 
     /// Where this index stands under `hash`, if it does.
@@ -248,12 +248,12 @@ impl Tags {
             let mut agree = places(tags, tag(hash));
             while agree != 0 {
                 let slot = slot_of(agree);
-                if self.handles[group].0[slot] & self.index_mask == index {
+                if self.handles[group][slot] & self.index_mask == index {
                     return Some(Place::new(group, slot, group != home));
                 }
                 agree &= agree - 1;
             }
-            if tags[1] >> 56 == 0 {
+            if tags < OVERFLOW {
                 return None;
             }
             group = self.after(group);
@@ -266,19 +266,19 @@ impl Tags {
         if place.bits() & Place::DISPLACED != 0 {
             let mut group = self.home(hash());
             while group != place.group() {
-                let overflow = &mut self.groups[group][1];
-                if *overflow >> 56 != 0xff {
-                    *overflow -= 1 << 56;
+                let tags = &mut self.groups[group];
+                if *tags >> 56 != 0xff {
+                    *tags -= OVERFLOW;
                 }
                 group = self.after(group);
             }
         }
-        self.groups[place.group()][place.slot() / 8] &= !(0xff << (8 * (place.slot() % 8)));
+        self.groups[place.group()] &= !(0xff << (8 * place.slot()));
         self.room += 1;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.index_mask == 0 || self.room == self.groups.len() * FILL
+        self.index_mask == 0 || self.room == self.groups.len() * FILL / 2
     }
 
     /// Forgets everything.
@@ -288,7 +288,7 @@ impl Tags {
 
     /// How many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.groups.capacity() * (size_of::<[u64; 2]>() + size_of::<Handles>())
+        self.groups.capacity() * (size_of::<u64>() + size_of::<Handles>())
     }
 
     /// All indices, in no order that means anything.
@@ -296,8 +296,8 @@ impl Tags {
         let mask = self.index_mask;
         (0..self.groups.len() * PLACES).filter_map(move |place| {
             let (group, slot) = (place / PLACES, place % PLACES);
-            let tag = self.groups[group][slot / 8] >> (8 * (slot % 8)) & 0xff;
-            (tag != 0).then(|| self.handles[group].0[slot] & mask)
+            let tag = self.groups[group] >> (8 * slot) & 0xff;
+            (tag != 0).then(|| self.handles[group][slot] & mask)
         })
     }
 
@@ -329,19 +329,15 @@ const fn fingerprint(hash: u64, index_mask: u32) -> u32 {
 /// does, one with a tag that differs in the last bit only may show as well; an empty one never
 /// does, because no tag is 1.
 #[inline(always)]
-const fn places(group: [u64; 2], tag: u8) -> u64 {
-    let wanted = tag as u64 * LOW;
-    let [low, high] = [group[0] ^ wanted, group[1] ^ wanted];
-    let low = low.wrapping_sub(LOW) & !low & HIGH;
-    let high = high.wrapping_sub(LOW) & !high & HIGH_OF_SEVEN;
-    low >> 7 | high
+const fn places(group: u64, tag: u8) -> u64 {
+    let differ = group ^ tag as u64 * LOW;
+    differ.wrapping_sub(LOW) & !differ & HIGH
 }
 
 /// The place of the lowest bit.
 #[inline(always)]
 const fn slot_of(places: u64) -> usize {
-    let bit = places.trailing_zeros() as usize;
-    (bit / 8 + bit % 2 * 8) % 16
+    (places.trailing_zeros() / 8) as usize % 8
 }
 
 #[cfg(test)]
@@ -360,21 +356,19 @@ mod tests {
             let wanted = tag(u64::from(wanted));
             // Tags near the one that is looked for, whose differences carry.
             let near = [0, wanted, tag(u64::from(wanted ^ 1))];
-            let mut bytes = [0; 16];
+            let mut bytes = [0; 8];
             for (byte, from) in bytes.iter_mut().zip(&tags) {
                 *byte = if from % 4 == 3 { tag(u64::from(*from)) } else { near[*from as usize % 4] };
             }
-            bytes[15] = wanted;
-            let words = bytes.as_chunks::<8>().0;
-            let group = [u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])];
+            bytes[PLACES] = wanted;
             [wanted, 0].into_iter().all(|wanted| {
-                let mut shown = [false; 16];
-                let mut left = places(group, wanted);
+                let mut shown = [false; 8];
+                let mut left = places(u64::from_le_bytes(bytes), wanted);
                 while left != 0 {
                     shown[slot_of(left)] = true;
                     left &= left - 1;
                 }
-                !shown[15] && (0..15).all(|at| match bytes[at] {
+                !shown[PLACES] && (0..PLACES).all(|at| match bytes[at] {
                     byte if byte == wanted => shown[at],
                     0 => !shown[at],
                     byte => !shown[at] || wanted != 0 && byte ^ wanted == 1,

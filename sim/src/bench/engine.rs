@@ -10,6 +10,7 @@ use nfexp_model::event::{Cause, Origin};
 use nfexp_model::expectation::{Announcement, ExpectId, Flags};
 use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE, MAX_CLASSES};
 use nfexp_model::kernel::{Cpu, Jiffies, Ticks, Up};
+use nfexp_model::locked::MasterHold;
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::Revision;
 use nfexp_model::tuple::Tuple;
@@ -125,10 +126,13 @@ impl Deeds for EngineContender {
         let found = locked.find_expectation(at, NetId::INIT, Zone(0), &tuple, true);
         drop(locked);
         let Some(found) = found else { return 0 };
-        let master = self.master_of(found.exp.id());
+        let master = match &found.master {
+            MasterHold::Borrowed(master) => *master,
+            MasterHold::Counted(master) => master.id(),
+        };
         self.engine.put(found.exp);
         self.softirq();
-        master
+        u64::from(master.index())
     }
 
     fn lookup(&mut self, deed: Deed) -> u64 {
