@@ -330,7 +330,7 @@ const fn fingerprint(hash: u64, index_mask: u32) -> u32 {
 /// does, because no tag is 1.
 #[inline(always)]
 const fn places(group: u64, tag: u8) -> u64 {
-    let differ = group ^ tag as u64 * LOW;
+    let differ = group ^ (tag as u64 * LOW);
     differ.wrapping_sub(LOW) & !differ & HIGH
 }
 
