@@ -14,7 +14,7 @@
 //!
 //! Why: `nfexp bench churn` and `miss`; the tags themselves are argued for in `tags.rs`.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell, RefMut};
 use core::fmt;
 
 use super::hlist::{Access, Chain, Index, IndexOf, Walk};
@@ -108,10 +108,16 @@ impl Tagged {
         hash: u64,
         same: impl Fn(&Expectation<P>) -> bool,
     ) -> Option<Object<'a, Expectation<P>>> {
-        assert!(!self.freed.get(), "the table was freed under the walk");
         let is = move |index| Some(slab.object(index)).filter(|exp| same(exp));
-        // Nobody asks within, and to have it alone takes half the steps of sharing it.
-        self.tags.borrow_mut().find(hash, is)
+        self.searched().find(hash, is)
+    }
+
+    /// The tags, for a search.
+    #[inline(always)]
+    fn searched(&self) -> RefMut<'_, Tags> {
+        assert!(!self.freed.get(), "the table was freed under the walk");
+        // Nobody asks within, and to have them alone takes half the steps of sharing them.
+        self.tags.borrow_mut()
     }
 
     #[inline(always)]
@@ -153,7 +159,8 @@ impl Tagged {
     ) -> (Option<Object<'a, Expectation<P>>>, u64) {
         let hash = hash(net, &exp.tuple());
         // Its tuple is read where it lies: a copy would wait for its maker's stores.
-        (self.search(slab, hash, |linked| is_at(linked, net, &exp.tuple())), hash)
+        let is = |index| Some(slab.object(index)).filter(|linked| is_at(linked, net, &exp.tuple()));
+        (self.searched().find_spot(hash, is), hash)
     }
 
     #[inline(always)]
