@@ -246,7 +246,7 @@ impl TcpTrack {
 
     /// Whether either side has such a mark.
     const fn any(&self, mark: Marks) -> bool {
-        self.seen[0].marks.has(mark) || self.seen[1].marks.has(mark)
+        self.seen[0].marks.with(self.seen[1].marks).has(mark)
     }
 
     #[inline(always)]
@@ -405,12 +405,13 @@ impl TcpTrack {
         }
         let this = (reply, header.seq, header.ack, header.end(), header.window);
         let last = &mut self.last;
-        if (last.reply, last.seq, last.ack, last.end, last.window) == this {
-            self.retrans = self.retrans.saturating_add(1);
-            return;
-        }
+        let differs = u32::from(last.reply != reply)
+            | (last.seq ^ header.seq)
+            | (last.ack ^ header.ack)
+            | (last.end ^ header.end())
+            | u32::from(last.window ^ header.window);
+        self.retrans = if differs == 0 { self.retrans.saturating_add(1) } else { 0 };
         (last.reply, last.seq, last.ack, last.end, last.window) = this;
-        self.retrans = 0;
     }
 
     /// A FIN or RST outside the window is remembered: the next one of the other side counts more.
@@ -437,17 +438,17 @@ impl TcpTrack {
         let by_state = settings.timeouts_secs[new as usize];
         let unacknowledged = self.any(Marks::UNACKNOWLEDGED);
         let long = by_state > settings.retrans_secs;
-        let mut timeout_secs = if self.retrans >= settings.max_retrans && long {
-            settings.retrans_secs
-        } else if kind == Kind::Rst {
-            settings.timeouts_secs[TcpState::Close as usize]
-        } else if unacknowledged && by_state > settings.unacknowledged_secs {
-            settings.unacknowledged_secs
-        } else if self.last.window == 0 && long {
-            settings.retrans_secs
-        } else {
-            by_state
-        };
+        // From the last word to the first, without branches: which it is nobody can foresee.
+        let mut timeout_secs = by_state;
+        let mut limit =
+            |applies: bool, secs| timeout_secs = if applies { secs } else { timeout_secs };
+        limit(self.last.window == 0 && long, settings.retrans_secs);
+        limit(
+            unacknowledged && by_state > settings.unacknowledged_secs,
+            settings.unacknowledged_secs,
+        );
+        limit(kind == Kind::Rst, settings.timeouts_secs[TcpState::Close as usize]);
+        limit(self.retrans >= settings.max_retrans && long, settings.retrans_secs);
         if !known.seen_reply {
             if kind == Kind::Rst {
                 return TcpOutcome::Kill;

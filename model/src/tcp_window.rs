@@ -110,6 +110,12 @@ impl Marks {
         Self(self.0 & !marks.0)
     }
 
+    /// These, or none.
+    #[inline]
+    const fn if_so(self, so: bool) -> Self {
+        Self(self.0 * so as u8)
+    }
+
     /// Of these only those that are there.
     #[inline]
     #[must_use]
@@ -212,22 +218,20 @@ impl<'a> Iterator for Options<'a> {
 /// The furthest that a packet acknowledges, selectively or not.
 #[doc(alias = "tcp_sack")]
 #[inline]
-fn sack(header: &TcpHeader<'_>) -> u32 {
+fn sack(ack: u32, options: &[u8]) -> u32 {
     // Most segments have nothing but a time stamp.
-    if header.options.len() < 10
-        || matches!(header.options, [1, 1, 8, 10, rest @ ..] if rest.len() == 8)
-    {
-        return header.ack;
+    if options.len() < 10 || matches!(options, [1, 1, 8, 10, rest @ ..] if rest.len() == 8) {
+        return ack;
     }
-    sack_among(header)
+    sack_among(ack, options)
 }
 
-fn sack_among(header: &TcpHeader<'_>) -> u32 {
-    let blocks = Options(header.options)
+fn sack_among(ack: u32, options: &[u8]) -> u32 {
+    let blocks = Options(options)
         .find(|(kind, value)| *kind == 5 && !value.is_empty() && value.len().is_multiple_of(8));
     let (words, _) = blocks.map_or(&[][..], |(_, value)| value).as_chunks::<4>();
     let ends = words.iter().skip(1).step_by(2).map(|word| u32::from_be_bytes(*word));
-    ends.fold(header.ack, |furthest, end| if after(end, furthest) { end } else { furthest })
+    ends.fold(ack, |furthest, end| if after(end, furthest) { end } else { furthest })
 }
 
 /// Judges a packet, and learns from one that is inside. `opening` says whether the connection is
@@ -242,10 +246,13 @@ pub fn judge(
 ) -> Judged {
     let (mut seq, mut end) = (header.seq, header.end());
     let mut ack = header.ack;
-    let mut sack = if receiver.marks.has(Marks::SACK_PERMITTED) { sack(header) } else { ack };
+    let mut sack =
+        if receiver.marks.has(Marks::SACK_PERMITTED) { sack(ack, header.options) } else { ack };
     let window = u32::from(header.window);
     if sender.td_maxwin == 0 {
-        init_sender(sender, receiver, header, sack, reply);
+        // A copy, so that the header of all others need not be in memory.
+        let copy = *header;
+        init_sender(sender, receiver, &copy, sack, reply);
         if header.has(SYN) && !header.has(ACK) {
             return Judged::Lenient;
         }
@@ -343,26 +350,24 @@ fn learn(
     sender: &mut Side,
     receiver: &mut Side,
 ) {
+    // Without branches: which of these a packet does nobody can foresee.
     sender.td_maxwin = sender.td_maxwin.max(window.wrapping_add(sack.wrapping_sub(ack)));
-    if after(end, sender.td_end) {
-        sender.td_end = end;
-        sender.mark(Marks::UNACKNOWLEDGED);
-    }
-    if acknowledges && (!sender.marks.has(Marks::MAXACK_SET) || after(ack, sender.td_maxack)) {
-        sender.td_maxack = ack;
-        sender.mark(Marks::MAXACK_SET);
-    }
-    if receiver.td_maxwin != 0 && after(end, sender.td_maxend) {
-        let grown = end.wrapping_sub(sender.td_maxend);
-        receiver.td_maxwin = receiver.td_maxwin.wrapping_add(grown);
-    }
+    let sends = after(end, sender.td_end);
+    sender.td_end = if sends { end } else { sender.td_end };
+    let further = !sender.marks.has(Marks::MAXACK_SET) | after(ack, sender.td_maxack);
+    let acknowledges = acknowledges & further;
+    sender.td_maxack = if acknowledges { ack } else { sender.td_maxack };
+    let taught = Marks::UNACKNOWLEDGED.if_so(sends).with(Marks::MAXACK_SET.if_so(acknowledges));
+    sender.mark(taught);
+    let grown = end.wrapping_sub(sender.td_maxend);
+    let grows = (receiver.td_maxwin != 0) & after(end, sender.td_maxend);
+    receiver.td_maxwin = receiver.td_maxwin.wrapping_add(if grows { grown } else { 0 });
     let allowed = sack.wrapping_add(window);
-    if after(allowed, receiver.td_maxend.wrapping_sub(1)) {
-        receiver.td_maxend = allowed.wrapping_add(u32::from(window == 0));
-    }
-    if ack == receiver.td_end {
-        receiver.marks = receiver.marks.without(Marks::UNACKNOWLEDGED);
-    }
+    let allows = after(allowed, receiver.td_maxend.wrapping_sub(1));
+    let allowed = allowed.wrapping_add(u32::from(window == 0));
+    receiver.td_maxend = if allows { allowed } else { receiver.td_maxend };
+    let all = Marks::UNACKNOWLEDGED.if_so(ack == receiver.td_end);
+    receiver.marks = receiver.marks.without(all);
 }
 
 #[cfg(test)]
@@ -410,8 +415,7 @@ mod tests {
         assert_eq!(side.td_scale, 14);
         side.take_options(&[3, 1, 7]);
         assert_eq!(side, Side::default());
-        let header = |options| TcpHeader { ack: 5, options, ..TcpHeader::default() };
-        assert_eq!(sack(&header(&[5, 10, 0, 0, 0, 7, 0, 0, 0, 9])), 9);
-        assert_eq!(sack(&header(&[5, 9, 0, 0, 0, 7, 0, 0, 0])), 5);
+        assert_eq!(sack(5, &[5, 10, 0, 0, 0, 7, 0, 0, 0, 9]), 9);
+        assert_eq!(sack(5, &[5, 9, 0, 0, 0, 7, 0, 0, 0]), 5);
     }
 }

@@ -105,7 +105,10 @@ impl Rate {
     /// The first nanosecond of which [`ticks`](Self::ticks) says this, or one before; the past if
     /// the number is too large to tell.
     fn begin_of(self, ticks: Ticks) -> i64 {
-        let begin = ticks.0.checked_mul(self.ns).map(|scaled| scaled / self.ticks);
+        let begin = ticks.0.checked_mul(self.ns).map(|scaled| match self.ticks {
+            1 => scaled,
+            ticks => scaled / ticks,
+        });
         begin.and_then(|begin| i64::try_from(begin).ok()).unwrap_or(i64::MIN)
     }
 }
@@ -354,19 +357,42 @@ impl Replay {
     /// Lets the timers fire that are due before this packet, each batch at its own moment.
     #[inline(always)]
     fn pass_time(&mut self, time_ns: i64, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
+        // Mostly it is still the same jiffy, and there were longer silences.
+        if let Some((start_ns, _)) = self.start
+            && let Some(since) = time_ns.checked_sub(start_ns)
+            && (self.latest_ns..self.tick_ends_ns).contains(&since)
+            && since - self.latest_ns <= self.totals.largest_gap_ns
+        {
+            self.latest_ns = since;
+            return;
+        }
+        self.pass_any_time(time_ns, tell);
+    }
+
+    #[inline(never)]
+    fn pass_any_time(&mut self, time_ns: i64, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
         let (start_ns, start) = *self.start.get_or_insert_with(|| (time_ns, self.router.now()));
         let since = time_ns.saturating_sub(start_ns);
         self.totals.largest_gap_ns = self.totals.largest_gap_ns.max(since - self.latest_ns);
         self.latest_ns = self.latest_ns.max(since);
-        if self.latest_ns >= self.tick_ends_ns && self.pace.speed() > 0 {
+        if !self.pace.keeps_real_time() {
+            self.tick_ends_ns = i64::MAX;
+        } else if self.latest_ns >= self.tick_ends_ns {
             let ticks = self.rate.ticks(self.latest_ns);
             self.tick_ends_ns = self.rate.begin_of(Ticks(ticks.0.saturating_add(1)));
             self.pass_until(start.after(ticks), tell);
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn pass_until(&mut self, until: Jiffies, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
+        if !self.router.advance_quietly(until) {
+            self.fire_until(until, tell);
+        }
+    }
+
+    #[inline(never)]
+    fn fire_until(&mut self, until: Jiffies, tell: &mut impl FnMut(&mut Router, &Happening<'_>)) {
         let before = self.totals.packets.saturating_sub(1);
         while let Some(due) = self.router.next_expiry_by(until) {
             self.router.advance(due);

@@ -329,25 +329,34 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
     }
 }
 
-/// What most datagrams hold: TCP or UDP that fits. Says the same as [`packet`], or nothing; what it
-/// says never has to be in memory.
+/// What most datagrams hold: TCP or UDP that fits. Says the same as [`packet`], or nothing.
 #[inline(always)]
 #[must_use]
 pub fn plain_packet<'a>(datagram: &Datagram<'a>) -> Option<Packet<'a>> {
-    let Datagram { ends, proto, body, .. } = *datagram;
-    let ([sport, dport], l4, payload) = match proto {
-        _ if !datagram.trackable => return None,
-        Proto::TCP => {
-            let (ports, tcp, payload) = tcp(body)?;
-            (ports, L4::Tcp(tcp), payload)
-        }
-        Proto::UDP => {
-            let (ports, payload) = udp(proto, body)?;
-            (ports, L4::Udp, payload)
-        }
-        _ => return None,
-    };
-    Some(Packet { tuple: ends.tuple(proto, sport, dport), l4, payload })
+    let (l4, payload) = plain_transport(datagram.proto, datagram.body)?;
+    Some(Packet { tuple: plain_tuple(datagram)?, l4, payload })
+}
+
+/// The tuple of what [`plain_packet`] reads, and of some that it does not.
+#[inline(always)]
+#[must_use]
+pub fn plain_tuple(datagram: &Datagram<'_>) -> Option<Tuple> {
+    let is_plain = matches!(datagram.proto, Proto::TCP | Proto::UDP) && datagram.trackable;
+    let &[a, b, c, d, ..] = datagram.body.first_chunk::<8>().filter(|_| is_plain)?;
+    let [sport, dport] = [[a, b], [c, d]].map(u16::from_be_bytes);
+    Some(datagram.ends.tuple(datagram.proto, sport, dport))
+}
+
+/// The rest of its header, and what follows: to be asked for where it is needed, so that nothing of
+/// it has to be in memory before.
+#[inline(always)]
+#[must_use]
+pub fn plain_transport(proto: Proto, body: &[u8]) -> Option<(L4<'_>, &[u8])> {
+    match proto {
+        Proto::TCP => tcp(body).map(|(_, tcp, payload)| (L4::Tcp(tcp), payload)),
+        Proto::UDP => udp(proto, body).map(|(_, payload)| (L4::Udp, payload)),
+        _ => None,
+    }
 }
 
 /// The ports, the rest of the header, and what follows it.

@@ -2,7 +2,7 @@
 //! What the router remembers of each connection, and how a packet finds it.
 //!
 //! ```text
-//!   tuple ─▶ mix, the same both ways ─▶ up to four slots ─▶ the very same tuple? ─▶ flow, direction
+//!   tuple ─▶ key, the same both ways ─▶ up to four slots ─▶ the very same key? ─▶ flow, direction
 //!                                         │ too many for one place,   │ none
 //!                                         │ or another protocol       ▼
 //!                                         ▼                      a new connection
@@ -23,20 +23,24 @@ use nfexp_model::kernel::Jiffies;
 use nfexp_model::sctp_track::SctpTrack;
 use nfexp_model::tcp_state::TcpState;
 use nfexp_model::tcp_track::TcpTrack;
-use nfexp_model::tuple::{Addr, Proto, Tuple};
+use nfexp_model::tuple::Tuple;
 use nfexp_traces::helpers::State;
+
+use super::key::Key;
 
 /// What is remembered of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 pub(super) struct Flow {
-    /// The tuple of its first packet.
-    pub(super) tuple: Tuple,
+    /// By which both of its directions are found.
+    key: Key,
+    /// Whether its first packet was [turned](Key::of).
+    turned: bool,
     pub(super) standing: Standing,
     /// As the engine's status says, of a plain or helped one.
     pub(super) assured: bool,
-    /// Whose it is; another life in the slot begins afresh.
-    pub(super) conn: ConnId,
+    /// Whose of those that were in this slot; another life begins afresh.
+    generation: u32,
     /// When it ends.
     pub(super) deadline: Jiffies,
     /// When its timer fires to look at that; [`NEVER`] if it does not run.
@@ -116,79 +120,36 @@ const MORE: Hint = u32::MAX;
 /// Slots behind this cannot be hinted at.
 const MOST_SLOTS: usize = (1 << 24) - 3;
 
-/// The tuple, mixed: the same for both directions, whatever the protocol makes of its words.
-#[inline(always)]
-fn mix(tuple: &Tuple) -> u64 {
-    let end = |addr: Addr, port: u16| {
-        let [low, high] = addr.halves();
-        let mixed = (low ^ high ^ u64::from(port) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed ^ mixed >> 32
-    };
-    let both = end(tuple.src, tuple.sport).wrapping_add(end(tuple.dst, tuple.dport));
-    both.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) >> 8
-}
-
-/// In how many bits two tuples differ, as zero or not: without a branch, because either direction
-/// is as likely.
-#[inline(always)]
-fn differ(one: &Tuple, other: &Tuple) -> u64 {
-    let [src, dst] = [(one.src, other.src), (one.dst, other.dst)].map(|(one, other)| {
-        let ([low, high], [other_low, other_high]) = (one.halves(), other.halves());
-        (low ^ other_low) | (high ^ other_high)
-    });
-    let rest = |tuple: &Tuple| {
-        let ports = u64::from(tuple.sport) | u64::from(tuple.dport) << 16;
-        ports | u64::from(tuple.proto.0) << 32 | (tuple.l3 as u64) << 40
-    };
-    src | dst | (rest(one) ^ rest(other))
-}
-
-/// Whether `tuple` is that of the answers to `original`, of a protocol whose words are swapped.
-#[inline(always)]
-fn answers(tuple: &Tuple, original: &Tuple) -> bool {
-    let Tuple { src, dst, sport, dport, .. } = *tuple;
-    let swapped = Tuple { src: dst, dst: src, sport: dport, dport: sport, ..*tuple };
-    differ(&swapped, original) == 0
-}
-
-/// Whether the answers to a tuple have its words swapped, and are not the same again.
-fn can_be_hinted(tuple: &Tuple) -> bool {
-    let swaps = matches!(tuple.proto, Proto::TCP | Proto::UDP | Proto::UDPLITE);
-    swaps && !answers(tuple, tuple)
-}
-
 impl Flows {
     /// The flow a packet belongs to.
     #[inline(always)]
     pub(super) fn find(&self, tuple: &Tuple) -> Found {
-        let mixed = mix(tuple);
+        let (key, turned) = Key::of(tuple);
+        let mixed = key.mix();
         let Some(place) = self.places.get(self.place(mixed)) else { return Found::Unknown };
         for hint in place {
             let slot = slot(*hint, mixed);
-            if let Some(direction) = self.way(slot, tuple) {
+            if let Some(flow) = self.at(slot).filter(|_| slot <= MOST_SLOTS)
+                && !key.differs(&flow.key)
+            {
+                let same_way = turned == flow.turned;
+                let direction = if same_way { Direction::Original } else { Direction::Reply };
                 return Found::Flow(slot, direction);
             }
         }
-        let all = place[3] != MORE && self.slots() <= MOST_SLOTS && can_be_hinted(tuple);
+        let all = place[3] != MORE && self.slots() <= MOST_SLOTS && key.is_swapped();
         if all { Found::Nothing } else { Found::Unknown }
-    }
-
-    /// Which way a packet goes, if it is of the flow in a slot.
-    #[inline(always)]
-    fn way(&self, slot: usize, tuple: &Tuple) -> Option<Direction> {
-        let flow = self.at(slot).filter(|_| slot <= MOST_SLOTS)?;
-        if differ(tuple, &flow.tuple) == 0 {
-            return Some(Direction::Original);
-        }
-        answers(tuple, &flow.tuple).then_some(Direction::Reply)
     }
 
     /// A connection is in the table: its packets find it here from now on.
     pub(super) fn settle(&mut self, conn: ConnId, standing: Standing, assured: bool) {
         let slot = conn.index() as usize;
-        let Some(flow) = self.at_mut(slot).filter(|flow| flow.conn == conn) else { return };
+        let Some(flow) = self.at_mut(slot).filter(|flow| flow.generation == conn.generation())
+        else {
+            return;
+        };
         let is_new = flow.standing == Standing::Apart;
-        if slot > MOST_SLOTS || !can_be_hinted(&flow.tuple) {
+        if slot > MOST_SLOTS || !flow.key.is_swapped() {
             return;
         }
         (flow.standing, flow.assured) = (standing, assured);
@@ -206,7 +167,7 @@ impl Flows {
             return;
         }
         flow.standing = Standing::Apart;
-        let mixed = mix(&flow.tuple);
+        let mixed = flow.key.mix();
         let (gone, at) = (hint(mixed, slot), self.place(mixed));
         for hint in self.places[at].iter_mut().filter(|hint| **hint == gone) {
             *hint = 0;
@@ -225,7 +186,7 @@ impl Flows {
     /// Puts a slot among those of its place, if there is room.
     fn hint(&mut self, slot: usize) {
         let Some(flow) = self.at(slot) else { return };
-        let mixed = mix(&flow.tuple);
+        let mixed = flow.key.mix();
         let at = self.place(mixed);
         let place = &mut self.places[at];
         match place.iter_mut().find(|hint| **hint == 0) {
@@ -245,13 +206,19 @@ impl Flows {
 
     /// The flow of a connection, if it is that one's.
     pub(super) fn get(&self, conn: ConnId) -> Option<&Flow> {
-        self.at(conn.index() as usize).filter(|flow| flow.conn == conn)
+        self.at(conn.index() as usize).filter(|flow| flow.generation == conn.generation())
     }
 
     /// The flow in a slot, whose ever it is.
     #[inline(always)]
     pub(super) fn at(&self, slot: usize) -> Option<&Flow> {
         Some(&self.flows.get(slot / PIECE)?[slot % PIECE])
+    }
+
+    /// The connection whose flow is in a slot.
+    #[inline]
+    pub(super) fn conn_at(&self, slot: usize) -> Option<ConnId> {
+        Some(ConnId::new(slot as u32, self.at(slot)?.generation))
     }
 
     /// The same, to be changed.
@@ -263,8 +230,8 @@ impl Flows {
     /// The flow of a connection, which begins if there was none.
     pub(super) fn of(&mut self, conn: ConnId) -> &mut Flow {
         let slot = conn.index() as usize;
-        if self.at(slot).is_none_or(|flow| flow.conn != conn) {
-            self.begin(conn, Tuple::NONE, Track::Stateless, None);
+        if self.at(slot).is_none_or(|flow| flow.generation != conn.generation()) {
+            self.begin(conn, &Tuple::NONE, Track::Stateless, None);
         }
         &mut self.flows[slot / PIECE][slot % PIECE]
     }
@@ -273,7 +240,7 @@ impl Flows {
     pub(super) fn begin(
         &mut self,
         conn: ConnId,
-        tuple: Tuple,
+        tuple: &Tuple,
         track: Track,
         helper: Option<State>,
     ) {
@@ -285,7 +252,8 @@ impl Flows {
         debug_assert_eq!(flow.standing, Standing::Apart, "its connection is gone");
         let standing = Standing::Apart;
         let (assured, deadline, fires) = (false, Jiffies(0), NEVER);
-        *flow = Flow { tuple, standing, assured, conn, deadline, fires, track };
+        let ((key, turned), generation) = (Key::of(tuple), conn.generation());
+        *flow = Flow { key, turned, standing, assured, generation, deadline, fires, track };
         if helper.is_some() && slot >= self.helpers.len() {
             self.helpers.resize(slot + 1, None);
         }
@@ -330,6 +298,8 @@ impl Flow {
 
 #[cfg(test)]
 mod tests {
+    use nfexp_model::tuple::Proto;
+
     use super::*;
 
     fn tuple(proto: Proto, sport: u16, dport: u16) -> Tuple {
@@ -344,7 +314,7 @@ mod tests {
         for slot in 0..3000_u32 {
             let key = tuple(Proto::TCP, slot as u16, 21);
             let conn = ConnId::new(slot, 1);
-            flows.begin(conn, key, Track::Stateless, None);
+            flows.begin(conn, &key, Track::Stateless, None);
             assert!(!matches!(flows.find(&key), Found::Flow(..)), "not in the table yet");
             flows.settle(conn, Standing::Watched, false);
         }
@@ -376,21 +346,20 @@ mod tests {
         let mut flows = Flows { places: vec![[0; 4]; 512], ..Flows::default() };
         let (one, other) = ("10.0.0.2", "10.0.0.1");
         let ip = |text: &str| text.parse().expect("a literal address");
-        let aimed = (0..u16::MAX)
+        let aimed: Vec<_> = (0..u16::MAX)
             .map(|port| Tuple::new(Proto::UDP, ip(one), port, ip(other), 53))
-            .filter(|tuple| mix(tuple) >> 8 & 511 == 0)
-            .take(16);
-        for (slot, key) in (0..).zip(aimed) {
+            .filter(|tuple| Key::of(tuple).0.mix() >> 8 & 511 == 0)
+            .take(16)
+            .collect();
+        for (slot, key) in (0..).zip(&aimed) {
             flows.begin(ConnId::new(slot, 1), key, Track::Stateless, None);
             flows.settle(ConnId::new(slot, 1), Standing::Plain, false);
-            let there = flows.find(&key);
+            let there = flows.find(key);
             assert_eq!(matches!(there, Found::Flow(..)), slot < 4, "{slot}: {there:?}");
             assert_ne!(there, Found::Nothing);
         }
-        let first = flows.at(0).expect("it began").tuple;
-        assert_eq!(flows.find(&first), Found::Flow(0, Direction::Original));
-        let last = flows.at(3).expect("it began").tuple;
-        assert_eq!(flows.find(&last), Found::Unknown, "it made way");
+        assert_eq!(flows.find(&aimed[0]), Found::Flow(0, Direction::Original));
+        assert_eq!(flows.find(&aimed[3]), Found::Unknown, "it made way");
     }
 
     #[test]
@@ -398,7 +367,7 @@ mod tests {
         let mut flows = Flows::default();
         let ip = |text: &str| text.parse().expect("a literal address");
         let key = Tuple::new(Proto::UDP, ip("10.0.0.1"), 7, ip("10.0.0.1"), 7);
-        flows.begin(ConnId::new(0, 1), key, Track::Stateless, None);
+        flows.begin(ConnId::new(0, 1), &key, Track::Stateless, None);
         flows.settle(ConnId::new(0, 1), Standing::Plain, false);
         assert_eq!(flows.find(&key), Found::Unknown);
     }

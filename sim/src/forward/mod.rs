@@ -16,6 +16,7 @@
 mod fate;
 mod flows;
 mod hook;
+mod key;
 mod keymap;
 mod options;
 pub mod route;
@@ -36,7 +37,7 @@ use nfexp_model::tcp_state::TcpState;
 use nfexp_model::tuple::{Proto, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Parameters, State};
-use nfexp_traces::packet::{Datagram, L4, Packet, packet, plain_packet};
+use nfexp_traces::packet::{Datagram, L4, Packet, packet, plain_packet, plain_tuple};
 
 use crate::settings::{Port, Settings, Sysctls};
 pub use fate::Fate;
@@ -167,11 +168,19 @@ impl Router {
         self.engine.run_rcu_callbacks();
     }
 
+    /// The same if it is known that nothing is due by then: false, and no time passes, if it is not.
+    #[inline]
+    pub fn advance_quietly(&mut self, to: Jiffies) -> bool {
+        let to = if to.time_after(self.now) { to } else { self.now };
+        let quiet = self.engine.forward_timers(to);
+        self.now = if quiet { to } else { self.now };
+        quiet
+    }
+
     fn time_out(&mut self, firing: Firing) {
         let slot = firing.conn().map(|slot| slot as usize);
-        if let Some((slot, &Flow { conn, deadline, .. })) =
-            slot.and_then(|slot| Some((slot, self.flows.at(slot)?)))
-        {
+        if let Some((slot, conn)) = slot.and_then(|slot| Some((slot, self.flows.conn_at(slot)?))) {
+            let deadline = self.flows.of(conn).deadline;
             let lives = deadline.time_after(self.now);
             if lives || matches!(self.flows.helper_at(slot), Some(State::Pptp(_))) {
                 let (original, zone) = self.engine.place_of(conn);
@@ -267,14 +276,16 @@ impl Router {
     /// The same for what changes nothing but its flow, unless a helper reads it, as most datagrams of
     /// most captures: `None` says that this is another, and leaves all as it was. Beside its fate,
     /// whether a helper did: only then may there be anything to tell.
-    // Inlined, so that nothing of such a one is written to memory but what its flow keeps.
+    // Inlined, so that nothing of such a one is written to memory but what its flow keeps; what is
+    // asked for by the way is not, so that each has all registers to itself.
     #[inline(always)]
     pub fn forward_plain(&mut self, datagram: &Datagram<'_>) -> Option<(Fate, bool)> {
         if self.counts_lookups || !route::is_plain(self.host.as_ref(), datagram) {
             return None;
         }
-        let packet = plain_packet(datagram)?;
-        let Found::Flow(slot, direction) = self.flows.find(&packet.tuple) else { return None };
+        let Found::Flow(slot, direction) = self.flows.find(&plain_tuple(datagram)?) else {
+            return None;
+        };
         let standing = self.flows.at(slot)?.standing;
         let seen_reply = match standing {
             Standing::Plain | Standing::Helped => true,
@@ -283,17 +294,16 @@ impl Router {
         };
         self.states.clear();
         self.route = Route::Forward;
-        // Of some a copy, so that the others need not be in memory.
-        let fate = if standing == Standing::Helped && self.has_readers(slot, &packet) {
-            let copy = packet;
-            return Some((self.pass(slot, direction, &copy)?, true));
+        if standing == Standing::Helped {
+            let packet = plain_packet(datagram)?;
+            if self.has_readers(slot, &packet) {
+                return Some((self.pass(slot, direction, &packet)?, true));
+            }
         } else if !seen_reply && direction == Direction::Reply {
-            let copy = packet;
-            self.answer(slot, &copy)
-        } else {
-            self.follow(slot, direction, seen_reply, &packet)
-        };
-        Some((fate?, false))
+            return Some((self.answer(slot, &plain_packet(datagram)?)?, false));
+        }
+        let (proto, body) = (datagram.proto, datagram.body);
+        Some((self.follow_plain(slot, direction, seen_reply, proto, body)?, false))
     }
 
     fn track(&mut self, packet: &Packet<'_>) -> Fate {
@@ -362,8 +372,7 @@ impl Router {
 
     /// A reference to the connection of a flow that was found.
     fn hold(&self, slot: usize, direction: Direction) -> Option<(ConnRef, Direction)> {
-        let conn = self.flows.at(slot)?.conn;
-        Some((self.engine.hold_conn(conn)?, direction))
+        Some((self.engine.hold_conn(self.flows.conn_at(slot)?)?, direction))
     }
 
     /// Later packets find a connection that is in the table by its flow.

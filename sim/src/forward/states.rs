@@ -18,7 +18,7 @@ use nfexp_model::tcp_track::{Known, TcpOutcome, TcpTrack};
 use nfexp_model::tcp_window::TcpHeader;
 use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_traces::helpers::State;
-use nfexp_traces::packet::{L4, Packet, Tcp};
+use nfexp_traces::packet::{L4, Packet, Tcp, plain_transport};
 
 use super::flows::{Standing, Track};
 use super::route::Route;
@@ -42,7 +42,7 @@ impl Router {
         // that begins nothing has consumed its expectation.
         let (begins, track) = self.begins(packet, by_pptp);
         let helper = self.give_helper(&ct, packet);
-        self.flows.begin(ct.id(), packet.tuple, track, helper);
+        self.flows.begin(ct.id(), &packet.tuple, track, helper);
         if begins {
             Ok(ct)
         } else {
@@ -55,7 +55,8 @@ impl Router {
     fn begins(&self, packet: &Packet<'_>, by_pptp: bool) -> (bool, Track) {
         match packet.l4 {
             L4::Tcp(tcp) => {
-                let track = TcpTrack::begin(&header(&tcp, packet), &self.sysctls.tcp);
+                let track =
+                    TcpTrack::begin(&header(&tcp, packet.payload.len() as u32), &self.sysctls.tcp);
                 (track.is_some(), Track::Tcp(track.unwrap_or_default()))
             }
             L4::Sctp { tag } => {
@@ -96,29 +97,45 @@ impl Router {
             Standing::Helped if self.route == Route::Forward => true,
             _ => return None,
         };
-        let fate = self.follow(slot, direction, true, packet)?;
+        let payload_len = packet.payload.len() as u32;
+        let fate = self.follow(slot, direction, true, (&packet.l4, payload_len))?;
         let reads = helped && fate != Fate::Invalid && self.has_readers(slot, packet);
         Some(if reads { self.pass_helper(slot, direction, packet, fate) } else { fate })
+    }
+
+    /// [`follow`](Self::follow) for the body of a datagram; `None` also if it has no such header.
+    #[inline(never)]
+    pub(super) fn follow_plain(
+        &mut self,
+        slot: usize,
+        direction: Direction,
+        seen_reply: bool,
+        proto: Proto,
+        body: &[u8],
+    ) -> Option<Fate> {
+        let (l4, payload) = plain_transport(proto, body)?;
+        self.follow(slot, direction, seen_reply, (&l4, payload.len() as u32))
     }
 
     /// What a packet of a plain or helped connection changes of its flow, or a further one of a
     /// connection without helper that nothing was answered; `None` as above.
     #[inline(always)]
-    pub(super) fn follow(
+    fn follow(
         &mut self,
         slot: usize,
         direction: Direction,
         seen_reply: bool,
-        packet: &Packet<'_>,
+        (l4, payload_len): (&L4<'_>, u32),
     ) -> Option<Fate> {
         let (now, sysctls) = (self.now, &self.sysctls);
+        let fate = if seen_reply { Fate::Established(direction) } else { Fate::New };
         let flow = self.flows.at_mut(slot)?;
-        let outcome = match (&mut flow.track, &packet.l4) {
+        let outcome = match (&mut flow.track, l4) {
             // It may end one that nothing was answered.
             (_, L4::Tcp(tcp)) if !seen_reply && tcp.flags & RST != 0 => return None,
             (Track::Tcp(track), L4::Tcp(tcp)) => {
                 let known = Known { seen_reply, assured: flow.assured };
-                track.packet(direction, &header(tcp, packet), known, &sysctls.tcp)
+                track.packet(direction, &header(tcp, payload_len), known, &sysctls.tcp)
             }
             (Track::Udp { stream_from }, L4::Udp) => {
                 let stream = seen_reply && now.time_after(*stream_from);
@@ -127,20 +144,14 @@ impl Router {
             }
             _ => return None,
         };
-        match outcome {
-            TcpOutcome::Accept { timeout_secs, assured } => {
-                let span = Ticks::of_timeout(timeout_secs, self.engine.config().hz);
-                flow.deadline = now.after(span);
-                if assured || flow.fires.time_after(flow.deadline) {
-                    self.attend(slot, direction, assured);
-                }
-            }
-            TcpOutcome::Ignore => {}
-            TcpOutcome::Invalid => return Some(Fate::Invalid),
-            // Nothing was changed: what kills are resets that nothing was answered before.
-            TcpOutcome::Repeat | TcpOutcome::Kill => return None,
+        let TcpOutcome::Accept { timeout_secs, assured } = outcome else {
+            return not_accepted(outcome, fate);
+        };
+        flow.deadline = now.after(Ticks::of_timeout(timeout_secs, self.engine.config().hz));
+        if assured || flow.fires.time_after(flow.deadline) {
+            self.attend(slot, direction, assured);
         }
-        Some(if seen_reply { Fate::Established(direction) } else { Fate::New })
+        Some(fate)
     }
 
     /// The first answer of a connection that has no helper; `None` says that it may end it, and leaves
@@ -151,7 +162,7 @@ impl Router {
         let before = flow.track;
         let outcome = match (&mut flow.track, &packet.l4) {
             (Track::Tcp(track), L4::Tcp(tcp)) => {
-                let (header, known) = (header(tcp, packet), Known::default());
+                let (header, known) = (header(tcp, packet.payload.len() as u32), Known::default());
                 track.packet(Direction::Reply, &header, known, &self.sysctls.tcp)
             }
             (Track::Udp { .. }, L4::Udp) => {
@@ -231,7 +242,7 @@ impl Router {
         let timeout_secs = match packet.l4 {
             L4::Tcp(tcp) => {
                 let known = Known { seen_reply, assured: status.has(Status::ASSURED) };
-                let header = header(&tcp, packet);
+                let header = header(&tcp, packet.payload.len() as u32);
                 // It has one since it began.
                 let Track::Tcp(track) = &mut self.flows.of(ct.id()).track else {
                     return Some(Fate::Invalid);
@@ -308,10 +319,22 @@ impl Router {
     }
 }
 
+/// What becomes of a packet that its tracker did not accept, of a connection that goes on; `None` if
+/// it may not, and nothing was changed: what kills are resets that nothing was answered before.
+#[cold]
+#[inline(never)]
+fn not_accepted(outcome: TcpOutcome, fate: Fate) -> Option<Fate> {
+    match outcome {
+        TcpOutcome::Accept { .. } | TcpOutcome::Ignore => Some(fate),
+        TcpOutcome::Invalid => Some(Fate::Invalid),
+        TcpOutcome::Repeat | TcpOutcome::Kill => None,
+    }
+}
+
 #[inline]
-fn header<'a>(tcp: &Tcp<'a>, packet: &Packet<'a>) -> TcpHeader<'a> {
+fn header<'a>(tcp: &Tcp<'a>, payload_len: u32) -> TcpHeader<'a> {
     let Tcp { seq, ack, flags, window, options } = *tcp;
-    TcpHeader { flags, seq, ack, window, options, payload_len: packet.payload.len() as u32 }
+    TcpHeader { flags, seq, ack, window, options, payload_len }
 }
 
 /// Whether an ICMP message asks: only a question begins a connection.
