@@ -21,6 +21,12 @@ pub struct Memory<P: Platform> {
     pub(crate) nat: Translations<P>,
 }
 
+/// What the base of the timers keeps in an owner.
+type TimerOf<'a, P> = (
+    &'a <<P as Platform>::Timers as TimerBase<P>>::Node,
+    &'a <<P as Platform>::Timers as TimerBase<P>>::Expires,
+);
+
 /// The translations of all expectations: rare, so not in their two cache lines, and there is
 /// memory only for those around one that has any.
 pub(crate) struct Translations<P: Platform> {
@@ -92,6 +98,18 @@ impl<P: Platform> Memory<P> {
             &self.conns.at(key.index()).expires
         } else {
             &self.expectations.at(key.index()).expires
+        }
+    }
+
+    /// Both.
+    #[inline]
+    pub(crate) fn timer_and_expires(&self, key: TimerKey) -> TimerOf<'_, P> {
+        if key.is_conn() {
+            let conn = self.conns.at(key.index());
+            (&conn.timer, &conn.expires)
+        } else {
+            let exp = self.expectations.at(key.index());
+            (&exp.timer, &exp.expires)
         }
     }
 

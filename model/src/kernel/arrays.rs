@@ -7,18 +7,25 @@
 //! ```
 //!
 //! *Stamp*: the number of the `add` that made an entry; what is in the timer must agree, or the
-//! entry is stale. Whoever comes by drops stale entries; when they are twice what was ever pending
-//! since the last time, all are swept out at once. So at most three entries stay for each timer
-//! of the fullest moment, and a sweep looks at no more than three for each that was deleted.
+//! entry is stale. Whoever comes by drops stale entries; when they are twice what was pending
+//! before so many were deleted, all are swept out at once. So about three entries stay for each
+//! timer of the fullest moment, and a sweep looks at no more than three for each that was deleted.
+//!
+//! *Ready*: the block of entries that fires now, out of those that are *due*. What firing will
+//! touch is read block by block, so that many misses are waited for at a time.
 //!
 //! The rule that matters: an array keeps the order in which its list would be, so timers fire in
 //! exactly the order of the revision's wheel; `del` leaves no trace that anybody could see.
 //!
 //! Why: deleting from a list writes to two neighbours that are not in the cache, and cascading
-//! walks one by one. See `nfexp bench expire` and `churn`.
+//! walks one by one. See `nfexp bench hold`, `expire-burst` and `churn`.
+
+mod slots;
 
 use core::cell::{Cell, RefCell};
 use core::hint::black_box;
+
+use slots::{BLOCK, Chain, Entry, Slots};
 
 use super::jiffies::{Jiffies, Ticks};
 use super::wheel::{
@@ -26,27 +33,10 @@ use super::wheel::{
 };
 use crate::revision::WheelKind;
 
-/// More than this are fetched batch by batch while they fire; fewer, all at once before.
-const MANY: usize = 256;
-/// So many owners are touched at once.
-const BATCH: usize = 16;
-/// With more than this the index of the owners is not in the cache either: over two megabytes.
-const FAR: usize = 256 << 10;
 /// So few pending are in the cache anyway: about a megabyte of owners.
 const CACHED: u32 = 8 << 10;
 /// So few stale entries are not worth a sweep.
 const FEW: u32 = 1024;
-/// A slot that held more gives its memory back.
-const SMALL: usize = 256;
-
-/// A timer in a slot.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    key: u32,
-    stamp: u32,
-    /// The low half of its expiry: enough for every level but the last.
-    expires: u32,
-}
 
 /// Finds the parts of a timer by its key.
 pub(super) trait Owners {
@@ -54,10 +44,6 @@ pub(super) trait Owners {
     fn stamp(&self, key: u32) -> &Cell<u32>;
     /// When it expires.
     fn expires(&self, key: u32) -> Jiffies;
-    /// Asks for the memory of one that will fire soon: its owner's own first, then what that
-    /// leads to: what will be written when it is unlinked, because a store that misses is waited
-    /// for by all behind it.
-    fn touch(&self, key: u32, deep: bool);
 }
 
 /// A timer wheel of arrays. Time only moves forward, by [`expire`](Self::expire).
@@ -68,45 +54,41 @@ pub(super) struct ArrayWheel {
     levels: u32,
     /// The next jiffy to look at.
     clk: Cell<u64>,
-    slots: Box<[RefCell<Vec<Entry>>]>,
-    /// One bit per slot that is not empty.
-    filled: Box<[Cell<u64>]>,
-    /// What is due and not yet detached, and how much of it is done.
-    due: RefCell<Vec<Entry>>,
-    done: Cell<usize>,
-    pending: Cell<u32>,
-    /// The most that were pending before a `del` since the last sweep.
-    fullest: Cell<u32>,
-    stale: Cell<u32>,
+    /// The number of the last `add`.
     stamp: Cell<u32>,
-    /// The earliest expiry of the cascading wheel, while it is known.
-    earliest: Cell<Option<Jiffies>>,
-    /// No slot of the levelled wheel is collected before this jiffy: exact or early.
+    pending: Cell<u32>,
+    stale: Cell<u32>,
+    /// More stale entries than this may be worth a sweep.
+    bearable: Cell<u32>,
+    /// Nothing fires before this jiffy: exact or early.
     quiet: Cell<Jiffies>,
+    /// Whether the earliest timer of the cascading wheel expires right then.
+    exact: Cell<bool>,
+    /// Keys and stamps of what fires now, the first of them last, and how many there are.
+    ready: [Cell<(u32, u32)>; BLOCK],
+    left: Cell<usize>,
+    /// What fires behind it, the first of these last.
+    due: RefCell<Vec<Chain>>,
+    slots: RefCell<Slots>,
 }
 
 impl ArrayWheel {
     /// A wheel whose clock stands at `start`.
     pub(super) fn new(kind: WheelKind, start: Jiffies, hz: u32) -> Self {
-        let levels = levels(hz);
-        let slots = match kind {
-            WheelKind::Cascading => TVR + 4 * TVN,
-            WheelKind::Levelled => TVN * u64::from(levels),
-        } as usize;
         Self {
             kind,
-            levels,
+            levels: levels(hz),
             clk: Cell::new(start.0),
-            slots: (0..slots).map(|_| RefCell::default()).collect(),
-            filled: (0..slots / 64).map(|_| Cell::new(0)).collect(),
-            due: RefCell::default(),
-            done: Cell::new(0),
-            pending: Cell::new(0),
-            fullest: Cell::new(0),
-            stale: Cell::new(0),
             stamp: Cell::new(0),
-            earliest: Cell::new(None),
+            pending: Cell::new(0),
+            stale: Cell::new(0),
+            bearable: Cell::new(FEW),
             quiet: Cell::new(start),
+            exact: Cell::new(false),
+            ready: [const { Cell::new((0, 0)) }; BLOCK],
+            left: Cell::new(0),
+            due: RefCell::default(),
+            slots: RefCell::new(Slots::new()),
         }
     }
 
@@ -120,28 +102,29 @@ impl ArrayWheel {
         expires: Jiffies,
         now: Jiffies,
     ) -> Jiffies {
-        if self.stamp.get() == u32::MAX {
-            self.begin_stamps_anew(owners);
+        let mut stamp = self.stamp.get().wrapping_add(1);
+        if stamp == 0 {
+            stamp = self.begin_stamps_anew(owners);
         }
-        let stamp = self.stamp.get() + 1;
         self.stamp.set(stamp);
         its_stamp.set(stamp);
         self.pending.set(self.pending.get() + 1);
+        let clk = self.clk.get();
         let (slot, expires) = match self.kind {
             WheelKind::Cascading => {
                 let expires = with_slack(expires, now);
-                if self.earliest.get().is_some_and(|earliest| earliest.time_after(expires)) {
-                    self.earliest.set(Some(expires));
+                if self.quiet.get().time_after(expires) {
+                    self.quiet.set(expires);
                 }
-                (cascading_slot_for(expires.0, self.clk.get()), expires)
+                (cascading_slot_for(expires.0, clk), expires)
             }
             WheelKind::Levelled => {
-                let clk = self.clk.get();
                 self.disturb(Jiffies(clk), expires);
                 (levelled_slot(expires.0, clk, self.levels), expires)
             }
         };
-        self.push(slot, Entry { key, stamp, expires: expires.0 as u32 });
+        let entry = Entry { key, stamp, expires: expires.0 as u32 };
+        self.slots.borrow_mut().push(slot, entry);
         expires
     }
 
@@ -151,49 +134,131 @@ impl ArrayWheel {
         if its_stamp.replace(0) == 0 {
             return false;
         }
-        let (pending, stale) = (self.pending.get(), self.stale.get() + 1);
-        let fullest = self.fullest.get().max(pending);
-        self.fullest.set(fullest);
-        self.pending.set(pending - 1);
+        let (pending, stale) = (self.pending.get() - 1, self.stale.get() + 1);
+        self.pending.set(pending);
         self.stale.set(stale);
-        if self.earliest.get().is_some_and(|earliest| earliest == owners.expires(key)) {
-            self.earliest.set(None);
+        if self.exact.get() && self.quiet.get() == owners.expires(key) {
+            self.exact.set(false);
         }
-        if stale > FEW && (pending == 1 || stale / 2 > fullest) {
-            self.sweep(owners);
+        if pending == 0 || stale > self.bearable.get() {
+            self.tidy(owners);
         }
         true
     }
 
-    /// Takes the next timer that is due at `now` off the wheel.
+    /// Takes the next timer that is due at `now` off the wheel. Of those that fire soon, `behind`
+    /// reads what they lead to, if so many are pending that this is not in the cache.
     #[inline]
-    pub(super) fn expire(&self, owners: &impl Owners, now: Jiffies) -> Option<u32> {
+    pub(super) fn expire(
+        &self,
+        owners: &impl Owners,
+        now: Jiffies,
+        behind: impl Fn(u32) -> u32,
+    ) -> Option<u32> {
         loop {
-            if let Some((key, stamp)) = self.next_due(owners) {
-                stamp.set(0);
-                self.done.set(self.done.get() + 1);
-                self.pending.set(self.pending.get() - 1);
-                self.earliest.set(None);
-                return Some(key);
+            while let Some(left) = self.left.get().checked_sub(1) {
+                self.left.set(left);
+                let (key, number) = self.ready[left % BLOCK].get();
+                let stamp = owners.stamp(key);
+                if stamp.get() == number {
+                    stamp.set(0);
+                    self.pending.set(self.pending.get() - 1);
+                    return Some(key);
+                }
+                self.stale.set(self.stale.get() - 1);
             }
             if !self.turn(owners, now) {
                 return None;
             }
+            if self.pending.get() > CACHED {
+                self.read_ready(owners, &behind);
+            }
         }
     }
 
-    /// Goes on to the next jiffy at which something may be due; false if that lies behind `now`.
+    /// Reads what firing will touch, many side by side: first the owners, then what they lead to.
+    /// What is written then is in the cache; a store that misses is waited for by all behind it.
+    #[inline(never)]
+    fn read_ready(&self, owners: &impl Owners, behind: &impl Fn(u32) -> u32) {
+        let ready = &self.ready[..self.left.get()];
+        let read = |key| owners.stamp(key).get() ^ owners.expires(key).0 as u32;
+        let near = ready.iter().rev().fold(0, |sum, of| sum ^ read(of.get().0));
+        black_box(ready.iter().rev().fold(near, |sum, of| sum ^ behind(of.get().0)));
+    }
+
+    /// Makes the next block ready, or goes on to the next jiffy at which something may be due;
+    /// false if that lies behind `now`.
     #[inline(never)]
     fn turn(&self, owners: &impl Owners, now: Jiffies) -> bool {
-        if Jiffies(self.clk.get()).time_after(now) || self.forward(now) {
-            return false;
-        }
-        match self.kind {
-            WheelKind::Cascading => {
-                self.turn_cascading(owners, now);
-                true
+        while !self.make_ready(owners) {
+            if Jiffies(self.clk.get()).time_after(now) {
+                return false;
             }
-            WheelKind::Levelled => self.collect_levelled(owners, now),
+            let turned = match self.kind {
+                _ if self.pending.get() == 0 => false,
+                WheelKind::Cascading => self.turn_cascading(owners, now),
+                WheelKind::Levelled => self.turn_levelled(owners, now),
+            };
+            if !turned {
+                self.come_to(now);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Makes the next due block ready, if there is one, without what is stale.
+    fn make_ready(&self, owners: &impl Owners) -> bool {
+        let (mut due, slots) = (self.due.borrow_mut(), &mut *self.slots.borrow_mut());
+        let Some(chain) = due.last_mut() else { return false };
+        let (block, count) = match self.kind {
+            WheelKind::Cascading => slots.shift(chain),
+            WheelKind::Levelled => slots.pop(chain),
+        };
+        if chain.is_empty() {
+            due.pop();
+        }
+        let entries = &slots.block(block)[..count];
+        let left = match self.kind {
+            WheelKind::Cascading => self.make_ready_of(owners, entries.iter().rev()),
+            WheelKind::Levelled => self.make_ready_of(owners, entries.iter()),
+        };
+        self.left.set(left);
+        self.stale.set(self.stale.get() - (count - left) as u32);
+        slots.release(block);
+        true
+    }
+
+    /// Nothing is decided on the way, so that no look waits for another: half of the entries may
+    /// be stale, and most owners are not in the cache.
+    #[inline(always)]
+    fn make_ready_of<'a>(
+        &self,
+        owners: &impl Owners,
+        entries: impl Iterator<Item = &'a Entry>,
+    ) -> usize {
+        let (none_stale, mut left) = (self.stale.get() == 0, 0);
+        for entry in entries {
+            self.ready[left % BLOCK].set((entry.key, entry.stamp));
+            left += usize::from(none_stale || owners.stamp(entry.key).get() == entry.stamp);
+        }
+        left
+    }
+
+    /// Whether anything that is due is pending; what comes before it and is not is dropped.
+    fn has_due(&self, owners: &impl Owners) -> bool {
+        loop {
+            while let Some(left) = self.left.get().checked_sub(1) {
+                let (key, number) = self.ready[left].get();
+                if owners.stamp(key).get() == number {
+                    return true;
+                }
+                self.stale.set(self.stale.get() - 1);
+                self.left.set(left);
+            }
+            if !self.make_ready(owners) {
+                return false;
+            }
         }
     }
 
@@ -203,17 +268,20 @@ impl ArrayWheel {
             return None;
         }
         let clk = Jiffies(self.clk.get());
-        if self.next_due(owners).is_some() {
+        if self.has_due(owners) {
             return Some(Jiffies(clk.0.wrapping_sub(1)));
         }
         match self.kind {
             WheelKind::Cascading => {
-                let known = self.earliest.get().or_else(|| self.find_earliest(owners));
-                self.earliest.set(known);
-                known.map(|at| if clk.time_after(at) { clk } else { at })
+                if !self.exact.get() {
+                    self.quiet.set(self.find_earliest(owners)?);
+                    self.exact.set(true);
+                }
+                let at = self.quiet.get();
+                Some(if clk.time_after(at) { clk } else { at })
             }
             WheelKind::Levelled => {
-                let found = self.next_levelled(owners, clk);
+                let found = self.next_levelled(owners);
                 if let Some(at) = found {
                     self.quiet.set(at);
                 }
@@ -230,161 +298,87 @@ impl ArrayWheel {
             WheelKind::Cascading => self.pending.get() == 0,
             WheelKind::Levelled => self.is_quiet(now),
         };
-        if quiet && !Jiffies(self.clk.get()).time_after(now) {
-            self.clk.set(now.after(Ticks(1)).0);
+        if quiet {
+            self.come_to(now);
         }
         quiet
+    }
+
+    #[inline]
+    fn come_to(&self, now: Jiffies) {
+        if !Jiffies(self.clk.get()).time_after(now) {
+            self.clk.set(now.after(Ticks(1)).0);
+        }
     }
 
     /// Whether [`expire`](Self::expire) has nothing to answer up to `until`, as far as is known.
     #[inline]
     pub(super) fn is_quiet(&self, until: Jiffies) -> bool {
-        if self.pending.get() == 0 {
-            return true;
-        }
-        let known = match self.kind {
-            WheelKind::Cascading => self.earliest.get(),
-            WheelKind::Levelled => Some(self.quiet.get()),
-        };
-        self.due.borrow().is_empty() && known.is_some_and(|at| at.time_after(until))
-    }
-
-    /// The first of the due ones that is not stale, and its stamp.
-    #[inline(always)]
-    fn next_due<'a>(&self, owners: &'a impl Owners) -> Option<(u32, &'a Cell<u32>)> {
-        let due = self.due.borrow_mut();
-        while let Some(entry) = due.get(self.done.get()) {
-            if self.done.get().is_multiple_of(BATCH) && due.len() > MANY {
-                Self::touch_batch(owners, &due, self.done.get());
-            }
-            let stamp = owners.stamp(entry.key);
-            if stamp.get() == entry.stamp {
-                return Some((entry.key, stamp));
-            }
-            self.stale.set(self.stale.get() - 1);
-            self.done.set(self.done.get() + 1);
-        }
-        if self.done.get() != 0 {
-            drop(due);
-            self.forget_due();
-        }
-        None
-    }
-
-    /// Asks for the memory of those that will fire soon, many side by side: what the next ones
-    /// lead to, and what the ones behind them are.
-    #[inline(never)]
-    fn touch_batch(owners: &impl Owners, due: &[Entry], done: usize) {
-        let batch = |from: usize| due.get(from..).unwrap_or_default().iter().take(BATCH);
-        if done == 0 {
-            batch(0).for_each(|entry| owners.touch(entry.key, false));
-        }
-        batch(done).for_each(|entry| owners.touch(entry.key, true));
-        batch(done + BATCH).for_each(|entry| owners.touch(entry.key, false));
-    }
-
-    /// Reads what lies behind the next batch, where so many are pending that it is nowhere near.
-    #[inline]
-    pub(super) fn before_next(&self, read: impl Fn(u32) -> u32) {
-        if self.done.get().is_multiple_of(BATCH) {
-            self.read_batch(read);
-        }
-    }
-
-    #[inline(never)]
-    fn read_batch(&self, read: impl Fn(u32) -> u32) {
-        let due = self.due.borrow();
-        if due.len().max(self.pending.get() as usize) > FAR {
-            let batch = due.get(self.done.get()..).unwrap_or_default().iter().take(BATCH);
-            black_box(batch.fold(0, |sum, entry| sum ^ read(entry.key)));
-        }
-    }
-
-    /// All that was due is done.
-    #[inline(never)]
-    fn forget_due(&self) {
-        let mut due = self.due.borrow_mut();
-        due.clear();
-        if due.capacity() > SMALL {
-            *due = Vec::new();
-        }
-        self.done.set(0);
+        let none_due = || self.left.get() == 0 && self.due.borrow().is_empty();
+        self.pending.get() == 0 || self.quiet.get().time_after(until) && none_due()
     }
 
     // ---- cascading ----------------------------------------------------------------------
 
-    /// One jiffy, or as many silent ones as can be crossed at once.
-    fn turn_cascading(&self, owners: &impl Owners, now: Jiffies) {
-        let clk = self.clk.get();
-        if clk.is_multiple_of(TVR) {
-            for level in 1..5 {
-                self.cascade(owners, level, cascading_slot(level, clk));
-                if !(clk >> (8 + 6 * (level - 1))).is_multiple_of(TVN) {
-                    break;
-                }
+    /// On to the next jiffy in which something is due, up to `now`; false if there is none.
+    fn turn_cascading(&self, owners: &impl Owners, now: Jiffies) -> bool {
+        let slots = &mut *self.slots.borrow_mut();
+        let mut clk = self.clk.get();
+        loop {
+            if clk.is_multiple_of(TVR) {
+                self.cascade_down(owners, slots, clk);
             }
+            let slot = (clk % TVR) as usize;
+            if slots.holds(slot) {
+                self.due.borrow_mut().push(slots.take(slot));
+                self.exact.set(false);
+                self.clk.set(clk.wrapping_add(1));
+                return true;
+            }
+            let silent = silent_jiffies(slots, clk);
+            if silent > now.0.wrapping_sub(clk) {
+                return false;
+            }
+            clk = clk.wrapping_add(silent);
         }
-        let slot = (clk % TVR) as usize;
-        if self.holds(slot) {
-            self.move_to_due(owners, slot);
-            self.clk.set(clk.wrapping_add(1));
-            return;
-        }
-        let room = now.0.wrapping_sub(clk).wrapping_add(1);
-        self.clk.set(clk.wrapping_add(self.silent_jiffies(slot).min(room)));
     }
 
-    /// How many jiffies from level-0 slot `slot` on hold nothing and cascade nothing.
-    fn silent_jiffies(&self, slot: usize) -> u64 {
-        if let Some(filled) = self.filled_between(slot + 1, TVR as usize) {
-            return (filled - slot) as u64;
-        }
-        let to_turn = TVR - slot as u64;
-        if (0..=TVR as usize / 64).any(|map| self.filled[map].get() != 0) {
-            return to_turn;
-        }
-        // Levels 0 and 1 are empty: nothing happens before level 1 has turned.
-        let clk = self.clk.get().wrapping_add(to_turn);
-        to_turn + clk.wrapping_neg() % (TVR * TVN)
-    }
-
-    fn filled_between(&self, from: usize, to: usize) -> Option<usize> {
-        let mut slot = from;
-        while slot < to {
-            let rest = self.filled[slot / 64].get() >> (slot % 64);
-            if rest != 0 {
-                let found = slot + rest.trailing_zeros() as usize;
-                return (found < to).then_some(found);
+    /// Level 0 has turned: spreads the next slot of level 1, and of those above that have turned
+    /// with it.
+    #[inline(never)]
+    fn cascade_down(&self, owners: &impl Owners, slots: &mut Slots, clk: u64) {
+        for level in 1..5 {
+            self.cascade(owners, slots, (level, clk));
+            if !(clk >> (8 + 6 * (level - 1))).is_multiple_of(TVN) {
+                break;
             }
-            slot = (slot / 64 + 1) * 64;
         }
-        None
     }
 
     /// Spreads a slot over the levels below it.
-    fn cascade(&self, owners: &impl Owners, level: u32, slot: usize) {
-        if !self.holds(slot) {
+    fn cascade(&self, owners: &impl Owners, slots: &mut Slots, (level, clk): (u32, u64)) {
+        let slot = cascading_slot(level, clk);
+        if !slots.holds(slot) {
             return;
         }
-        for entry in self.take(slot) {
-            let expires = match level {
-                4 if owners.stamp(entry.key).get() != entry.stamp => {
-                    self.stale.set(self.stale.get() - 1);
-                    continue;
-                }
-                4 => owners.expires(entry.key),
-                _ => self.expiry(entry),
-            };
-            self.push(cascading_slot_for(expires.0, self.clk.get()), entry);
+        let mut chain = slots.take(slot);
+        while !chain.is_empty() {
+            let (block, mut count) = slots.shift(&mut chain);
+            let mut entries = *slots.block(block);
+            slots.release(block);
+            if level == 4 {
+                count = self.keep_pending(owners, &mut entries[..count]);
+            }
+            for &entry in &entries[..count] {
+                let slot = match level {
+                    // All of it expires within this turn of level 0.
+                    1 => u64::from(entry.expires) as usize % TVR as usize,
+                    4 => cascading_slot_for(owners.expires(entry.key).0, clk),
+                    _ => cascading_slot_for(expiry(entry, clk).0, clk),
+                };
+                slots.push(slot, entry);
+            }
         }
-    }
-
-    /// The whole expiry of an entry below the last level: it lies near the clock.
-    #[inline]
-    fn expiry(&self, entry: Entry) -> Jiffies {
-        let clk = self.clk.get();
-        let ahead = entry.expires.wrapping_sub(clk as u32) as i32;
-        Jiffies(clk.wrapping_add(ahead as u64))
     }
 
     /// The earliest expiry. On levels 1 to 3 only the slot the clock is in and the first behind
@@ -411,15 +405,18 @@ impl ArrayWheel {
     }
 
     fn earliest_in(&self, owners: &impl Owners, slot: usize, far: bool) -> Option<Jiffies> {
-        if !self.holds(slot) {
+        let slots = &mut *self.slots.borrow_mut();
+        if !slots.holds(slot) {
             return None;
         }
-        self.drop_stale(owners, slot);
-        let entries = self.slots[slot].borrow();
-        let expires = entries
-            .iter()
-            .map(|entry| if far { owners.expires(entry.key) } else { self.expiry(*entry) });
-        expires.min_by_key(|at| at.ticks_from(Jiffies(self.clk.get())))
+        self.drop_stale(owners, slots, slot);
+        let (clk, mut best) = (self.clk.get(), None);
+        slots.for_each(slots.chain(slot), |entry| {
+            let at = if far { owners.expires(entry.key) } else { expiry(*entry, clk) };
+            let ahead = at.ticks_from(Jiffies(clk));
+            best = Some(best.map_or(ahead, |best: i64| best.min(ahead)));
+        });
+        best.map(|ahead| Jiffies(clk.wrapping_add(ahead as u64)))
     }
 
     // ---- levelled -----------------------------------------------------------------------
@@ -438,46 +435,46 @@ impl ArrayWheel {
 
     /// Collects what is due at the next jiffy that has anything, at most `now`; answers whether
     /// there was one.
-    fn collect_levelled(&self, owners: &impl Owners, now: Jiffies) -> bool {
-        let clk = Jiffies(self.clk.get());
-        let found = self.next_levelled(owners, clk);
+    fn turn_levelled(&self, owners: &impl Owners, now: Jiffies) -> bool {
+        let found = self.next_levelled(owners);
         let Some(next) = found.filter(|next| !next.time_after(now)) else {
             self.quiet.set(found.unwrap_or(now));
-            self.clk.set(now.after(Ticks(1)).0);
             return false;
         };
-        // The slots of the higher levels go first.
-        let turned = (0..self.levels)
-            .take_while(|&level| level == 0 || next.0.is_multiple_of(1 << (3 * level)));
-        let turned = turned.last().expect("level 0 turns every jiffy");
-        for level in (0..=turned).rev() {
+        // The slots of the higher levels go first, as the last of what is due.
+        let (mut due, slots) = (self.due.borrow_mut(), &mut *self.slots.borrow_mut());
+        for level in 0..self.levels {
+            if !next.0.is_multiple_of(1 << (3 * level)) {
+                break;
+            }
             let slot = (u64::from(level) * TVN + (next.0 >> (3 * level)) % TVN) as usize;
-            if self.holds(slot) {
-                self.move_to_due(owners, slot);
+            if slots.holds(slot) {
+                due.push(slots.take(slot));
             }
         }
-        self.clk.set(next.after(Ticks(1)).0);
         self.quiet.set(next.after(Ticks(1)));
+        self.clk.set(next.after(Ticks(1)).0);
         true
     }
 
     /// When the first slot with anything pending is collected. A level is one word of the map:
     /// the first bit from the clock on, round and round, is its next.
-    fn next_levelled(&self, owners: &impl Owners, clk: Jiffies) -> Option<Jiffies> {
+    fn next_levelled(&self, owners: &impl Owners) -> Option<Jiffies> {
+        let (clk, slots) = (self.clk.get(), &mut *self.slots.borrow_mut());
         let mut best: Option<Jiffies> = None;
-        for (level, map) in self.filled.iter().enumerate() {
+        for level in 0..self.levels as usize {
             // The first turn of this level at or after the clock, then on to the slot.
             let shift = 3 * level as u64;
-            let turn = clk.0.wrapping_add((1 << shift) - 1) >> shift;
-            while map.get() != 0 {
-                let ahead = map.get().rotate_right((turn % TVN) as u32).trailing_zeros();
+            let turn = clk.wrapping_add((1 << shift) - 1) >> shift;
+            while slots.filled(level) != 0 {
+                let ahead = slots.filled(level).rotate_right((turn % TVN) as u32).trailing_zeros();
                 let turn = turn.wrapping_add(u64::from(ahead));
                 let at = Jiffies(turn << shift);
                 if best.is_some_and(|best| !best.time_after(at)) {
                     break;
                 }
                 let slot = level * TVN as usize + (turn % TVN) as usize;
-                if self.has_pending(owners, slot) {
+                if self.has_pending(owners, slots, slot) {
                     best = Some(at);
                     break;
                 }
@@ -487,74 +484,22 @@ impl ArrayWheel {
     }
 
     /// Whether a slot holds more than stale entries.
-    fn has_pending(&self, owners: &impl Owners, slot: usize) -> bool {
-        let mut entries = self.slots[slot].borrow_mut();
-        while let Some(last) = entries.last() {
-            if owners.stamp(last.key).get() == last.stamp {
+    fn has_pending(&self, owners: &impl Owners, slots: &mut Slots, slot: usize) -> bool {
+        while let Some(newest) = slots.newest(slot) {
+            if owners.stamp(newest.key).get() == newest.stamp {
                 return true;
             }
-            entries.pop();
+            slots.drop_newest(slot);
             self.stale.set(self.stale.get() - 1);
         }
-        self.unmark(slot);
         false
     }
 
-    // ---- slots --------------------------------------------------------------------------
+    // ---- stale entries ------------------------------------------------------------------
 
-    #[inline]
-    fn push(&self, slot: usize, entry: Entry) {
-        let mut entries = self.slots[slot].borrow_mut();
-        if entries.is_empty() {
-            let map = &self.filled[slot / 64];
-            map.set(map.get() | 1 << (slot % 64));
-        }
-        entries.push(entry);
-    }
-
-    #[inline]
-    fn holds(&self, slot: usize) -> bool {
-        self.filled[slot / 64].get() >> (slot % 64) & 1 == 1
-    }
-
-    fn unmark(&self, slot: usize) {
-        let map = &self.filled[slot / 64];
-        map.set(map.get() & !(1 << (slot % 64)));
-    }
-
-    fn take(&self, slot: usize) -> Vec<Entry> {
-        self.unmark(slot);
-        core::mem::take(&mut *self.slots[slot].borrow_mut())
-    }
-
-    /// Appends a whole slot to what is due, without what is stale: as it is, or the levelled
-    /// wheel's newest first.
-    fn move_to_due(&self, owners: &impl Owners, slot: usize) {
-        self.unmark(slot);
-        let mut entries = self.slots[slot].borrow_mut();
-        let mut due = self.due.borrow_mut();
-        if entries.len() <= MANY {
-            // All at once: what one look misses in the cache the next ones do not wait for.
-            self.keep_pending(owners, &mut entries);
-            if self.pending.get() > CACHED {
-                entries.iter().for_each(|entry| owners.touch(entry.key, true));
-            }
-        }
-        match self.kind {
-            WheelKind::Cascading if due.is_empty() => core::mem::swap(&mut *due, &mut *entries),
-            WheelKind::Cascading => due.extend_from_slice(&entries),
-            WheelKind::Levelled => due.extend(entries.iter().rev()),
-        }
-        entries.clear();
-        if entries.capacity() > SMALL {
-            *entries = Vec::new();
-        }
-    }
-
-    /// Drops what is stale. Nothing is decided on the way, so that no look waits for another:
-    /// half of them may be stale, and most are not in the cache.
-    #[inline]
-    fn keep_pending(&self, owners: &impl Owners, entries: &mut Vec<Entry>) {
+    /// Drops what is stale; answers how many are left. Decides nothing on the way, as
+    /// [`make_ready_of`](Self::make_ready_of).
+    fn keep_pending(&self, owners: &impl Owners, entries: &mut [Entry]) -> usize {
         let mut kept = 0;
         for place in 0..entries.len() {
             let entry = entries[place];
@@ -562,69 +507,144 @@ impl ArrayWheel {
             kept += usize::from(owners.stamp(entry.key).get() == entry.stamp);
         }
         self.stale.set(self.stale.get() - (entries.len() - kept) as u32);
-        entries.truncate(kept);
+        kept
     }
 
-    fn drop_stale(&self, owners: &impl Owners, slot: usize) {
-        let mut entries = self.slots[slot].borrow_mut();
-        self.keep_pending(owners, &mut entries);
-        if entries.is_empty() {
-            self.unmark(slot);
+    fn drop_stale(&self, owners: &impl Owners, slots: &mut Slots, slot: usize) {
+        if self.stale.get() > 0 {
+            let chain = slots.take(slot);
+            let kept = self.without_stale(owners, slots, chain);
+            slots.put(slot, kept);
         }
     }
 
-    /// Drops every stale entry.
+    fn without_stale(&self, owners: &impl Owners, slots: &mut Slots, mut chain: Chain) -> Chain {
+        let mut kept = Chain::default();
+        while !chain.is_empty() {
+            let (block, count) = slots.shift(&mut chain);
+            let mut entries = *slots.block(block);
+            slots.release(block);
+            let count = self.keep_pending(owners, &mut entries[..count]);
+            entries[..count].iter().for_each(|&entry| slots.append(&mut kept, entry));
+        }
+        kept
+    }
+
+    /// Drops the stale entries, if there are many: none is pending any more, or they are twice
+    /// what was.
     #[cold]
     #[inline(never)]
-    fn sweep(&self, owners: &impl Owners) {
-        self.fullest.set(self.pending.get());
-        let all = self.pending.get() == 0;
-        let mut due = self.due.borrow_mut();
-        due.drain(..self.done.replace(0));
-        for slot in (0..self.slots.len()).filter(|&slot| self.holds(slot)) {
-            if all {
-                self.slots[slot].borrow_mut().clear();
-                self.unmark(slot);
-            } else {
-                self.drop_stale(owners, slot);
-            }
-            let mut entries = self.slots[slot].borrow_mut();
-            if entries.capacity() > SMALL && entries.capacity() > 4 * entries.len() {
-                entries.shrink_to_fit();
-            }
+    fn tidy(&self, owners: &impl Owners) {
+        let (pending, stale) = (self.pending.get(), self.stale.get());
+        if stale <= FEW {
+            return;
         }
-        due.retain(|entry| !all && owners.stamp(entry.key).get() == entry.stamp);
+        self.bearable.set(self.bearable.get().max(2 * pending));
+        if pending == 0 {
+            self.clear();
+        } else if stale > self.bearable.get() {
+            self.sweep(owners);
+        } else {
+            return;
+        }
+        self.bearable.set(FEW.max(2 * pending));
+    }
+
+    /// Whatever there is, is stale: nobody has to be asked.
+    fn clear(&self) {
+        let slots = &mut *self.slots.borrow_mut();
+        for slot in slots.all() {
+            let chain = slots.take(slot);
+            slots.release_all(chain);
+        }
+        self.due.borrow_mut().drain(..).for_each(|chain| slots.release_all(chain));
+        self.left.set(0);
         self.stale.set(0);
     }
 
-    /// Gives every pending timer a stamp from the start of the numbers. No entry may be left that
-    /// could be taken for a new one.
+    fn sweep(&self, owners: &impl Owners) {
+        let (mut due, slots) = (self.due.borrow_mut(), &mut *self.slots.borrow_mut());
+        for slot in slots.all() {
+            self.drop_stale(owners, slots, slot);
+        }
+        for chain in due.iter_mut() {
+            *chain = self.without_stale(owners, slots, *chain);
+        }
+        due.retain(|chain| !chain.is_empty());
+        let mut kept = 0;
+        for place in 0..self.left.get() {
+            let (key, number) = self.ready[place].get();
+            self.ready[kept].set((key, number));
+            kept += usize::from(owners.stamp(key).get() == number);
+        }
+        self.left.set(kept);
+        self.stale.set(0);
+    }
+
+    /// Gives every pending timer a stamp from the start of the numbers, and answers the next. No
+    /// entry may be left that could be taken for a new one.
     #[cold]
     #[inline(never)]
-    fn begin_stamps_anew(&self, owners: &impl Owners) {
+    fn begin_stamps_anew(&self, owners: &impl Owners) -> u32 {
         self.sweep(owners);
-        self.stamp.set(0);
-        let mut due = self.due.borrow_mut();
-        let slots = self.slots.iter().map(RefCell::borrow_mut);
-        for mut entries in slots {
-            for entry in entries.iter_mut() {
-                self.stamp.set(self.stamp.get() + 1);
-                entry.stamp = self.stamp.get();
-                owners.stamp(entry.key).set(entry.stamp);
-            }
+        let mut last = 0;
+        let mut next = |key| {
+            last += 1;
+            owners.stamp(key).set(last);
+            last
+        };
+        for ready in &self.ready[..self.left.get()] {
+            let (key, _) = ready.get();
+            ready.set((key, next(key)));
         }
-        for entry in due.iter_mut() {
-            self.stamp.set(self.stamp.get() + 1);
-            entry.stamp = self.stamp.get();
-            owners.stamp(entry.key).set(entry.stamp);
+        let slots = &mut *self.slots.borrow_mut();
+        let filled = slots.all().map(|slot| slots.chain(slot));
+        let chains: Vec<Chain> = filled.chain(self.due.borrow().iter().copied()).collect();
+        for chain in chains {
+            slots.for_each(chain, |entry| entry.stamp = next(entry.key));
         }
+        last + 1
     }
 
     /// How many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        let slots = self.slots.iter().map(|slot| slot.borrow().capacity());
-        (slots.sum::<usize>() + self.due.borrow().capacity()) * size_of::<Entry>()
+        self.slots.borrow().bytes()
     }
+}
+
+/// How many jiffies from the clock on hold nothing and cascade nothing; level 0 is empty there.
+fn silent_jiffies(slots: &Slots, clk: u64) -> u64 {
+    let slot = (clk % TVR) as usize;
+    if let Some(filled) = filled_between(slots, slot + 1, TVR as usize) {
+        return (filled - slot) as u64;
+    }
+    let to_turn = TVR - slot as u64;
+    if (0..=TVR as usize / 64).any(|map| slots.filled(map) != 0) {
+        return to_turn;
+    }
+    // Levels 0 and 1 are empty: nothing happens before level 1 has turned.
+    let clk = clk.wrapping_add(to_turn);
+    to_turn + clk.wrapping_neg() % (TVR * TVN)
+}
+
+fn filled_between(slots: &Slots, from: usize, to: usize) -> Option<usize> {
+    let mut slot = from;
+    while slot < to {
+        let rest = slots.filled(slot / 64) >> (slot % 64);
+        if rest != 0 {
+            let found = slot + rest.trailing_zeros() as usize;
+            return (found < to).then_some(found);
+        }
+        slot = (slot / 64 + 1) * 64;
+    }
+    None
+}
+
+/// The whole expiry of an entry below the last level: it lies near the clock.
+#[inline]
+const fn expiry(entry: Entry, clk: u64) -> Jiffies {
+    let ahead = entry.expires.wrapping_sub(clk as u32) as i32;
+    Jiffies(clk.wrapping_add(ahead as u64))
 }
 
 #[cfg(test)]

@@ -18,11 +18,10 @@
 //! expire in one jiffy keep the kernel's order.
 
 use core::cell::Cell;
-use core::hint::black_box;
 
 use super::arrays::ArrayWheel;
 use super::jiffies::Jiffies;
-use super::platform::{Plain, Platform, Word};
+use super::platform::Platform;
 use super::wheel::{Links, Wheel};
 use crate::memory::Memory;
 use crate::revision::WheelKind;
@@ -105,6 +104,15 @@ pub trait TimerBase<P: Platform>: Sized {
     /// # Panics
     /// If it is pending already (`BUG_ON`).
     fn add(&self, memory: &Memory<P>, key: TimerKey, now: Jiffies);
+    /// `timer.expires` and `add_timer()`.
+    ///
+    /// # Panics
+    /// As [`add`](Self::add).
+    #[inline]
+    fn add_at(&self, memory: &Memory<P>, key: TimerKey, expires: Jiffies, now: Jiffies) {
+        self.set_expires(memory, key, expires);
+        self.add(memory, key, now);
+    }
     /// `setup_timer()`, `timer.expires` if it is told, and `add_timer()`; `_timer` is what the
     /// owner holds.
     #[inline]
@@ -127,6 +135,17 @@ pub trait TimerBase<P: Platform>: Sized {
     fn detach(&self, memory: &Memory<P>, node: &Self::Node, key: TimerKey) -> bool;
     /// Takes the next timer due at `now` off the base, in the order the softirq would.
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
+    /// The same; where many are pending, `behind` hears of expectations that fire soon, and reads
+    /// what they lead to.
+    #[inline]
+    fn expire_ahead(
+        &self,
+        memory: &Memory<P>,
+        now: Jiffies,
+        _behind: impl Fn(u32) -> u32,
+    ) -> Option<TimerKey> {
+        self.expire(memory, now)
+    }
     /// The first moment at which `expire` has something to answer.
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies>;
 
@@ -150,11 +169,6 @@ pub trait TimerBase<P: Platform>: Sized {
     fn vouches_for_master(&self, _: &Self::Node) -> bool {
         false
     }
-
-    /// Now and then, where very many are pending: reads what ends with each of the expectations
-    /// that fire next.
-    #[inline]
-    fn before_next(&self, _read: impl Fn(u32) -> u32) {}
 
     /// How many bytes it takes, beside what it keeps in each owner.
     fn bytes(&self) -> usize {
@@ -213,11 +227,13 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
 
     #[inline]
     fn add(&self, memory: &Memory<P>, key: TimerKey, now: Jiffies) {
-        let stamp = memory.timer(key);
-        assert!(stamp.get() == 0, "add_timer() of a pending timer");
-        let expires = memory.expires(key);
-        let owners = Stamps(memory);
-        expires.set(self.wheel.add(&owners, stamp, key.bits(), expires.get(), now));
+        let (stamp, cell) = memory.timer_and_expires(key);
+        self.file(memory, (stamp, cell), key, cell.get(), now);
+    }
+
+    #[inline(always)]
+    fn add_at(&self, memory: &Memory<P>, key: TimerKey, expires: Jiffies, now: Jiffies) {
+        self.file(memory, memory.timer_and_expires(key), key, expires, now);
     }
 
     #[inline(always)]
@@ -229,13 +245,12 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
         expires: Option<Jiffies>,
         now: Jiffies,
     ) {
-        assert!(stamp.get() == 0, "add_timer() of a pending timer");
         let expires = expires.unwrap_or_else(|| match cell.get() {
             // As in `setup`.
             UpTimers::NEVER => Jiffies(0),
             left => left,
         });
-        cell.set(self.wheel.add(&Stamps(memory), stamp, key.bits(), expires, now));
+        self.file(memory, (stamp, cell), key, expires, now);
     }
 
     #[inline]
@@ -245,7 +260,21 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
 
     #[inline]
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
-        self.wheel.expire(&Stamps(memory), now).map(TimerKey::from_bits)
+        self.wheel.expire(&Stamps(memory), now, |_| 0).map(TimerKey::from_bits)
+    }
+
+    #[inline]
+    fn expire_ahead(
+        &self,
+        memory: &Memory<P>,
+        now: Jiffies,
+        behind: impl Fn(u32) -> u32,
+    ) -> Option<TimerKey> {
+        let behind = |key| {
+            let key = TimerKey::from_bits(key);
+            if key.is_conn() { 0 } else { behind(key.index()) }
+        };
+        self.wheel.expire(&Stamps(memory), now, behind).map(TimerKey::from_bits)
     }
 
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies> {
@@ -267,16 +296,23 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
         stamp.get() != 0
     }
 
-    #[inline]
-    fn before_next(&self, read: impl Fn(u32) -> u32) {
-        self.wheel.before_next(|key| {
-            let key = TimerKey::from_bits(key);
-            if key.is_conn() { 0 } else { read(key.index()) }
-        });
-    }
-
     fn bytes(&self) -> usize {
         self.wheel.bytes()
+    }
+}
+
+impl ArrayTimers {
+    #[inline(always)]
+    fn file<P: Platform<Timers = Self>>(
+        &self,
+        memory: &Memory<P>,
+        (stamp, cell): (&Cell<u32>, &Cell<Jiffies>),
+        key: TimerKey,
+        expires: Jiffies,
+        now: Jiffies,
+    ) {
+        assert!(stamp.get() == 0, "add_timer() of a pending timer");
+        cell.set(self.wheel.add(&Stamps(memory), stamp, key.bits(), expires, now));
     }
 }
 
@@ -292,23 +328,6 @@ impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> 
     #[inline]
     fn expires(&self, key: u32) -> Jiffies {
         self.0.expires(TimerKey::from_bits(key)).get()
-    }
-
-    #[inline]
-    fn touch(&self, key: u32, deep: bool) {
-        let key = TimerKey::from_bits(key);
-        if key.is_conn() {
-            return;
-        }
-        let exp = self.0.expectations.at(key.index());
-        if deep {
-            let slab = &self.0.expectations;
-            let beside =
-                slab.at(exp.older.get()).older.get() ^ slab.at(exp.newer.get()).older.get();
-            black_box(beside ^ self.0.conns.at(exp.master().index()).uses.load_locked());
-        } else {
-            black_box((exp.uses.load_locked(), exp.older.get()));
-        }
     }
 }
 

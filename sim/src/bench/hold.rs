@@ -108,11 +108,10 @@ impl Arrays {
 }
 
 impl Timers for Arrays {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, key: u32, expires: u64, now: u64) {
         let (memory, key) = (self.engine.memory(), TimerKey::expectation(key + 1));
-        self.timers.set_expires(memory, key, Jiffies(expires));
-        self.timers.add(memory, key, Jiffies(now));
+        self.timers.add_at(memory, key, Jiffies(expires), Jiffies(now));
     }
 
     #[inline]
