@@ -39,7 +39,7 @@ const CACHED: u32 = 8 << 10;
 const FEW: u32 = 1024;
 
 /// Finds the parts of a timer by its key.
-pub(super) trait Owners {
+pub(super) trait Owners: Copy {
     /// Its stamp; 0 while it is not pending.
     fn stamp(&self, key: u32) -> &Cell<u32>;
     /// When it expires.
@@ -96,7 +96,7 @@ impl ArrayWheel {
     #[inline(always)]
     pub(super) fn add(
         &self,
-        owners: &impl Owners,
+        owners: impl Owners,
         its_stamp: &Cell<u32>,
         key: u32,
         expires: Jiffies,
@@ -130,7 +130,7 @@ impl ArrayWheel {
 
     /// Takes the timer off the wheel; false if it is not on it.
     #[inline]
-    pub(super) fn del(&self, owners: &impl Owners, its_stamp: &Cell<u32>, key: u32) -> bool {
+    pub(super) fn del(&self, owners: impl Owners, its_stamp: &Cell<u32>, key: u32) -> bool {
         if its_stamp.replace(0) == 0 {
             return false;
         }
@@ -151,7 +151,7 @@ impl ArrayWheel {
     #[inline]
     pub(super) fn expire(
         &self,
-        owners: &impl Owners,
+        owners: impl Owners,
         now: Jiffies,
         behind: impl Fn(u32) -> u32,
     ) -> Option<u32> {
@@ -179,7 +179,7 @@ impl ArrayWheel {
     /// Reads what firing will touch, many side by side: first the owners, then what they lead to.
     /// What is written then is in the cache; a store that misses is waited for by all behind it.
     #[inline(never)]
-    fn read_ready(&self, owners: &impl Owners, behind: &impl Fn(u32) -> u32) {
+    fn read_ready(&self, owners: impl Owners, behind: &impl Fn(u32) -> u32) {
         let ready = &self.ready[..self.left.get()];
         let read = |key| owners.stamp(key).get() ^ owners.expires(key).0 as u32;
         let near = ready.iter().rev().fold(0, |sum, of| sum ^ read(of.get().0));
@@ -189,7 +189,7 @@ impl ArrayWheel {
     /// Makes the next block ready, or goes on to the next jiffy at which something may be due;
     /// false if that lies behind `now`.
     #[inline(never)]
-    fn turn(&self, owners: &impl Owners, now: Jiffies) -> bool {
+    fn turn(&self, owners: impl Owners, now: Jiffies) -> bool {
         while !self.make_ready(owners) {
             if Jiffies(self.clk.get()).time_after(now) {
                 return false;
@@ -208,7 +208,7 @@ impl ArrayWheel {
     }
 
     /// Makes the next due block ready, if there is one, without what is stale.
-    fn make_ready(&self, owners: &impl Owners) -> bool {
+    fn make_ready(&self, owners: impl Owners) -> bool {
         let (mut due, slots) = (self.due.borrow_mut(), &mut *self.slots.borrow_mut());
         let Some(chain) = due.last_mut() else { return false };
         let (block, count) = match self.kind {
@@ -234,7 +234,7 @@ impl ArrayWheel {
     #[inline(always)]
     fn make_ready_of<'a>(
         &self,
-        owners: &impl Owners,
+        owners: impl Owners,
         entries: impl Iterator<Item = &'a Entry>,
     ) -> usize {
         let (none_stale, mut left) = (self.stale.get() == 0, 0);
@@ -246,7 +246,7 @@ impl ArrayWheel {
     }
 
     /// Whether anything that is due is pending; what comes before it and is not is dropped.
-    fn has_due(&self, owners: &impl Owners) -> bool {
+    fn has_due(&self, owners: impl Owners) -> bool {
         loop {
             while let Some(left) = self.left.get().checked_sub(1) {
                 let (key, number) = self.ready[left].get();
@@ -263,7 +263,7 @@ impl ArrayWheel {
     }
 
     /// The first moment at which [`expire`](Self::expire) has something to answer.
-    pub(super) fn next_expiry(&self, owners: &impl Owners) -> Option<Jiffies> {
+    pub(super) fn next_expiry(&self, owners: impl Owners) -> Option<Jiffies> {
         if self.pending.get() == 0 {
             return None;
         }
@@ -321,7 +321,7 @@ impl ArrayWheel {
     // ---- cascading ----------------------------------------------------------------------
 
     /// On to the next jiffy in which something is due, up to `now`; false if there is none.
-    fn turn_cascading(&self, owners: &impl Owners, now: Jiffies) -> bool {
+    fn turn_cascading(&self, owners: impl Owners, now: Jiffies) -> bool {
         let slots = &mut *self.slots.borrow_mut();
         let mut clk = self.clk.get();
         loop {
@@ -346,7 +346,7 @@ impl ArrayWheel {
     /// Level 0 has turned: spreads the next slot of level 1, and of those above that have turned
     /// with it.
     #[inline(never)]
-    fn cascade_down(&self, owners: &impl Owners, slots: &mut Slots, clk: u64) {
+    fn cascade_down(&self, owners: impl Owners, slots: &mut Slots, clk: u64) {
         for level in 1..5 {
             self.cascade(owners, slots, (level, clk));
             if !(clk >> (8 + 6 * (level - 1))).is_multiple_of(TVN) {
@@ -356,13 +356,18 @@ impl ArrayWheel {
     }
 
     /// Spreads a slot over the levels below it.
-    fn cascade(&self, owners: &impl Owners, slots: &mut Slots, (level, clk): (u32, u64)) {
+    fn cascade(&self, owners: impl Owners, slots: &mut Slots, (level, clk): (u32, u64)) {
         let slot = cascading_slot(level, clk);
         if !slots.holds(slot) {
             return;
         }
         let mut chain = slots.take(slot);
+        let mut read = 0;
         while !chain.is_empty() {
+            if read == 0 && self.pending.get() > CACHED {
+                read = slots.read_ahead(chain);
+            }
+            read -= read.min(1);
             let (block, mut count) = slots.shift(&mut chain);
             let mut entries = *slots.block(block);
             slots.release(block);
@@ -383,7 +388,7 @@ impl ArrayWheel {
 
     /// The earliest expiry. On levels 1 to 3 only the slot the clock is in and the first behind
     /// it that holds anything can have it.
-    fn find_earliest(&self, owners: &impl Owners) -> Option<Jiffies> {
+    fn find_earliest(&self, owners: impl Owners) -> Option<Jiffies> {
         let clk = Jiffies(self.clk.get());
         let mut best: Option<Jiffies> = None;
         for level in 0..5 {
@@ -404,7 +409,7 @@ impl ArrayWheel {
         best
     }
 
-    fn earliest_in(&self, owners: &impl Owners, slot: usize, far: bool) -> Option<Jiffies> {
+    fn earliest_in(&self, owners: impl Owners, slot: usize, far: bool) -> Option<Jiffies> {
         let slots = &mut *self.slots.borrow_mut();
         if !slots.holds(slot) {
             return None;
@@ -435,7 +440,7 @@ impl ArrayWheel {
 
     /// Collects what is due at the next jiffy that has anything, at most `now`; answers whether
     /// there was one.
-    fn turn_levelled(&self, owners: &impl Owners, now: Jiffies) -> bool {
+    fn turn_levelled(&self, owners: impl Owners, now: Jiffies) -> bool {
         let found = self.next_levelled(owners);
         let Some(next) = found.filter(|next| !next.time_after(now)) else {
             self.quiet.set(found.unwrap_or(now));
@@ -459,7 +464,7 @@ impl ArrayWheel {
 
     /// When the first slot with anything pending is collected. A level is one word of the map:
     /// the first bit from the clock on, round and round, is its next.
-    fn next_levelled(&self, owners: &impl Owners) -> Option<Jiffies> {
+    fn next_levelled(&self, owners: impl Owners) -> Option<Jiffies> {
         let (clk, slots) = (self.clk.get(), &mut *self.slots.borrow_mut());
         let mut best: Option<Jiffies> = None;
         for level in 0..self.levels as usize {
@@ -484,7 +489,7 @@ impl ArrayWheel {
     }
 
     /// Whether a slot holds more than stale entries.
-    fn has_pending(&self, owners: &impl Owners, slots: &mut Slots, slot: usize) -> bool {
+    fn has_pending(&self, owners: impl Owners, slots: &mut Slots, slot: usize) -> bool {
         while let Some(newest) = slots.newest(slot) {
             if owners.stamp(newest.key).get() == newest.stamp {
                 return true;
@@ -499,7 +504,7 @@ impl ArrayWheel {
 
     /// Drops what is stale; answers how many are left. Decides nothing on the way, as
     /// [`make_ready_of`](Self::make_ready_of).
-    fn keep_pending(&self, owners: &impl Owners, entries: &mut [Entry]) -> usize {
+    fn keep_pending(&self, owners: impl Owners, entries: &mut [Entry]) -> usize {
         let mut kept = 0;
         for place in 0..entries.len() {
             let entry = entries[place];
@@ -510,7 +515,7 @@ impl ArrayWheel {
         kept
     }
 
-    fn drop_stale(&self, owners: &impl Owners, slots: &mut Slots, slot: usize) {
+    fn drop_stale(&self, owners: impl Owners, slots: &mut Slots, slot: usize) {
         if self.stale.get() > 0 {
             let chain = slots.take(slot);
             let kept = self.without_stale(owners, slots, chain);
@@ -518,7 +523,7 @@ impl ArrayWheel {
         }
     }
 
-    fn without_stale(&self, owners: &impl Owners, slots: &mut Slots, mut chain: Chain) -> Chain {
+    fn without_stale(&self, owners: impl Owners, slots: &mut Slots, mut chain: Chain) -> Chain {
         let mut kept = Chain::default();
         while !chain.is_empty() {
             let (block, count) = slots.shift(&mut chain);
@@ -534,7 +539,7 @@ impl ArrayWheel {
     /// what was.
     #[cold]
     #[inline(never)]
-    fn tidy(&self, owners: &impl Owners) {
+    fn tidy(&self, owners: impl Owners) {
         let (pending, stale) = (self.pending.get(), self.stale.get());
         if stale <= FEW {
             return;
@@ -562,7 +567,7 @@ impl ArrayWheel {
         self.stale.set(0);
     }
 
-    fn sweep(&self, owners: &impl Owners) {
+    fn sweep(&self, owners: impl Owners) {
         let (mut due, slots) = (self.due.borrow_mut(), &mut *self.slots.borrow_mut());
         for slot in slots.all() {
             self.drop_stale(owners, slots, slot);
@@ -585,7 +590,7 @@ impl ArrayWheel {
     /// entry may be left that could be taken for a new one.
     #[cold]
     #[inline(never)]
-    fn begin_stamps_anew(&self, owners: &impl Owners) -> u32 {
+    fn begin_stamps_anew(&self, owners: impl Owners) -> u32 {
         self.sweep(owners);
         let mut last = 0;
         let mut next = |key| {

@@ -255,12 +255,12 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
 
     #[inline]
     fn detach(&self, memory: &Memory<P>, stamp: &Cell<u32>, key: TimerKey) -> bool {
-        self.wheel.del(&Stamps(memory), stamp, key.bits())
+        self.wheel.del(Stamps(memory), stamp, key.bits())
     }
 
     #[inline]
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
-        self.wheel.expire(&Stamps(memory), now, |_| 0).map(TimerKey::from_bits)
+        self.wheel.expire(Stamps(memory), now, |_| 0).map(TimerKey::from_bits)
     }
 
     #[inline]
@@ -274,11 +274,11 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
             let key = TimerKey::from_bits(key);
             if key.is_conn() { 0 } else { behind(key.index()) }
         };
-        self.wheel.expire(&Stamps(memory), now, behind).map(TimerKey::from_bits)
+        self.wheel.expire(Stamps(memory), now, behind).map(TimerKey::from_bits)
     }
 
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies> {
-        self.wheel.next_expiry(&Stamps(memory))
+        self.wheel.next_expiry(Stamps(memory))
     }
 
     #[inline]
@@ -312,12 +312,20 @@ impl ArrayTimers {
         now: Jiffies,
     ) {
         assert!(stamp.get() == 0, "add_timer() of a pending timer");
-        cell.set(self.wheel.add(&Stamps(memory), stamp, key.bits(), expires, now));
+        cell.set(self.wheel.add(Stamps(memory), stamp, key.bits(), expires, now));
     }
 }
 
 /// Where the arrays find the stamp of a timer: in its owner.
 struct Stamps<'a, P: Platform>(&'a Memory<P>);
+
+impl<P: Platform> Clone for Stamps<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Platform> Copy for Stamps<'_, P> {}
 
 impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> {
     #[inline]

@@ -9,6 +9,8 @@
 //! Why not a vector for each slot: those grow by moving what they hold, and every slot that has
 //! fired gives its memory back, to ask for it again a turn later. See `nfexp bench hold`.
 
+use core::hint::black_box;
+
 /// A timer in a slot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
@@ -22,6 +24,8 @@ pub(super) struct Entry {
 pub(super) const BLOCK: usize = 32;
 /// So many words of 64 slots.
 const MAPS: usize = 9;
+/// So many are read before they are needed, where they are not in the cache.
+const AHEAD: usize = 8;
 /// No block.
 const NONE: u32 = u32::MAX;
 
@@ -62,7 +66,7 @@ pub(super) struct Slots {
     entries: Vec<Entry>,
     links: Vec<Links>,
     free: u32,
-    chains: Box<[Chain; 64 * MAPS]>,
+    chains: [Chain; 64 * MAPS],
     /// One bit per slot that is not empty.
     filled: [u64; MAPS],
 }
@@ -73,7 +77,7 @@ impl Slots {
             entries: Vec::new(),
             links: Vec::new(),
             free: NONE,
-            chains: Box::new([Chain::default(); 64 * MAPS]),
+            chains: [Chain::default(); 64 * MAPS],
             filled: [0; MAPS],
         }
     }
@@ -211,6 +215,19 @@ impl Slots {
         } else {
             chain.end = (self.links[last as usize].prev + 1) * BLOCK as u32;
         }
+    }
+
+    /// Reads the first blocks of a chain, so that they come side by side; answers how many.
+    #[inline(never)]
+    pub(super) fn read_ahead(&self, mut chain: Chain) -> usize {
+        let (mut sum, mut read) = (0, 0);
+        while read < AHEAD && !chain.is_empty() {
+            let (block, _) = self.shift(&mut chain);
+            sum = self.block(block).iter().step_by(5).fold(sum, |sum, entry| sum ^ entry.key);
+            read += 1;
+        }
+        black_box(sum);
+        read
     }
 
     // ---- blocks -------------------------------------------------------------------------

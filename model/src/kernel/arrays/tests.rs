@@ -19,7 +19,7 @@ impl ListOwners for Field {
     }
 }
 
-impl Owners for Field {
+impl Owners for &Field {
     fn stamp(&self, key: u32) -> &Cell<u32> {
         &self.0[key as usize].1
     }
