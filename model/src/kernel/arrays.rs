@@ -35,6 +35,8 @@ use crate::revision::WheelKind;
 
 /// So few pending are in the cache anyway: about a megabyte of owners.
 const CACHED: u32 = 8 << 10;
+/// So many blocks are read before they are needed, where they are not in the cache.
+const AHEAD: usize = 8;
 /// So few stale entries are not worth a sweep.
 const FEW: u32 = 1024;
 
@@ -176,13 +178,18 @@ impl ArrayWheel {
         }
     }
 
-    /// Reads what firing will touch, many side by side: first the owners, then what they lead to.
+    /// Reads what firing will touch, many side by side: first the owners and the blocks that come
+    /// next, then what the owners lead to.
     /// What is written then is in the cache; a store that misses is waited for by all behind it.
     #[inline(never)]
     fn read_ready(&self, owners: impl Owners, behind: &impl Fn(u32) -> u32) {
         let ready = &self.ready[..self.left.get()];
         let read = |key| owners.stamp(key).get() ^ owners.expires(key).0 as u32;
         let near = ready.iter().rev().fold(0, |sum, of| sum ^ read(of.get().0));
+        let turn = if self.kind == WheelKind::Cascading { TVR } else { TVN };
+        let (slots, due) = (self.slots.borrow(), self.due.borrow().last().copied());
+        let next = due.unwrap_or_else(|| slots.chain((self.clk.get() % turn) as usize));
+        slots.read_ahead(next, 2);
         black_box(ready.iter().rev().fold(near, |sum, of| sum ^ behind(of.get().0)));
     }
 
@@ -365,7 +372,7 @@ impl ArrayWheel {
         let mut read = 0;
         while !chain.is_empty() {
             if read == 0 && self.pending.get() > CACHED {
-                read = slots.read_ahead(chain);
+                read = slots.read_ahead(chain, AHEAD);
             }
             read -= read.min(1);
             let (block, mut count) = slots.shift(&mut chain);

@@ -24,8 +24,6 @@ pub(super) struct Entry {
 pub(super) const BLOCK: usize = 32;
 /// So many words of 64 slots.
 const MAPS: usize = 9;
-/// So many are read before they are needed, where they are not in the cache.
-const AHEAD: usize = 8;
 /// No block.
 const NONE: u32 = u32::MAX;
 
@@ -219,9 +217,9 @@ impl Slots {
 
     /// Reads the first blocks of a chain, so that they come side by side; answers how many.
     #[inline(never)]
-    pub(super) fn read_ahead(&self, mut chain: Chain) -> usize {
+    pub(super) fn read_ahead(&self, mut chain: Chain, most: usize) -> usize {
         let (mut sum, mut read) = (0, 0);
-        while read < AHEAD && !chain.is_empty() {
+        while read < most && !chain.is_empty() {
             let (block, _) = self.shift(&mut chain);
             sum = self.block(block).iter().step_by(5).fold(sum, |sum, entry| sum ^ entry.key);
             read += 1;
