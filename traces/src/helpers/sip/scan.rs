@@ -16,6 +16,7 @@
 
 use std::net::Ipv6Addr;
 
+use memchr::memchr2;
 use nfexp_model::tuple::{Addr, L3};
 
 /// The port where none is written.
@@ -108,6 +109,13 @@ impl Scan<'_> {
         matches!(self.byte(at), Some(b'\r' | b'\n'))
     }
 
+    /// The first line end at or behind `from`.
+    #[inline]
+    fn line_end(&self, from: usize) -> Option<usize> {
+        let at = memchr2(b'\r', b'\n', self.text.get(from..)?)?;
+        Some(from + at)
+    }
+
     /// The beginning of the line behind the line end at `at`; `None` if the message ends there.
     fn next_line(&self, at: usize, limit: usize) -> Option<usize> {
         let mut next = at + 1;
@@ -161,15 +169,11 @@ impl Scan<'_> {
     #[doc(alias = "ct_sip_get_header")]
     pub(super) fn header(&self, header: &Header, from: usize) -> Found<Span> {
         let limit = self.text.len();
-        let mut at = from;
-        while at < limit {
-            if !self.is_newline(at) {
-                at += 1;
-                continue;
-            }
+        let mut from = from;
+        while let Some(at) = self.line_end(from) {
             let Some(line) = self.next_line(at, limit) else { break };
             // Wherever this line leads, the search goes on behind its first byte.
-            at = line + 1;
+            from = line + 1;
             let Some(behind) = self.behind_name(header, line) else { continue };
             let Some(colon) = self.skip_blanks(behind) else { break };
             if self.byte(colon) != Some(b':') || colon + 1 >= limit {
@@ -339,15 +343,10 @@ impl Scan<'_> {
     /// kind `end` comes before it.
     #[doc(alias = "ct_sip_get_sdp_header")]
     pub(super) fn sdp(&self, kind: Line, end: Option<Line>, from: usize) -> Option<Span> {
-        let limit = self.text.len();
-        let mut at = from;
-        while at < limit {
-            if !self.is_newline(at) {
-                at += 1;
-                continue;
-            }
-            let line = self.next_line(at, limit)?;
-            at = line + 1;
+        let mut from = from;
+        while let Some(at) = self.line_end(from) {
+            let line = self.next_line(at, self.text.len())?;
+            from = line + 1;
             let begins = |kind: Line| {
                 let start = self.text[line..].get(..2);
                 start.is_some_and(|start| start.eq_ignore_ascii_case(kind.name()))
