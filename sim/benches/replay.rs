@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use nfexp_model::revision::Revision;
 use nfexp_sim::forward::Router;
-use nfexp_sim::replay::{Pace, Replay, Selection};
+use nfexp_sim::replay::{Happening, Pace, Replay, Selection};
 use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::Capture;
 use nfexp_traces::packet::{datagram, packet};
@@ -77,11 +77,10 @@ fn played(path: &Path, keep_letters: bool) -> Replay {
     let router = Router::new(settings).expect("memory");
     let mut replay = Replay::new(router, Pace::CAPTURED, Selection::default(), keep_letters);
     let mut capture = Capture::open(path).expect("a capture");
-    while let Some(frame) = capture.next_packet().expect("whole") {
-        replay.packet(&frame, &mut |_, happening| {
-            black_box(happening.events.len());
-        });
-    }
+    let mut tell = |_: &mut Router, happening: &Happening<'_>| {
+        black_box(happening.events.len());
+    };
+    replay.play(&mut capture, u64::MAX, &mut tell).expect("whole");
     replay
 }
 

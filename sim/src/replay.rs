@@ -8,11 +8,11 @@ use nfexp_model::event::Event;
 use nfexp_model::expectation::ExpectId;
 use nfexp_model::kernel::{Jiffies, Ticks};
 use nfexp_model::tuple::Proto;
-use nfexp_traces::capture::Frame;
+use nfexp_traces::capture::{Capture, CaptureError, Frame};
 use nfexp_traces::defrag::Defrag;
 use nfexp_traces::packet::{Datagram, Skip, datagram, plain_datagram};
 
-use crate::forward::{Fate, Router};
+use crate::forward::{Fate, Router, ahead};
 
 /// How time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,7 +255,29 @@ impl Replay {
         self.latest_ns
     }
 
+    /// Plays what is left of a capture, or so many packets of it; answers whether there may be more.
+    /// The same as [`packet`](Self::packet) with one frame after the other, but it looks ahead.
+    ///
+    /// # Errors
+    /// As [`Capture::next_packet`].
+    pub fn play(
+        &mut self,
+        capture: &mut Capture,
+        most: u64,
+        tell: &mut impl FnMut(&mut Router, &Happening<'_>),
+    ) -> Result<bool, CaptureError> {
+        for number in 0..most {
+            if number % ahead::BATCH as u64 == 0 && self.selection.is_all() {
+                self.router.look_ahead(capture.coming());
+            }
+            let Some(frame) = capture.next_packet()? else { return Ok(false) };
+            self.packet(&frame, tell);
+        }
+        Ok(true)
+    }
+
     /// Plays one frame.
+    #[inline]
     pub fn packet(
         &mut self,
         frame: &Frame<'_>,

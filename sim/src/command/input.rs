@@ -71,6 +71,24 @@ pub(super) fn frames(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<()
     frames_until(path, each)
 }
 
+/// The same where `some` plays so many packets at a time, and says whether there may be more.
+pub(super) fn packets(
+    path: &Path,
+    mut some: impl FnMut(&mut Capture, u64) -> Result<bool, CaptureError>,
+) -> Result<(), Failure> {
+    let mut capture = open(path)?;
+    let bar = progress(path);
+    let ended = loop {
+        match some(&mut capture, 4096) {
+            Ok(true) => bar.set_position(capture.offset()),
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(bad_data(path, &error)),
+        }
+    };
+    bar.finish_and_clear();
+    ended
+}
+
 /// The same for as long as `each` wants more.
 pub(super) fn frames_until(
     path: &Path,

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use super::against::against;
-use super::input::{frames, frames_and_cut, is_trace, router};
+use super::input::{frames, frames_and_cut, is_trace, packets, router};
 use super::kernel::{Clock, Kernel};
 use super::{Failure, trace};
 use crate::forward::Router;
@@ -135,7 +135,7 @@ pub(super) fn ledger(path: &Path, kernel: &Kernel) -> Result<Played, Failure> {
             ledger.enter(router.engine(), moment, event);
         }
     };
-    let ended = frames(path, |frame| replay.packet(frame, &mut enter));
+    let ended = packets(path, |capture, most| replay.play(capture, most, &mut enter));
     replay.finish(enter);
     match ended {
         Err(failure) if replay.totals().packets == 0 => Err(failure),

@@ -17,6 +17,8 @@
 //! unless its place is full: then the engine is asked, whose table is keyed. Who aims at one place
 //! makes it useless, and nothing worse.
 
+use std::hint::black_box;
+
 use nfexp_model::conn::ConnId;
 use nfexp_model::conntrack::Direction;
 use nfexp_model::kernel::Jiffies;
@@ -117,6 +119,9 @@ type Hint = u32;
 /// In the last of four: there are more than three.
 const MORE: Hint = u32::MAX;
 
+/// So many places are of flows that are in the cache: about a megabyte of them.
+const CACHED: usize = 16 << 10;
+
 /// Slots behind this cannot be hinted at.
 const MOST_SLOTS: usize = (1 << 24) - 3;
 
@@ -139,6 +144,27 @@ impl Flows {
         }
         let all = place[3] != MORE && self.slots() <= MOST_SLOTS && key.is_swapped();
         if all { Found::Nothing } else { Found::Unknown }
+    }
+
+    /// Whether they are more than lie in the cache anyway.
+    #[inline]
+    pub(super) const fn are_many(&self) -> bool {
+        self.places.len() > CACHED
+    }
+
+    /// Reads what packets whose keys are mixed to these will ask for.
+    #[inline(never)]
+    pub(super) fn touch(&self, mixed: &[u64]) {
+        let places = |mixed: u64| self.places.get(self.place(mixed)).copied().unwrap_or_default();
+        // All places before any flow, and of a flow both lines: so none waits for another.
+        black_box(mixed.iter().fold(0, |sum, mixed| sum ^ places(*mixed)[0]));
+        let flow = |hint: Hint, mixed: u64| {
+            let flow = self.at(slot(hint, mixed));
+            flow.map_or(0, |flow| flow.generation ^ u32::from(flow.tcp_state() as u8))
+        };
+        let flows =
+            |mixed: u64| places(mixed).into_iter().fold(0, |sum, hint| sum ^ flow(hint, mixed));
+        black_box(mixed.iter().fold(0, |sum, mixed| sum ^ flows(*mixed)));
     }
 
     /// A connection is in the table: its packets find it here from now on.

@@ -13,6 +13,7 @@
 //! # Source
 //! `nf_conntrack_in()`, `nf_conntrack_helper`'s hook and `nf_conntrack_confirm()`, 6.18.
 
+pub(crate) mod ahead;
 mod fate;
 mod flows;
 mod hook;
@@ -40,6 +41,7 @@ use nfexp_traces::helpers::{Parameters, State};
 use nfexp_traces::packet::{Datagram, L4, Packet, packet, plain_packet, plain_tuple};
 
 use crate::settings::{Port, Settings, Sysctls};
+use ahead::Recent;
 pub use fate::Fate;
 use flows::{Flow, Flows, Found, NEVER, Standing};
 use keymap::Keymap;
@@ -55,6 +57,7 @@ pub struct Router {
     sysctls: Sysctls,
     host: Option<Host>,
     flows: Flows,
+    recent: Recent,
     /// Whether each lookup of a connection is counted, so that the engine must be asked.
     counts_lookups: bool,
     keymap: Keymap,
@@ -87,6 +90,7 @@ impl Router {
             sysctls: settings.sysctls,
             host: settings.host,
             flows: Flows::default(),
+            recent: Recent::default(),
             counts_lookups,
             keymap: Keymap::default(),
             now,

@@ -180,6 +180,17 @@ impl Capture {
         Frame { number: self.packets, time_ns, link, bytes: self.source.frame(), original_len }
     }
 
+    /// The frames that come next, as far as they were read already: for whoever looks ahead. Of
+    /// other formats than the classic one there are none.
+    #[must_use]
+    pub fn coming(&self) -> Coming<'_> {
+        let reader = match &self.format {
+            Format::Pcap(reader) if !self.over => Some(reader),
+            _ => None,
+        };
+        Coming { reader, ahead: self.source.ahead() }
+    }
+
     /// What there is of the packet inside which a classic file ends, after
     /// [`CaptureError::Truncated`].
     pub fn cut_packet(&mut self) -> Option<Frame<'_>> {
@@ -193,6 +204,30 @@ impl Capture {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.source.offset()
+    }
+}
+
+/// The frames that come next, each with its link type.
+pub struct Coming<'a> {
+    reader: Option<&'a pcap::Reader>,
+    ahead: &'a [u8],
+}
+
+impl<'a> Iterator for Coming<'a> {
+    type Item = (i32, &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (record, frame) = self.reader?.first(self.ahead)?;
+        let (taken, rest) = self.ahead.split_at(frame.end);
+        self.ahead = rest;
+        Some((record.link, &taken[frame.start..]))
+    }
+}
+
+impl std::fmt::Debug for Coming<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coming").field("ahead", &self.ahead.len()).finish_non_exhaustive()
     }
 }
 
@@ -269,8 +304,14 @@ mod tests {
             Err(error) => return vec![error.to_string()],
         };
         loop {
+            let coming = capture.coming().next().map(|(link, bytes)| (link, bytes.to_vec()));
             let (frame, over) = match capture.next_packet() {
-                Ok(Some(frame)) => (format!("{frame:?}"), false),
+                Ok(Some(frame)) => {
+                    let comes =
+                        coming.is_none_or(|coming| coming == (frame.link, frame.bytes.to_vec()));
+                    assert!(comes, "what comes is what was coming");
+                    (format!("{frame:?}"), false)
+                }
                 Ok(None) => (String::from("end"), true),
                 Err(error) => (error.to_string(), true),
             };
@@ -293,6 +334,19 @@ mod tests {
                 assert_eq!(told(bytes, at_a_time), whole, "{at_a_time} at a time of {cut}");
             }
         }
+    }
+
+    #[test]
+    fn what_comes_next_is_known_as_far_as_it_was_read() {
+        let bytes = include_bytes!("../../captures/tftp/tftp-read-v4.pcap");
+        let mut capture = Capture::new(&bytes[..]).expect("ours");
+        let coming: Vec<_> = capture.coming().map(|(_, bytes)| bytes.to_vec()).collect();
+        assert!(coming.len() > 5, "all of it was read with its header");
+        for bytes in coming {
+            assert_eq!(capture.next_packet().expect("whole").expect("it comes").bytes, bytes);
+        }
+        assert!(capture.next_packet().expect("whole").is_none());
+        assert_eq!(capture.coming().count(), 0);
     }
 
     #[test]

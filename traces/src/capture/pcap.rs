@@ -10,6 +10,8 @@
 //! eight more bytes. A record may be longer than the snap length says; what counts is its own
 //! length.
 
+use std::ops::Range;
+
 use super::source::Source;
 use super::{CaptureError, Endian, LARGEST_BYTES, Record};
 
@@ -46,15 +48,19 @@ impl Reader {
     /// The next record, if all of it was read already: the same as [`next`](Self::next).
     #[inline]
     pub(super) fn here(&self, source: &mut Source) -> Option<Record> {
-        let ahead = source.ahead();
-        let (record, captured) = self.record(ahead.first_chunk()?);
+        let (record, frame) = self.first(source.ahead())?;
+        source.take_frame(frame);
+        Some(record)
+    }
+
+    /// The record that bytes begin with, if all of it is there, and where in them its frame lies.
+    #[inline]
+    pub(super) fn first(&self, bytes: &[u8]) -> Option<(Record, Range<usize>)> {
+        let (record, captured) = self.record(bytes.first_chunk()?);
         let start = self.record_head as usize;
         let end = start + captured as usize;
-        if captured > LARGEST_BYTES || end > ahead.len() {
-            return None;
-        }
-        source.take_frame(start..end);
-        Some(record)
+        let is_whole = captured <= LARGEST_BYTES && end <= bytes.len();
+        is_whole.then_some((record, start..end))
     }
 
     pub(super) fn next(
