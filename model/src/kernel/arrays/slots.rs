@@ -250,10 +250,10 @@ impl Slots {
         }
     }
 
-    /// Half as much again.
+    /// An eighth more, for what is not used is memory, too.
     #[cold]
     fn grow(&mut self) {
-        let (from, more) = (self.links.len(), (self.links.len() / 2).max(8));
+        let (from, more) = (self.links.len(), (self.links.len() / 8).max(8));
         self.links.reserve_exact(more);
         self.entries.reserve_exact(more * BLOCK);
         self.entries.resize((from + more) * BLOCK, Entry::default());
