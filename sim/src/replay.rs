@@ -291,15 +291,22 @@ impl Replay {
             && let Some(datagram) = plain_datagram(frame.link, frame.bytes)
         {
             self.pass_time(frame.time_ns, tell);
-            if let Some((fate, read)) = self.router.forward_plain(&datagram) {
-                if self.keep_letters {
-                    self.totals.letters.push(fate.letter());
+            let (letter, may_tell) = match self.router.forward_plain(&datagram) {
+                Some((fate, may_tell)) => (fate.letter(), may_tell),
+                None => {
+                    // A copy, so that the others need not be in memory.
+                    let copy = datagram;
+                    let fate = self.router.forward(&copy);
+                    (self.letter(Some(fate), &copy), true)
                 }
-                if read {
-                    self.tell((self.totals.packets, false, fate.letter()), tell);
-                }
-                return;
+            };
+            if self.keep_letters {
+                self.totals.letters.push(letter);
             }
+            if may_tell {
+                self.tell((self.totals.packets, false, letter), tell);
+            }
+            return;
         }
         self.any_packet(frame, tell);
     }
@@ -354,6 +361,11 @@ impl Replay {
                 whole.map(|whole| self.router.forward(&whole))
             }
         };
+        self.letter(fate, datagram)
+    }
+
+    /// The letter of a datagram; without a fate it was not let in, or waits for its other parts.
+    fn letter(&self, fate: Option<Fate>, datagram: &Datagram<'_>) -> char {
         match fate.map(Fate::letter) {
             // What is marked as a fragment and does not come out again counts as held.
             None if self.router.is_from_here(datagram) => 'o',
@@ -369,6 +381,7 @@ impl Replay {
     fn waited_ns(&self) -> i64 {
         match self.pace.speed() {
             0 => 0,
+            1000 => self.latest_ns,
             speed => {
                 let waited = i128::from(self.latest_ns) * 1000 / i128::from(speed);
                 i64::try_from(waited).unwrap_or(i64::MAX)

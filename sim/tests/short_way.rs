@@ -6,14 +6,16 @@
 //!
 //! * Every recorded capture, and each with bytes changed, packets left out, doubled and swapped,
 //!   has the same events at the same packets, the same fates, and the same ends as time goes on.
+//! * A replay that looks ahead tells the same as one that is given packet after packet.
 //! * A connection whose first packet is dropped leaves nothing behind, not even a timer.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use nfexp_model::revision::{FoundStat, Revision};
 use nfexp_sim::forward::Router;
-use nfexp_sim::replay::{Pace, Replay, Selection};
+use nfexp_sim::replay::{Happening, Pace, Replay, Selection};
 use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::{Capture, Frame};
 use rand_chacha::ChaCha8Rng;
@@ -118,6 +120,52 @@ fn packets_that_go_the_short_way_tell_what_the_whole_way_tells() {
         }
     }
     assert!(events > 20_000, "{events}: the captures are about something");
+}
+
+#[test]
+fn looking_ahead_changes_nothing() {
+    // Twenty thousand flows in turn, three times: UDP, and back.
+    let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    file.extend_from_slice(&[0xff, 0xff, 0, 0, 1, 0, 0, 0]);
+    for number in 0..60_000_u32 {
+        let port = (1000 + number % 20_000) as u16;
+        let (mut ends, mut ports) = ([[10, 0, 0, 1], [10, 0, 0, 2]], [port, 53]);
+        if number / 20_000 == 1 {
+            (ends, ports) = ([ends[1], ends[0]], [53, port]);
+        }
+        for word in [number / 1000, number % 1000, 42, 42] {
+            file.extend_from_slice(&word.to_le_bytes());
+        }
+        file.extend_from_slice(&[[2; 12].as_slice(), &[8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0]].concat());
+        file.extend_from_slice(&[[64, 17, 0, 0].as_slice(), &ends.concat()].concat());
+        for word in [ports[0], ports[1], 8, 0] {
+            file.extend_from_slice(&word.to_be_bytes());
+        }
+    }
+    let told = |ahead: bool| {
+        let router = Router::new(Settings::of(Revision::LINUX_6_18, None, None)).expect("memory");
+        let mut replay = Replay::new(router, Pace::CAPTURED, Selection::default(), true);
+        let mut capture = Capture::new(Cursor::new(file.clone())).expect("a capture");
+        let mut told = Vec::new();
+        let mut tell = |_: &mut Router, happening: &Happening<'_>| {
+            told.push(format!("{happening:?}"));
+        };
+        if ahead {
+            assert!(!replay.play(&mut capture, u64::MAX, &mut tell).expect("whole"));
+        } else {
+            while let Some(frame) = capture.next_packet().expect("whole") {
+                replay.packet(&frame, &mut tell);
+            }
+        }
+        (replay.totals().letters.clone(), told)
+    };
+    let (letters, events) = told(true);
+    assert_eq!(
+        letters,
+        [("N", 20_000), ("e", 20_000), ("E", 20_000)].map(|(l, n)| l.repeat(n)).concat()
+    );
+    assert!(events.len() >= 20_000, "{}", events.len());
+    assert_eq!((letters, events), told(false));
 }
 
 #[test]

@@ -272,7 +272,8 @@ impl Flows {
     ) {
         let slot = conn.index() as usize;
         while slot >= self.slots() {
-            self.flows.push(Box::new([Flow::default(); PIECE]));
+            let piece = vec![Flow::default(); PIECE].into_boxed_slice();
+            self.flows.push(piece.try_into().expect("so many"));
         }
         let flow = &mut self.flows[slot / PIECE][slot % PIECE];
         debug_assert_eq!(flow.standing, Standing::Apart, "its connection is gone");

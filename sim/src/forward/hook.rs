@@ -14,13 +14,15 @@ use nfexp_traces::packet::{L4, Packet};
 
 use super::route::Route;
 use super::tracker::Asked;
-use super::{Fate, Router};
+use super::{Fate, Router, port_bit};
 
 impl Router {
     /// The helper that an expectation or a port gives a connection.
     pub(super) fn give_helper(&self, ct: &ConnRef, packet: &Packet<'_>) -> Option<State> {
         let dport = packet.tuple.dport;
-        let by_port = self.ports.iter().find(|(helper, proto, port)| {
+        let may_listen = self.port_bits & port_bit(dport) != 0;
+        let ports = if may_listen { &self.ports[..] } else { &[] };
+        let by_port = ports.iter().find(|(helper, proto, port)| {
             let listens = *port == dport && *proto == packet.tuple.proto;
             listens && self.engine.helper(*helper).l3.contains(&packet.tuple.l3)
         });

@@ -53,6 +53,8 @@ use tracker::Asked;
 pub struct Router {
     engine: Engine<Up>,
     ports: Vec<(HelperId, Proto, u16)>,
+    /// A bit for the last six of each of these: most ports have none.
+    port_bits: u64,
     parameters: Parameters,
     sysctls: Sysctls,
     host: Option<Host>,
@@ -80,12 +82,14 @@ impl Router {
     pub fn new(settings: Settings) -> Result<Self, NoMemory> {
         let engine = Engine::new(settings.config)?;
         let named = |port: Port| Some((engine.helper_named(&port.helper)?, port.proto, port.port));
-        let ports = settings.ports.into_iter().filter_map(named).collect();
+        let ports: Vec<_> = settings.ports.into_iter().filter_map(named).collect();
+        let port_bits = ports.iter().fold(0, |bits, (_, _, port)| bits | port_bit(*port));
         let now = Jiffies::initial(engine.config().hz);
         let counts_lookups = engine.config().revision.found_stat == FoundStat::EachLookup;
         Ok(Self {
             engine,
             ports,
+            port_bits,
             parameters: settings.parameters,
             sysctls: settings.sysctls,
             host: settings.host,
@@ -277,9 +281,9 @@ impl Router {
         }
     }
 
-    /// The same for what changes nothing but its flow, unless a helper reads it, as most datagrams of
-    /// most captures: `None` says that this is another, and leaves all as it was. Beside its fate,
-    /// whether a helper did: only then may there be anything to tell.
+    /// The same for TCP and UDP from one host to another, as most datagrams of most captures are:
+    /// `None` says that this is another, and leaves all as it was. Beside its fate, whether more
+    /// changed than its flow, or a helper read it: only then may there be anything to tell.
     // Inlined, so that nothing of such a one is written to memory but what its flow keeps; what is
     // asked for by the way is not, so that each has all registers to itself.
     #[inline(always)]
@@ -287,17 +291,33 @@ impl Router {
         if self.counts_lookups || !route::is_plain(self.host.as_ref(), datagram) {
             return None;
         }
-        let Found::Flow(slot, direction) = self.flows.find(&plain_tuple(datagram)?) else {
-            return None;
-        };
+        let found = self.flows.find(&plain_tuple(datagram)?);
+        self.states.clear();
+        self.route = Route::Forward;
+        if let Found::Flow(slot, direction) = found
+            && let Some(fate) = self.forward_found(slot, direction, datagram)
+        {
+            return Some(fate);
+        }
+        // A copy, so that those of others need not be in memory.
+        let copy = *datagram;
+        self.forward_others(&copy, found)
+    }
+
+    /// What changes nothing but its flow, unless a helper reads it.
+    #[inline(always)]
+    fn forward_found(
+        &mut self,
+        slot: usize,
+        direction: Direction,
+        datagram: &Datagram<'_>,
+    ) -> Option<(Fate, bool)> {
         let standing = self.flows.at(slot)?.standing;
         let seen_reply = match standing {
             Standing::Plain | Standing::Helped => true,
             Standing::Unanswered => false,
             Standing::Apart | Standing::Watched => return None,
         };
-        self.states.clear();
-        self.route = Route::Forward;
         if standing == Standing::Helped {
             let packet = plain_packet(datagram)?;
             if self.has_readers(slot, &packet) {
@@ -308,6 +328,13 @@ impl Router {
         }
         let (proto, body) = (datagram.proto, datagram.body);
         Some((self.follow_plain(slot, direction, seen_reply, proto, body)?, false))
+    }
+
+    #[inline(never)]
+    fn forward_others(&mut self, datagram: &Datagram<'_>, found: Found) -> Option<(Fate, bool)> {
+        let fate = self.track_whole(&plain_packet(datagram)?, found);
+        self.engine.run_rcu_callbacks();
+        Some((fate, true))
     }
 
     fn track(&mut self, packet: &Packet<'_>) -> Fate {
@@ -420,6 +447,10 @@ impl Router {
     const fn is_routed(&self) -> bool {
         !matches!(self.route, Route::Nowhere)
     }
+}
+
+const fn port_bit(port: u16) -> u64 {
+    1 << (port % 64)
 }
 
 /// Whether an ICMPv6 message is between neighbours: never tracked.
