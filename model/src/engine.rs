@@ -387,19 +387,21 @@ impl<P: Platform> Engine<P> {
 
     /// The first half of expiry: detaches the next timer due at `now`.
     pub fn expire(&self, now: Jiffies) -> Option<Firing> {
-        let key = self.timers.expire_ahead(&self.memory, now, |index| self.read_behind(index));
+        let key =
+            self.timers.expire_ahead(&self.memory, now, |index, far| self.read_behind(index, far));
         key.map(Firing)
     }
 
-    /// Reads what will be written when an expectation is unlinked: its neighbours, its master and
-    /// its place in the index.
+    /// Reads what will be written when an expectation is unlinked: its neighbours, its master and,
+    /// if that is `far`, its place in the index.
     #[inline]
-    fn read_behind(&self, index: u32) -> u32 {
+    fn read_behind(&self, index: u32, far: bool) -> u32 {
         let slab = &self.memory.expectations;
         let exp = slab.at(index);
         let beside = slab.at(exp.older.get()).older.get() ^ slab.at(exp.newer.get()).older.get();
         let master = self.memory.conns.at(exp.master().index()).uses.load_locked();
-        beside ^ master ^ self.table(exp.net()).fetch_linked(exp)
+        let place = if far { self.table(exp.net()).fetch_linked(exp) } else { 0 };
+        beside ^ master ^ place
     }
 
     /// The first half of expiry for this very timer, whatever the time; `None` if somebody

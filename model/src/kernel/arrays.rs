@@ -35,6 +35,8 @@ use crate::revision::WheelKind;
 
 /// So few pending are in the cache anyway: about a megabyte of owners.
 const CACHED: u32 = 8 << 10;
+/// With more than this the index of the owners is not in the cache either: over two megabytes.
+const FAR: u32 = 256 << 10;
 /// So many blocks are read before they are needed, where they are not in the cache.
 const AHEAD: usize = 8;
 /// So few stale entries are not worth a sweep.
@@ -69,6 +71,8 @@ pub(super) struct ArrayWheel {
     /// Keys and stamps of what fires now, the first of them last, and how many there are.
     ready: [Cell<(u32, u32)>; BLOCK],
     left: Cell<usize>,
+    /// Whether the owners of the block that becomes ready next were read.
+    read: Cell<bool>,
     /// What fires behind it, the first of these last.
     due: RefCell<Vec<Chain>>,
     slots: RefCell<Slots>,
@@ -89,6 +93,7 @@ impl ArrayWheel {
             exact: Cell::new(false),
             ready: [const { Cell::new((0, 0)) }; BLOCK],
             left: Cell::new(0),
+            read: Cell::new(false),
             due: RefCell::default(),
             slots: RefCell::new(Slots::new()),
         }
@@ -149,13 +154,14 @@ impl ArrayWheel {
     }
 
     /// Takes the next timer that is due at `now` off the wheel. Of those that fire soon, `behind`
-    /// reads what they lead to, if so many are pending that this is not in the cache.
+    /// reads what they lead to, if so many are pending that this is not in the cache; whether that
+    /// goes for the index as well, it is told.
     #[inline]
     pub(super) fn expire(
         &self,
         owners: impl Owners,
         now: Jiffies,
-        behind: impl Fn(u32) -> u32,
+        behind: impl Fn(u32, bool) -> u32,
     ) -> Option<u32> {
         loop {
             while let Some(left) = self.left.get().checked_sub(1) {
@@ -178,19 +184,32 @@ impl ArrayWheel {
         }
     }
 
-    /// Reads what firing will touch, many side by side: first the owners and the blocks that come
-    /// next, then what the owners lead to.
-    /// What is written then is in the cache; a store that misses is waited for by all behind it.
+    /// Reads what firing will touch, many side by side: what the owners lead to, and the owners
+    /// of the block behind them. What is written then is in the cache; a store that misses is
+    /// waited for by all behind it.
     #[inline(never)]
-    fn read_ready(&self, owners: impl Owners, behind: &impl Fn(u32) -> u32) {
+    fn read_ready(&self, owners: impl Owners, behind: &impl Fn(u32, bool) -> u32) {
         let ready = &self.ready[..self.left.get()];
-        let read = |key| owners.stamp(key).get() ^ owners.expires(key).0 as u32;
-        let near = ready.iter().rev().fold(0, |sum, of| sum ^ read(of.get().0));
-        let turn = if self.kind == WheelKind::Cascading { TVR } else { TVN };
-        let (slots, due) = (self.slots.borrow(), self.due.borrow().last().copied());
-        let next = due.unwrap_or_else(|| slots.chain((self.clk.get() % turn) as usize));
-        slots.read_ahead(next, 2);
-        black_box(ready.iter().rev().fold(near, |sum, of| sum ^ behind(of.get().0)));
+        let read = |sum, key| sum ^ owners.stamp(key).get() ^ owners.expires(key).0 as u32;
+        let (slots, far) = (self.slots.borrow(), self.pending.get() > FAR);
+        let mut sum = 0;
+        if !self.read.replace(false) {
+            sum = ready.iter().rev().fold(sum, |sum, of| read(sum, of.get().0));
+        }
+        sum = ready.iter().rev().fold(sum, |sum, of| sum ^ behind(of.get().0, far));
+        if let Some(mut next) = self.due.borrow().last().copied() {
+            let (block, count) = match self.kind {
+                WheelKind::Cascading => slots.shift(&mut next),
+                WheelKind::Levelled => slots.pop(&mut next),
+            };
+            let entries = slots.block(block)[..count].iter();
+            sum = entries.fold(sum, |sum, entry| read(sum, entry.key));
+            self.read.set(true);
+        } else {
+            let turn = if self.kind == WheelKind::Cascading { TVR } else { TVN };
+            slots.read_ahead(slots.chain((self.clk.get() % turn) as usize), 2);
+        }
+        black_box(sum);
     }
 
     /// Makes the next block ready, or goes on to the next jiffy at which something may be due;

@@ -136,13 +136,13 @@ pub trait TimerBase<P: Platform>: Sized {
     /// Takes the next timer due at `now` off the base, in the order the softirq would.
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
     /// The same; where many are pending, `behind` hears of expectations that fire soon, and reads
-    /// what they lead to.
+    /// what they lead to; the index, too, if there are so many that it is told so.
     #[inline]
     fn expire_ahead(
         &self,
         memory: &Memory<P>,
         now: Jiffies,
-        _behind: impl Fn(u32) -> u32,
+        _behind: impl Fn(u32, bool) -> u32,
     ) -> Option<TimerKey> {
         self.expire(memory, now)
     }
@@ -260,7 +260,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
 
     #[inline]
     fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
-        self.wheel.expire(Stamps(memory), now, |_| 0).map(TimerKey::from_bits)
+        self.wheel.expire(Stamps(memory), now, |_, _| 0).map(TimerKey::from_bits)
     }
 
     #[inline]
@@ -268,11 +268,11 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
         &self,
         memory: &Memory<P>,
         now: Jiffies,
-        behind: impl Fn(u32) -> u32,
+        behind: impl Fn(u32, bool) -> u32,
     ) -> Option<TimerKey> {
-        let behind = |key| {
+        let behind = |key, far| {
             let key = TimerKey::from_bits(key);
-            if key.is_conn() { 0 } else { behind(key.index()) }
+            if key.is_conn() { 0 } else { behind(key.index(), far) }
         };
         self.wheel.expire(Stamps(memory), now, behind).map(TimerKey::from_bits)
     }

@@ -69,7 +69,8 @@ fn agree(kind: WheelKind, deeds: &[(u8, u16, u8)]) -> bool {
                 return false;
             }
             // Whoever came forward by itself is not asked, and must have nothing to answer.
-            let answer = if arrays.forward(now) { None } else { arrays.expire(&field, now, |_| 0) };
+            let answer =
+                if arrays.forward(now) { None } else { arrays.expire(&field, now, |_, _| 0) };
             let fired = lists.expire(&field, now);
             if answer != fired {
                 return false;
