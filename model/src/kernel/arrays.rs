@@ -205,6 +205,7 @@ impl ArrayWheel {
             let entries = slots.block(block)[..count].iter();
             sum = entries.fold(sum, |sum, entry| read(sum, entry.key));
             self.read.set(true);
+            slots.read_ahead(next, 1);
         } else {
             let turn = if self.kind == WheelKind::Cascading { TVR } else { TVN };
             slots.read_ahead(slots.chain((self.clk.get() % turn) as usize), 2);
