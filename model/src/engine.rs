@@ -414,6 +414,7 @@ impl<P: Platform> Engine<P> {
     /// The second half: the callback.
     #[doc(alias = "nf_ct_expectation_timed_out")]
     #[doc(alias = "death_by_timeout")]
+    #[inline(always)]
     pub fn timed_out(&self, at: At, firing: Firing) {
         let index = firing.0.index();
         if firing.0.is_conn() {

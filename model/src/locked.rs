@@ -67,6 +67,13 @@ impl Ending {
     }
 }
 
+/// Whether an expectation that ends is in its master's list: no longer, if the whole list goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Yes,
+    No,
+}
+
 /// Where a walk over a master's list stands: the next of each class.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cursor {
@@ -82,6 +89,15 @@ impl Cursor {
         match newest {
             [only, NULL, NULL, NULL] => Self::One(only),
             several => Self::Several(several),
+        }
+    }
+
+    /// How many classes may have any.
+    #[inline(always)]
+    const fn classes(self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Several(_) => MAX_CLASSES,
         }
     }
 }
@@ -146,7 +162,8 @@ impl<'a, P: Platform> Locked<'a, P> {
             P::atomic_add(&exp.uses, 1);
         }
         if !P::slips(Slip::MatchStaysLinked) {
-            self.unlink(exp, Some(conn), &Ending::by_kernel(at, Cause::Match));
+            let master = Some((conn, Listed::Yes));
+            self.unlink(exp, master, &Ending::by_kernel(at, Cause::Match));
         }
         if P::slips(Slip::MatchPutsTwice) {
             engine.put_object(exp);
@@ -261,7 +278,7 @@ impl<'a, P: Platform> Locked<'a, P> {
     fn end_won(
         &mut self,
         exp: Object<'a, Expectation<P>>,
-        conn: Option<&Conn<P>>,
+        conn: Option<(&Conn<P>, Listed)>,
         ending: &Ending,
     ) {
         self.unlink(exp, conn, ending);
@@ -280,14 +297,14 @@ impl<'a, P: Platform> Locked<'a, P> {
     }
 
     /// Takes a won expectation out of both lists, tells, and gives the table's reference back;
-    /// `conn` is its master, if that was looked up before.
+    /// `conn` is its master, if that was looked up before, and whether it is in its list.
     #[doc(alias = "nf_ct_unlink_expect_report")]
     #[doc(alias = "nf_ct_unlink_expect")]
     #[inline(always)]
     pub(crate) fn unlink(
         &mut self,
         exp: Object<'a, Expectation<P>>,
-        conn: Option<&Conn<P>>,
+        conn: Option<(&Conn<P>, Listed)>,
         ending: &Ending,
     ) {
         let engine = self.engine;
@@ -298,8 +315,9 @@ impl<'a, P: Platform> Locked<'a, P> {
         if !P::slips(Slip::CountNotLowered) {
             slot.count.store(slot.count.load_locked().wrapping_sub(1), Ordering::Relaxed);
         }
-        let conn = conn.unwrap_or_else(|| engine.memory.conns.get(exp.master()));
-        self.unlist(exp, conn, ending.cause);
+        let (conn, listed) =
+            conn.unwrap_or_else(|| (engine.memory.conns.get(exp.master()), Listed::Yes));
+        self.unlist(exp, (conn, listed), ending.cause);
         engine.tell_destroy(exp.index, ending.origin, ending.cause);
         if let Some(eviction) = &mut self.state.eviction {
             eviction.removed(ending.at.now, exp.id(), ending.cause);
@@ -316,10 +334,15 @@ impl<'a, P: Platform> Locked<'a, P> {
 
     /// Takes an expectation out of its master's list, and out of its count.
     #[inline(always)]
-    fn unlist(&self, exp: Object<'a, Expectation<P>>, conn: &Conn<P>, cause: Cause) {
+    fn unlist(
+        &self,
+        exp: Object<'a, Expectation<P>>,
+        (conn, listed): (&Conn<P>, Listed),
+        cause: Cause,
+    ) {
         let slab = &self.engine.memory.expectations;
         let class = exp.class().index();
-        if !P::slips(Slip::StaysInMastersList) {
+        if listed == Listed::Yes && !P::slips(Slip::StaysInMastersList) {
             let (older, newer) = (exp.older.get(), exp.newer.get());
             either(older, &conn.oldest[class], &slab.at(older).newer).set(newer);
             either(newer, &conn.newest[class], &slab.at(newer).older).set(older);
@@ -347,20 +370,57 @@ impl<'a, P: Platform> Locked<'a, P> {
             return ended;
         }
         let mut cursor = Cursor::at_newest(conn);
+        let classes = cursor.classes();
         self.touch_list(conn);
         // KERNEL: nf_ct_remove_expectations(), v3.9: one whose timer is firing stays linked to
         // a master that may be freed before the callback runs (CVE-2026-80668).
         let ending = Ending::by_kernel(at, cause);
+        // The list is not mended each time one goes: at last it is made of those that stay.
+        let mut stays = [NULL; MAX_CLASSES];
         while let Some(exp) = self.advance(&mut cursor) {
-            if self.may_end(exp, cause) {
-                self.end_won(exp, Some(conn), &ending);
+            let class = exp.class().index();
+            let ends = self.may_end(exp, cause);
+            if ends {
+                self.end_won(exp, Some((conn, Listed::No)), &ending);
                 ended += 1;
             }
+            if !ends || P::slips(Slip::StaysInMastersList) {
+                self.follow_with(conn, (class, &mut stays), exp);
+            }
             if P::slips(Slip::TeardownStopsEarly) {
-                break;
+                while let Some(rest) = self.advance(&mut cursor) {
+                    self.follow_with(conn, (rest.class().index(), &mut stays), rest);
+                }
             }
         }
+        for (class, &last) in stays.iter().enumerate().take(classes) {
+            self.after(conn, class, last).set(NULL);
+            conn.oldest[class].set(last);
+        }
         ended
+    }
+
+    /// What points at whoever is behind `last` in the list of a class.
+    #[inline(always)]
+    fn after<'b>(&self, conn: &'b Conn<P>, class: usize, last: u32) -> &'b P::Plain<u32>
+    where
+        'a: 'b,
+    {
+        either(last, &conn.newest[class], &self.engine.memory.expectations.at(last).older)
+    }
+
+    /// Lets `exp` be behind those of its class that stay.
+    #[cold]
+    #[inline(never)]
+    fn follow_with(
+        &self,
+        conn: &Conn<P>,
+        (class, stays): (usize, &mut [u32; MAX_CLASSES]),
+        exp: Object<'a, Expectation<P>>,
+    ) {
+        self.after(conn, class, stays[class]).set(exp.index);
+        exp.newer.set(stays[class]);
+        stays[class] = exp.index;
     }
 
     pub(crate) fn unexpect(&mut self, at: At, exp: Object<'a, Expectation<P>>) {
