@@ -387,9 +387,8 @@ impl<P: Platform> Engine<P> {
 
     /// The first half of expiry: detaches the next timer due at `now`.
     pub fn expire(&self, now: Jiffies) -> Option<Firing> {
-        let key =
-            self.timers.expire_ahead(&self.memory, now, |index, far| self.read_behind(index, far));
-        key.map(Firing)
+        let behind = |index, far| self.read_behind(index, far);
+        self.timers.expire(&self.memory, now, behind).map(Firing)
     }
 
     /// Reads what will be written when an expectation is unlinked: its neighbours, its master and,

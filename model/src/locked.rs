@@ -378,18 +378,17 @@ impl<'a, P: Platform> Locked<'a, P> {
         // The list is not mended each time one goes: at last it is made of those that stay.
         let mut stays = [NULL; MAX_CLASSES];
         while let Some(exp) = self.advance(&mut cursor) {
-            let class = exp.class().index();
             let ends = self.may_end(exp, cause);
             if ends {
                 self.end_won(exp, Some((conn, Listed::No)), &ending);
                 ended += 1;
             }
             if !ends || P::slips(Slip::StaysInMastersList) {
-                self.follow_with(conn, (class, &mut stays), exp);
+                self.follow_with(conn, &mut stays, exp);
             }
             if P::slips(Slip::TeardownStopsEarly) {
                 while let Some(rest) = self.advance(&mut cursor) {
-                    self.follow_with(conn, (rest.class().index(), &mut stays), rest);
+                    self.follow_with(conn, &mut stays, rest);
                 }
             }
         }
@@ -415,9 +414,10 @@ impl<'a, P: Platform> Locked<'a, P> {
     fn follow_with(
         &self,
         conn: &Conn<P>,
-        (class, stays): (usize, &mut [u32; MAX_CLASSES]),
+        stays: &mut [u32; MAX_CLASSES],
         exp: Object<'a, Expectation<P>>,
     ) {
+        let class = exp.class().index();
         self.after(conn, class, stays[class]).set(exp.index);
         exp.newer.set(stays[class]);
         stays[class] = exp.index;

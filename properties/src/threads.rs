@@ -201,7 +201,12 @@ impl TimerBase<Threads> for ThreadTimers {
         // ORDERING: as taking and dropping the base's lock; pairs with `add`.
         self.armed(key).swap(0, Ordering::AcqRel) != 0
     }
-    fn expire(&self, memory: &Memory<Threads>, _: Jiffies) -> Option<TimerKey> {
+    fn expire(
+        &self,
+        memory: &Memory<Threads>,
+        _: Jiffies,
+        _: impl Fn(u32, bool) -> u32,
+    ) -> Option<TimerKey> {
         let mut keys = (1..self.0[0].len() as u32).map(TimerKey::expectation);
         keys.find(|key| TimerBase::<Threads>::detach(self, memory, memory.timer(*key), *key))
     }

@@ -198,10 +198,7 @@ impl ArrayWheel {
         }
         sum = ready.iter().rev().fold(sum, |sum, of| sum ^ behind(of.get().0, far));
         if let Some(mut next) = self.due.borrow().last().copied() {
-            let (block, count) = match self.kind {
-                WheelKind::Cascading => slots.shift(&mut next),
-                WheelKind::Levelled => slots.pop(&mut next),
-            };
+            let (block, count) = self.next_block(&slots, &mut next);
             let entries = slots.block(block)[..count].iter();
             sum = entries.fold(sum, |sum, entry| read(sum, entry.key));
             self.read.set(true);
@@ -238,10 +235,7 @@ impl ArrayWheel {
     fn make_ready(&self, owners: impl Owners) -> bool {
         let (mut due, slots) = (self.due.borrow_mut(), &mut *self.slots.borrow_mut());
         let Some(chain) = due.last_mut() else { return false };
-        let (block, count) = match self.kind {
-            WheelKind::Cascading => slots.shift(chain),
-            WheelKind::Levelled => slots.pop(chain),
-        };
+        let (block, count) = self.next_block(slots, chain);
         if chain.is_empty() {
             due.pop();
         }
@@ -254,6 +248,15 @@ impl ArrayWheel {
         self.stale.set(self.stale.get() - (count - left) as u32);
         slots.release(block);
         true
+    }
+
+    /// Takes the block of a due chain that fires next off it, with how many entries.
+    #[inline(always)]
+    fn next_block(&self, slots: &Slots, chain: &mut Chain) -> (u32, usize) {
+        match self.kind {
+            WheelKind::Cascading => slots.shift(chain),
+            WheelKind::Levelled => slots.pop(chain),
+        }
     }
 
     /// Nothing is decided on the way, so that no look waits for another: half of the entries may

@@ -104,7 +104,7 @@ impl Tags {
         assert!(groups < 1 << 26, "a place has 29 bits: {groups} groups are too many");
         self.groups = vec![0; groups];
         self.handles = vec![[0; PLACES]; groups];
-        self.room = groups * FILL / 2;
+        self.room = room_in(groups);
         self.index_mask = u32::MAX >> largest.max(1).leading_zeros();
         for index in old.indices() {
             let place = self.insert(hash_of(index), index);
@@ -291,7 +291,7 @@ impl Tags {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.index_mask == 0 || self.room == self.groups.len() * FILL / 2
+        self.index_mask == 0 || self.room == room_in(self.groups.len())
     }
 
     /// Forgets everything.
@@ -323,6 +323,11 @@ impl Tags {
     fn after(&self, group: usize) -> usize {
         if group + 1 == self.groups.len() { 0 } else { group + 1 }
     }
+}
+
+/// How many so many groups may hold.
+const fn room_in(groups: usize) -> usize {
+    groups * FILL / 2
 }
 
 /// Neither 0, an empty place, nor 1 (see [`places`]).

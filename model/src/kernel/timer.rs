@@ -133,19 +133,15 @@ pub trait TimerBase<P: Platform>: Sized {
     /// `del_timer()` and the first half of expiry: takes the timer off the base, and answers
     /// whether it was on it. `node` is the owner's.
     fn detach(&self, memory: &Memory<P>, node: &Self::Node, key: TimerKey) -> bool;
-    /// Takes the next timer due at `now` off the base, in the order the softirq would.
-    fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey>;
-    /// The same; where many are pending, `behind` hears of expectations that fire soon, and reads
-    /// what they lead to; the index, too, if there are so many that it is told so.
-    #[inline]
-    fn expire_ahead(
+    /// Takes the next timer due at `now` off the base, in the order the softirq would. Where many
+    /// are pending, `behind` may hear of expectations that fire soon, and reads what they lead to;
+    /// the index, too, if there are so many that it is told so.
+    fn expire(
         &self,
         memory: &Memory<P>,
         now: Jiffies,
-        _behind: impl Fn(u32, bool) -> u32,
-    ) -> Option<TimerKey> {
-        self.expire(memory, now)
-    }
+        behind: impl Fn(u32, bool) -> u32,
+    ) -> Option<TimerKey>;
     /// The first moment at which `expire` has something to answer.
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies>;
 
@@ -259,12 +255,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
     }
 
     #[inline]
-    fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
-        self.wheel.expire(Stamps(memory), now, |_, _| 0).map(TimerKey::from_bits)
-    }
-
-    #[inline]
-    fn expire_ahead(
+    fn expire(
         &self,
         memory: &Memory<P>,
         now: Jiffies,
@@ -418,7 +409,12 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for UpTimers {
         self.wheel.del(&Owners(memory), key.bits())
     }
 
-    fn expire(&self, memory: &Memory<P>, now: Jiffies) -> Option<TimerKey> {
+    fn expire(
+        &self,
+        memory: &Memory<P>,
+        now: Jiffies,
+        _: impl Fn(u32, bool) -> u32,
+    ) -> Option<TimerKey> {
         self.wheel.expire(&Owners(memory), now).map(TimerKey::from_bits)
     }
 

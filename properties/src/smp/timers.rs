@@ -100,7 +100,12 @@ impl<W: World> TimerBase<Smp<W>> for LoomTimers {
         was_pending
     }
 
-    fn expire(&self, memory: &Memory<Smp<W>>, _: Jiffies) -> Option<TimerKey> {
+    fn expire(
+        &self,
+        memory: &Memory<Smp<W>>,
+        _: Jiffies,
+        _: impl Fn(u32, bool) -> u32,
+    ) -> Option<TimerKey> {
         let keys = (1..self.armed[0].len() as u32).map(TimerKey::expectation);
         let mut keys = keys.chain((1..self.armed[1].len() as u32).map(TimerKey::conn));
         keys.find(|key| TimerBase::<Smp<W>>::detach(self, memory, memory.timer(*key), *key))

@@ -9,7 +9,7 @@ use nfexp_model::event::Event;
 use nfexp_traces::tools::lines;
 
 use super::Failure;
-use super::input::{frames, router};
+use super::input::{packets, router};
 use super::kernel::{Clock, Kernel};
 use crate::forward::Router;
 use crate::log::{agree, heard, tool_line};
@@ -35,7 +35,7 @@ pub(super) fn against(path: &Path, log: &Path, kernel: &Kernel) -> Result<(), Fa
             }
         }
     };
-    frames(path, |frame| replay.packet(frame, &mut hear))?;
+    packets(path, |capture, most| replay.play(capture, most, &mut hear))?;
     replay.finish(&mut hear);
     let parted = (0..replayed.len().max(logged.len())).find(|at| {
         let pair = replayed.get(*at).zip(logged.get(*at));

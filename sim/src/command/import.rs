@@ -9,7 +9,7 @@ use nfexp_traces::text::Trace;
 use nfexp_traces::tools::lines;
 
 use super::Failure;
-use super::input::{begin, bytes, frames, router};
+use super::input::{begin, bytes, packets, router};
 use super::kernel::{Clock, Kernel};
 use super::output::write_beside;
 use crate::forward::Router;
@@ -75,7 +75,7 @@ fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     let mut importer = Importer::new(&name, &replay.router);
     let mut take =
         |router: &mut Router, happening: &Happening<'_>| importer.take(router, happening);
-    frames(path, |frame| replay.packet(frame, &mut take))?;
+    packets(path, |capture, most| replay.play(capture, most, &mut take))?;
     replay.finish(take);
     let trace = importer.finish(replay.router.engine());
     trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))

@@ -74,19 +74,9 @@ pub(super) fn frames(path: &Path, mut each: impl FnMut(&Frame<'_>)) -> Result<()
 /// The same where `some` plays so many packets at a time, and says whether there may be more.
 pub(super) fn packets(
     path: &Path,
-    mut some: impl FnMut(&mut Capture, u64) -> Result<bool, CaptureError>,
+    some: impl FnMut(&mut Capture, u64) -> Result<bool, CaptureError>,
 ) -> Result<(), Failure> {
-    let mut capture = open(path)?;
-    let bar = progress(path);
-    let ended = loop {
-        match some(&mut capture, 4096) {
-            Ok(true) => bar.set_position(capture.offset()),
-            Ok(false) => break Ok(()),
-            Err(error) => break Err(bad_data(path, &error)),
-        }
-    };
-    bar.finish_and_clear();
-    ended
+    in_steps(path, &mut open(path)?, some).map_err(|error| bad_data(path, &error))
 }
 
 /// The same for as long as `each` wants more.
@@ -138,23 +128,15 @@ fn read_with(
     cut: bool,
 ) -> Result<Result<(), CaptureError>, Failure> {
     let mut capture = open(path)?;
-    let bar = progress(path);
-    let ended = loop {
-        match capture.next_packet() {
-            Ok(Some(frame)) => {
-                let number = frame.number;
-                if each(&frame).is_break() {
-                    break Ok(());
-                }
-                if number % 4096 == 0 {
-                    bar.set_position(capture.offset());
-                }
+    let ended = in_steps(path, &mut capture, |capture, most| {
+        for _ in 0..most {
+            match capture.next_packet()? {
+                Some(frame) if each(&frame).is_continue() => {}
+                _ => return Ok(false),
             }
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
         }
-    };
-    bar.finish_and_clear();
+        Ok(true)
+    });
     if let (true, Err(CaptureError::Truncated { .. })) = (cut, &ended)
         && let Some(frame) = capture.cut_packet()
     {
@@ -162,6 +144,24 @@ fn read_with(
         let _ = each(&frame);
     }
     Ok(ended)
+}
+
+/// Some packets after the other, with progress, until there are no more.
+fn in_steps(
+    path: &Path,
+    capture: &mut Capture,
+    mut some: impl FnMut(&mut Capture, u64) -> Result<bool, CaptureError>,
+) -> Result<(), CaptureError> {
+    let bar = progress(path);
+    let ended = loop {
+        match some(capture, 4096) {
+            Ok(true) => bar.set_position(capture.offset()),
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    bar.finish_and_clear();
+    ended
 }
 
 fn progress(path: &Path) -> ProgressBar {
