@@ -15,14 +15,12 @@
 //! Why: a dependent access to memory costs nineteen independent ones (the floors of `nfexp
 //! bench`). It costs some instructions, so a table that fits the cache is left alone.
 
-use core::hint::black_box;
-
 use crate::conn::{Conn, ConnId};
 use crate::engine::Engine;
 use crate::helper::Class;
 use crate::kernel::Up;
 use crate::kernel::hlist::Index;
-use crate::kernel::platform::Word;
+use crate::kernel::prefetch::prefetch;
 use crate::kernel::slab::NULL;
 use crate::netns::NetId;
 use crate::tuple::Tuple;
@@ -87,8 +85,7 @@ impl Engine<Up> {
             let mut plans = [Plan::default(); BATCH];
             let (count, ends) = self.fetch_heads(net, &mut plans, &mut coming);
             let plans = &mut plans[..count];
-            self.fetch_handles(net, plans);
-            self.fetch_records(plans);
+            self.find_records(net, plans);
             self.fetch_neighbours(net, plans);
             if ends {
                 self.fetch_lists(net, plans);
@@ -99,7 +96,8 @@ impl Engine<Up> {
         }
     }
 
-    /// The tags, and the masters. Answers how many there are, and whether any is an end.
+    /// The tags and handles, and the masters. Answers how many there are, and whether any is an
+    /// end.
     #[inline]
     fn fetch_heads(
         &self,
@@ -108,7 +106,7 @@ impl Engine<Up> {
         coming: &mut impl Iterator<Item = Coming>,
     ) -> (usize, bool) {
         let table = self.table(net);
-        let (mut sum, mut count, mut ends) = (0, 0, false);
+        let (mut count, mut ends) = (0, false);
         for (plan, coming) in plans.iter_mut().zip(coming) {
             count += 1;
             let (asks, tuple) = match coming {
@@ -116,38 +114,39 @@ impl Engine<Up> {
                 Coming::Match(tuple) => (Asks::Match, tuple),
                 Coming::Announce(tuple, master, class) => {
                     (plan.master, plan.class) = (master.index(), class.index() as u8);
+                    prefetch(self.memory.conns.at(plan.master));
                     (Asks::Announce, tuple)
                 }
                 Coming::End(master) => {
                     (plan.asks, plan.master, ends) = (Asks::End, master.index(), true);
-                    sum ^= self.memory.conns.at(plan.master).uses.load_locked();
+                    prefetch(self.memory.conns.at(plan.master));
                     continue;
                 }
             };
             plan.asks = asks;
             plan.spot = table.spot(net, &tuple);
-            sum ^= table.fetch(plan.spot);
-            if asks == Asks::Announce {
-                sum ^= self.memory.conns.at(plan.master).uses.load_locked();
-            }
+            table.prefetch(plan.spot);
         }
-        black_box(sum);
         (count, ends)
     }
 
-    /// Who is there; a newcomer writes its handle, so it is read as well.
-    fn fetch_handles(&self, net: NetId, plans: &mut [Plan]) {
-        let table = self.table(net);
-        let mut sum = 0;
+    /// Who is there, and beside whom a newcomer comes.
+    fn find_records(&self, net: NetId, plans: &mut [Plan]) {
+        let (table, slab) = (self.table(net), &self.memory.expectations);
         for plan in plans.iter_mut().filter(|plan| plan.asks != Asks::End) {
             plan.found = table.candidate(plan.spot);
             if plan.asks == Asks::Announce {
-                sum ^= table.fetch_handle(plan.spot);
                 let conn = self.memory.conns.at(plan.master);
                 plan.beside = self.beside(conn, Class::ALL[usize::from(plan.class)]);
             }
+            for index in [plan.found, plan.beside] {
+                if index != NULL {
+                    let record = slab.at(index);
+                    prefetch(record);
+                    prefetch(&record.older);
+                }
+            }
         }
-        black_box(sum);
     }
 
     /// Whom a newcomer touches in its master's list: the newest, or the oldest if it must go.
@@ -159,24 +158,9 @@ impl Engine<Up> {
         ends[class.index()].get()
     }
 
-    fn fetch_records(&self, plans: &[Plan]) {
-        let slab = &self.memory.expectations;
-        let mut sum = 0;
-        for plan in plans {
-            for index in [plan.found, plan.beside] {
-                if index != NULL {
-                    let record = slab.at(index);
-                    sum ^= record.uses.load_locked() ^ record.older.get();
-                }
-            }
-        }
-        black_box(sum);
-    }
-
     /// Whom an unlinked record leaves behind.
     fn fetch_neighbours(&self, net: NetId, plans: &[Plan]) {
         let (table, slab) = (self.table(net), &self.memory.expectations);
-        let mut sum = 0;
         for plan in plans.iter().filter(|plan| plan.asks != Asks::Lookup) {
             for index in [plan.found, plan.beside] {
                 if index == NULL {
@@ -185,14 +169,13 @@ impl Engine<Up> {
                 let record = slab.at(index);
                 for index in [record.older.get(), record.newer.get()] {
                     if index != NULL {
-                        sum ^= slab.at(index).older.get();
+                        prefetch(&slab.at(index).older);
                     }
                 }
-                sum ^= self.memory.conns.at(record.master().index()).uses.load_locked();
-                sum ^= table.fetch_linked(record);
+                prefetch(self.memory.conns.at(record.master().index()));
+                table.prefetch_linked(record);
             }
         }
-        black_box(sum);
     }
 
     /// The lists of the masters that end: the next of each, side by side.
@@ -203,21 +186,22 @@ impl Engine<Up> {
             for plan in plans.iter_mut().filter(|plan| plan.asks == Asks::End) {
                 plan.found = self.memory.conns.at(plan.master).newest[class.index()].get();
                 left |= plan.found;
+                prefetch(&slab.at(plan.found).older);
             }
             for _ in 0..DEEP {
                 if left == NULL {
                     break;
                 }
                 left = NULL;
-                let mut sum = 0;
                 let ends = plans.iter_mut().filter(|plan| plan.asks == Asks::End);
                 for plan in ends.filter(|plan| plan.found != NULL) {
                     let record = slab.at(plan.found);
+                    prefetch(record);
+                    table.prefetch_linked(record);
                     plan.found = record.older.get();
                     left |= plan.found;
-                    sum ^= record.uses.load_locked() ^ table.fetch_linked(record);
+                    prefetch(&slab.at(plan.found).older);
                 }
-                black_box(sum);
             }
         }
     }

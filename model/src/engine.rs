@@ -30,6 +30,7 @@ use crate::expectation::{ExpectRef, Expectation, Flags};
 use crate::helper::{Helper, IN_TREE};
 use crate::kernel::hlist::{Access, DstHash, Index, IndexOf, Walk};
 use crate::kernel::platform::{Cpu, Ordering, Plain, Platform, SpinLock, Word};
+use crate::kernel::prefetch::prefetch;
 use crate::kernel::rcu::{Rcu, UpRcu};
 use crate::kernel::slab::Object;
 use crate::kernel::timer::{TimerBase, TimerKey};
@@ -387,20 +388,22 @@ impl<P: Platform> Engine<P> {
 
     /// The first half of expiry: detaches the next timer due at `now`.
     pub fn expire(&self, now: Jiffies) -> Option<Firing> {
-        let behind = |index, far| self.read_behind(index, far);
+        let behind = |index, far| self.prefetch_behind(index, far);
         self.timers.expire(&self.memory, now, behind).map(Firing)
     }
 
-    /// Reads what will be written when an expectation is unlinked: its neighbours, its master and,
-    /// if that is `far`, its place in the index.
+    /// Fetches what will be written when an expectation is unlinked: its neighbours, its master
+    /// and, if that is `far`, its place in the index.
     #[inline]
-    fn read_behind(&self, index: u32, far: bool) -> u32 {
+    fn prefetch_behind(&self, index: u32, far: bool) {
         let slab = &self.memory.expectations;
         let exp = slab.at(index);
-        let beside = slab.at(exp.older.get()).older.get() ^ slab.at(exp.newer.get()).older.get();
-        let master = self.memory.conns.at(exp.master().index()).uses.load_locked();
-        let place = if far { self.table(exp.net()).fetch_linked(exp) } else { 0 };
-        beside ^ master ^ place
+        prefetch(&slab.at(exp.older.get()).older);
+        prefetch(&slab.at(exp.newer.get()).older);
+        prefetch(self.memory.conns.at(exp.master().index()));
+        if far {
+            self.table(exp.net()).prefetch_linked(exp);
+        }
     }
 
     /// The first half of expiry for this very timer, whatever the time; `None` if somebody

@@ -494,18 +494,16 @@ impl<'a, P: Platform> Locked<'a, P> {
         let engine = self.engine;
         let slab = &engine.memory.expectations;
         let table = engine.table(slab.at(newest).net());
-        let mut sum = 0;
         loop {
             let (new, old) = (slab.at(newest), slab.at(oldest));
-            sum ^= table.fetch_linked(new) ^ new.uses.load_locked();
-            sum ^= table.fetch_linked(old) ^ old.uses.load_locked();
+            table.prefetch_linked(new);
+            table.prefetch_linked(old);
             let (older, newer) = (new.older.get(), old.newer.get());
             if newest == oldest || older == oldest {
                 break;
             }
             (newest, oldest) = (older, newer);
         }
-        core::hint::black_box(sum);
     }
 
     /// The next of a master's list, newest first over all classes. The one answered may be

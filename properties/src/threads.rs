@@ -205,7 +205,7 @@ impl TimerBase<Threads> for ThreadTimers {
         &self,
         memory: &Memory<Threads>,
         _: Jiffies,
-        _: impl Fn(u32, bool) -> u32,
+        _: impl Fn(u32, bool),
     ) -> Option<TimerKey> {
         let mut keys = (1..self.0[0].len() as u32).map(TimerKey::expectation);
         keys.find(|key| TimerBase::<Threads>::detach(self, memory, memory.timer(*key), *key))

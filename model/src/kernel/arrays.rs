@@ -23,11 +23,11 @@
 mod slots;
 
 use core::cell::{Cell, RefCell};
-use core::hint::black_box;
 
 use slots::{BLOCK, Chain, Entry, Slots};
 
 use super::jiffies::{Jiffies, Ticks};
+use super::prefetch::prefetch;
 use super::wheel::{
     TVN, TVR, cascading_slot, cascading_slot_for, levelled_slot, levels, with_slack,
 };
@@ -48,6 +48,8 @@ pub(super) trait Owners: Copy {
     fn stamp(&self, key: u32) -> &Cell<u32>;
     /// When it expires.
     fn expires(&self, key: u32) -> Jiffies;
+    /// Fetches what is asked for that.
+    fn prefetch_expires(&self, key: u32);
 }
 
 /// A timer wheel of arrays. Time only moves forward, by [`expire`](Self::expire).
@@ -71,8 +73,8 @@ pub(super) struct ArrayWheel {
     /// Keys and stamps of what fires now, the first of them last, and how many there are.
     ready: [Cell<(u32, u32)>; BLOCK],
     left: Cell<usize>,
-    /// Whether the owners of the block that becomes ready next were read.
-    read: Cell<bool>,
+    /// Whether the owners of the block that becomes ready next were fetched.
+    fetched: Cell<bool>,
     /// What fires behind it, the first of these last.
     due: RefCell<Vec<Chain>>,
     slots: RefCell<Slots>,
@@ -93,7 +95,7 @@ impl ArrayWheel {
             exact: Cell::new(false),
             ready: [const { Cell::new((0, 0)) }; BLOCK],
             left: Cell::new(0),
-            read: Cell::new(false),
+            fetched: Cell::new(false),
             due: RefCell::default(),
             slots: RefCell::new(Slots::new()),
         }
@@ -154,14 +156,14 @@ impl ArrayWheel {
     }
 
     /// Takes the next timer that is due at `now` off the wheel. Of those that fire soon, `behind`
-    /// reads what they lead to, if so many are pending that this is not in the cache; whether that
+    /// fetches what they lead to, if so many are pending that this is not in the cache; whether that
     /// goes for the index as well, it is told.
     #[inline]
     pub(super) fn expire(
         &self,
         owners: impl Owners,
         now: Jiffies,
-        behind: impl Fn(u32, bool) -> u32,
+        behind: impl Fn(u32, bool),
     ) -> Option<u32> {
         loop {
             while let Some(left) = self.left.get().checked_sub(1) {
@@ -179,35 +181,35 @@ impl ArrayWheel {
                 return None;
             }
             if self.pending.get() > CACHED {
-                self.read_ready(owners, &behind);
+                self.prefetch_ready(owners, &behind);
             }
         }
     }
 
-    /// Reads what firing will touch, many side by side: what the owners lead to, and the owners
+    /// Fetches what firing will touch, many side by side: what the owners lead to, and the owners
     /// of the block behind them. What is written then is in the cache; a store that misses is
     /// waited for by all behind it.
     #[inline(never)]
-    fn read_ready(&self, owners: impl Owners, behind: &impl Fn(u32, bool) -> u32) {
+    fn prefetch_ready(&self, owners: impl Owners, behind: &impl Fn(u32, bool)) {
         let ready = &self.ready[..self.left.get()];
-        let read = |sum, key| sum ^ owners.stamp(key).get() ^ owners.expires(key).0 as u32;
+        let own = |key| {
+            prefetch(owners.stamp(key));
+            owners.prefetch_expires(key);
+        };
         let (slots, far) = (self.slots.borrow(), self.pending.get() > FAR);
-        let mut sum = 0;
-        if !self.read.replace(false) {
-            sum = ready.iter().rev().fold(sum, |sum, of| read(sum, of.get().0));
+        if !self.fetched.replace(false) {
+            ready.iter().rev().for_each(|of| own(of.get().0));
         }
-        sum = ready.iter().rev().fold(sum, |sum, of| sum ^ behind(of.get().0, far));
+        ready.iter().rev().for_each(|of| behind(of.get().0, far));
         if let Some(mut next) = self.due.borrow().last().copied() {
             let (block, count) = self.next_block(&slots, &mut next);
-            let entries = slots.block(block)[..count].iter();
-            sum = entries.fold(sum, |sum, entry| read(sum, entry.key));
-            self.read.set(true);
-            slots.read_ahead(next, 1);
+            slots.block(block)[..count].iter().for_each(|entry| own(entry.key));
+            self.fetched.set(true);
+            slots.prefetch(next, 1);
         } else {
             let turn = if self.kind == WheelKind::Cascading { TVR } else { TVN };
-            slots.read_ahead(slots.chain((self.clk.get() % turn) as usize), 2);
+            slots.prefetch(slots.chain((self.clk.get() % turn) as usize), 2);
         }
-        black_box(sum);
     }
 
     /// Makes the next block ready, or goes on to the next jiffy at which something may be due;
@@ -392,12 +394,12 @@ impl ArrayWheel {
             return;
         }
         let mut chain = slots.take(slot);
-        let mut read = 0;
+        let mut fetched = 0;
         while !chain.is_empty() {
-            if read == 0 && self.pending.get() > CACHED {
-                read = slots.read_ahead(chain, AHEAD);
+            if fetched == 0 && self.pending.get() > CACHED {
+                fetched = slots.prefetch(chain, AHEAD);
             }
-            read -= read.min(1);
+            fetched -= fetched.min(1);
             let (block, mut count) = slots.shift(&mut chain);
             let mut entries = *slots.block(block);
             slots.release(block);

@@ -303,21 +303,13 @@ impl<P: Platform> Flat<P> {
         }
     }
 
-    /// Reads the tags of a spot.
+    /// Fetches the tags of a spot, and the handles.
     #[inline]
-    pub(crate) fn fetch(&self, spot: u64) -> u32 {
-        match &self.0 {
-            Kind::Chain(_) => 0,
-            Kind::Tags(tagged) => tagged.tags.borrow().fetch(spot),
-        }
-    }
-
-    /// Reads the handles of a spot.
-    #[inline]
-    pub(crate) fn fetch_handle(&self, spot: u64) -> u32 {
-        match &self.0 {
-            Kind::Chain(_) => 0,
-            Kind::Tags(tagged) => tagged.tags.borrow().fetch_handle(spot),
+    pub(crate) fn prefetch(&self, spot: u64) {
+        if let Kind::Tags(tagged) = &self.0 {
+            let tags = tagged.tags.borrow();
+            tags.prefetch(spot);
+            tags.prefetch_handles(spot);
         }
     }
 
@@ -427,13 +419,12 @@ impl<P: Platform> Index<P> for Flat<P> {
     }
 
     #[inline]
-    fn fetch_linked(&self, exp: &Expectation<P>) -> u32 {
-        match &self.0 {
-            Kind::Tags(tagged) if exp.hprev.get() & HEAD != 0 => {
-                let place = Place::from_bits(exp.hprev.get() & !MARKS);
-                tagged.tags.borrow().fetch_place(place)
-            }
-            _ => 0,
+    fn prefetch_linked(&self, exp: &Expectation<P>) {
+        if let Kind::Tags(tagged) = &self.0
+            && exp.hprev.get() & HEAD != 0
+        {
+            let place = Place::from_bits(exp.hprev.get() & !MARKS);
+            tagged.tags.borrow().prefetch_place(place);
         }
     }
 

@@ -147,11 +147,9 @@ pub trait Index<P: Platform>: Sized {
     /// # Panics
     /// If the expectation is in no list.
     fn del(&self, slab: &Slab<P, Expectation<P>>, exp: Object<'_, Expectation<P>>);
-    /// Reads what will change when a linked one goes, for whoever looks ahead.
+    /// Fetches what will change when a linked one goes, for whoever looks ahead.
     #[inline(always)]
-    fn fetch_linked(&self, _exp: &Expectation<P>) -> u32 {
-        0
-    }
+    fn prefetch_linked(&self, _exp: &Expectation<P>) {}
 
     /// How many buckets a listing goes through.
     fn buckets(&self) -> u32;

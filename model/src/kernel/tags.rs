@@ -17,6 +17,8 @@
 //! miss costs 0.2 of a dependent access instead of 3 (`nfexp bench miss`). A group is one word, not
 //! two, because a search of half as many tags takes half as many steps (`nfexp bench churn/1k`).
 
+use super::prefetch::prefetch;
+
 /// Places in a group.
 const PLACES: usize = 7;
 /// How many may be taken in two groups, on average, before the table grows.
@@ -139,7 +141,7 @@ impl Tags {
     #[inline(always)]
     pub(super) fn find_spot<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T>) -> Option<T> {
         if self.groups.len() > MANY {
-            core::hint::black_box(self.fetch_handle(hash));
+            self.prefetch_handles(hash);
         }
         self.find(hash, is)
     }
@@ -169,22 +171,24 @@ impl Tags {
         }
     }
 
-    /// Reads what a search would read first, for whoever looks ahead.
+    /// Fetches what a search reads first.
     #[inline(always)]
-    pub(super) fn fetch(&self, hash: u64) -> u32 {
-        self.groups[self.home(hash)] as u32
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(&self.groups[self.home(hash)]);
     }
 
-    /// Reads what an insertion would write.
+    /// Fetches what an insertion writes.
     #[inline(always)]
-    pub(super) fn fetch_handle(&self, hash: u64) -> u32 {
-        self.handles[self.home(hash)][0]
+    pub(super) fn prefetch_handles(&self, hash: u64) {
+        prefetch(&self.handles[self.home(hash)]);
     }
 
-    /// Reads the tags around a place.
+    /// Fetches the tags around a place.
     #[inline(always)]
-    pub(super) fn fetch_place(&self, place: Place) -> u32 {
-        self.groups.get(place.group()).map_or(0, |tags| *tags as u32)
+    pub(super) fn prefetch_place(&self, place: Place) {
+        if let Some(tags) = self.groups.get(place.group()) {
+            prefetch(tags);
+        }
     }
 
     /// Whom a search would look at first, 0 for nobody.

@@ -22,6 +22,7 @@ use core::cell::Cell;
 use super::arrays::ArrayWheel;
 use super::jiffies::Jiffies;
 use super::platform::Platform;
+use super::prefetch::prefetch;
 use super::wheel::{Links, Wheel};
 use crate::memory::Memory;
 use crate::revision::WheelKind;
@@ -134,13 +135,13 @@ pub trait TimerBase<P: Platform>: Sized {
     /// whether it was on it. `node` is the owner's.
     fn detach(&self, memory: &Memory<P>, node: &Self::Node, key: TimerKey) -> bool;
     /// Takes the next timer due at `now` off the base, in the order the softirq would. Where many
-    /// are pending, `behind` may hear of expectations that fire soon, and reads what they lead to;
+    /// are pending, `behind` may hear of expectations that fire soon, and fetches what they lead to;
     /// the index, too, if there are so many that it is told so.
     fn expire(
         &self,
         memory: &Memory<P>,
         now: Jiffies,
-        behind: impl Fn(u32, bool) -> u32,
+        behind: impl Fn(u32, bool),
     ) -> Option<TimerKey>;
     /// The first moment at which `expire` has something to answer.
     fn next_expiry(&self, memory: &Memory<P>) -> Option<Jiffies>;
@@ -259,11 +260,13 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
         &self,
         memory: &Memory<P>,
         now: Jiffies,
-        behind: impl Fn(u32, bool) -> u32,
+        behind: impl Fn(u32, bool),
     ) -> Option<TimerKey> {
         let behind = |key, far| {
             let key = TimerKey::from_bits(key);
-            if key.is_conn() { 0 } else { behind(key.index(), far) }
+            if !key.is_conn() {
+                behind(key.index(), far);
+            }
         };
         self.wheel.expire(Stamps(memory), now, behind).map(TimerKey::from_bits)
     }
@@ -327,6 +330,11 @@ impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> 
     #[inline]
     fn expires(&self, key: u32) -> Jiffies {
         self.0.expires(TimerKey::from_bits(key)).get()
+    }
+
+    #[inline]
+    fn prefetch_expires(&self, key: u32) {
+        prefetch(self.0.expires(TimerKey::from_bits(key)));
     }
 }
 
@@ -409,12 +417,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for UpTimers {
         self.wheel.del(&Owners(memory), key.bits())
     }
 
-    fn expire(
-        &self,
-        memory: &Memory<P>,
-        now: Jiffies,
-        _: impl Fn(u32, bool) -> u32,
-    ) -> Option<TimerKey> {
+    fn expire(&self, memory: &Memory<P>, now: Jiffies, _: impl Fn(u32, bool)) -> Option<TimerKey> {
         self.wheel.expire(&Owners(memory), now).map(TimerKey::from_bits)
     }
 

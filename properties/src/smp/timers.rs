@@ -104,7 +104,7 @@ impl<W: World> TimerBase<Smp<W>> for LoomTimers {
         &self,
         memory: &Memory<Smp<W>>,
         _: Jiffies,
-        _: impl Fn(u32, bool) -> u32,
+        _: impl Fn(u32, bool),
     ) -> Option<TimerKey> {
         let keys = (1..self.armed[0].len() as u32).map(TimerKey::expectation);
         let mut keys = keys.chain((1..self.armed[1].len() as u32).map(TimerKey::conn));

@@ -116,7 +116,7 @@ impl Timers for Arrays {
 
     #[inline]
     fn expire(&mut self, now: u64) -> Option<u32> {
-        let due = self.timers.expire(self.engine.memory(), Jiffies(now), |_, _| 0);
+        let due = self.timers.expire(self.engine.memory(), Jiffies(now), |_, _| ());
         due.map(|key| key.index() - 1)
     }
 }

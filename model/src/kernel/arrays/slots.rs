@@ -9,7 +9,7 @@
 //! Why not a vector for each slot: those grow by moving what they hold, and every slot that has
 //! fired gives its memory back, to ask for it again a turn later. See `nfexp bench hold`.
 
-use core::hint::black_box;
+use super::super::prefetch::prefetch;
 
 /// A timer in a slot.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +24,8 @@ pub(super) struct Entry {
 pub(super) const BLOCK: usize = 32;
 /// So many words of 64 slots.
 const MAPS: usize = 9;
+/// Bytes that come at once.
+const LINE: usize = 64;
 /// No block.
 const NONE: u32 = u32::MAX;
 
@@ -215,17 +217,16 @@ impl Slots {
         }
     }
 
-    /// Reads the first blocks of a chain, so that they come side by side; answers how many.
+    /// Fetches the first blocks of a chain; answers how many.
     #[inline(never)]
-    pub(super) fn read_ahead(&self, mut chain: Chain, most: usize) -> usize {
-        let (mut sum, mut read) = (0, 0);
-        while read < most && !chain.is_empty() {
+    pub(super) fn prefetch(&self, mut chain: Chain, most: usize) -> usize {
+        let mut fetched = 0;
+        while fetched < most && !chain.is_empty() {
             let (block, _) = self.shift(&mut chain);
-            sum = self.block(block).iter().step_by(5).fold(sum, |sum, entry| sum ^ entry.key);
-            read += 1;
+            self.block(block).iter().step_by(LINE / size_of::<Entry>()).for_each(prefetch);
+            fetched += 1;
         }
-        black_box(sum);
-        read
+        fetched
     }
 
     // ---- blocks -------------------------------------------------------------------------

@@ -26,6 +26,7 @@ impl Owners for &Field {
     fn expires(&self, key: u32) -> Jiffies {
         self.0[key as usize].2.get()
     }
+    fn prefetch_expires(&self, _: u32) {}
 }
 
 /// Adds, deletes and waits; both wheels must say the same at every step.
@@ -70,7 +71,7 @@ fn agree(kind: WheelKind, deeds: &[(u8, u16, u8)]) -> bool {
             }
             // Whoever came forward by itself is not asked, and must have nothing to answer.
             let answer =
-                if arrays.forward(now) { None } else { arrays.expire(&field, now, |_, _| 0) };
+                if arrays.forward(now) { None } else { arrays.expire(&field, now, |_, _| ()) };
             let fired = lists.expire(&field, now);
             if answer != fired {
                 return false;
