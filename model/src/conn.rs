@@ -16,7 +16,7 @@ use core::fmt;
 use crate::helper::{HelperId, MAX_CLASSES};
 use crate::kernel::platform::{Ordering, Plain, Platform, Word};
 use crate::kernel::slab::{Id, NULL, Record};
-use crate::kernel::timer::TimerBase;
+use crate::kernel::timer::{ArrayTimers, TimerBase};
 use crate::netns::NetId;
 use crate::tuple::Tuple;
 
@@ -197,6 +197,29 @@ impl<P: Platform> Conn<P> {
     #[inline]
     pub(crate) fn attached(&self) -> Attached {
         Attached::from_word(self.helper.load_locked())
+    }
+}
+
+impl<P: Platform<Timers = ArrayTimers>> Conn<P> {
+    /// The same record once more, for a snapshot.
+    pub(crate) fn copied(&self) -> Self {
+        let word = |word: &P::Word| P::Word::new(word.load_locked());
+        let links = |links: &[P::Plain<u32>; MAX_CLASSES]| {
+            core::array::from_fn(|class| P::Plain::new(links[class].get()))
+        };
+        Self {
+            generation: word(&self.generation),
+            uses: word(&self.uses),
+            status: word(&self.status),
+            zone: word(&self.zone),
+            helper: word(&self.helper),
+            newest: links(&self.newest),
+            oldest: links(&self.oldest),
+            expecting: core::array::from_fn(|class| P::Plain::new(self.expecting[class].get())),
+            timer: self.timer.clone(),
+            expires: self.expires.clone(),
+            about: P::Plain::new(self.about.get()),
+        }
     }
 }
 

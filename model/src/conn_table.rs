@@ -39,7 +39,7 @@ pub(crate) struct Place(pub(crate) NetId, pub(crate) Zone, pub(crate) Tuple);
 type Found = (ConnId, Direction);
 
 /// The table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ConnTable {
     /// Drawn anew by each table, so no capture can aim at a chain; the order is seen by none.
     key: Key,
@@ -69,7 +69,7 @@ struct Node {
 const END: u32 = u32::MAX;
 
 /// One random number for each half of each word, and one more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Key([u64; 13]);
 
 impl Default for Key {

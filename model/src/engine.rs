@@ -147,7 +147,7 @@ pub struct Engine<P: Platform = Up> {
     pub(crate) config: Config,
     pub(crate) terms: TermsTable,
     /// `nf_conntrack_lock`, with what only its holder touches.
-    lock: P::SpinLock<State>,
+    pub(crate) lock: P::SpinLock<State>,
     pub(crate) nets: Box<[Net<P>]>,
     pub(crate) memory: Arc<Memory<P>>,
     pub(crate) timers: P::Timers,
@@ -155,7 +155,7 @@ pub struct Engine<P: Platform = Up> {
     pub(crate) conns: P::SpinLock<ConnTable>,
     /// `nf_ct_expect_max`: a sysctl, so it may change.
     pub(crate) expect_max: P::Word,
-    outbox: P::SpinLock<VecDeque<Event>>,
+    pub(crate) outbox: P::SpinLock<VecDeque<Event>>,
     /// The helpers that were unregistered, one bit each by place.
     pub(crate) gone_helpers: Box<[P::Word]>,
     /// The functions of expectations that were unregistered, one bit each.

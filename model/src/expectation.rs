@@ -19,7 +19,7 @@ use crate::helper::{Class, HelperId};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Plain, Platform, Word};
 use crate::kernel::slab::{Id, NULL, POISON, Record};
-use crate::kernel::timer::TimerBase;
+use crate::kernel::timer::{ArrayTimers, TimerBase};
 use crate::netns::{NetId, Zone};
 use crate::tuple::{Addr, L3, Mask, Proto, Tuple};
 
@@ -311,6 +311,27 @@ impl<P: Platform> Expectation<P> {
     #[inline]
     pub(crate) fn flags_locked(&self) -> Flags {
         Flags(self.flags.load_locked())
+    }
+}
+
+impl<P: Platform<Timers = ArrayTimers>> Expectation<P> {
+    /// The same record once more, for a snapshot.
+    pub(crate) fn copied(&self) -> Self {
+        Self {
+            generation: P::Plain::new(self.generation.get()),
+            uses: P::Word::new(self.uses.load_locked()),
+            flags: P::Word::new(self.flags.load_locked()),
+            timer: self.timer.clone(),
+            hnext: P::Word::new(self.hnext.load_locked()),
+            key: P::Plain::new(self.key.get()),
+            hprev: P::Plain::new(self.hprev.get()),
+            older: P::Plain::new(self.older.get()),
+            newer: P::Plain::new(self.newer.get()),
+            age: P::Plain::new(self.age.get()),
+            expires: self.expires.clone(),
+            rest: P::Plain::new(self.rest.get()),
+            mask: P::Plain::new(self.mask.get()),
+        }
     }
 }
 

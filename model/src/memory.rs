@@ -9,7 +9,7 @@ use crate::expectation::{Expectation, Nat};
 use crate::kernel::platform::{Plain, Platform};
 use crate::kernel::rcu::Callback;
 use crate::kernel::slab::Slab;
-use crate::kernel::timer::{TimerBase, TimerKey};
+use crate::kernel::timer::{ArrayTimers, TimerBase, TimerKey};
 
 /// The object caches.
 pub struct Memory<P: Platform> {
@@ -50,6 +50,17 @@ impl<P: Platform> Translations<P> {
             }
         }
         all
+    }
+
+    fn copied(&self) -> Self {
+        let copy = |step: &Step<P>| -> Step<P> {
+            step.iter().map(|nat| P::Plain::new(nat.get())).collect()
+        };
+        let step = |step: &OnceLock<Step<P>>| match step.get() {
+            Some(there) => OnceLock::from(copy(there)),
+            None => OnceLock::new(),
+        };
+        Self { steps: self.steps.iter().map(step).collect(), step: self.step }
     }
 
     fn blank(&self) -> Step<P> {
@@ -136,6 +147,20 @@ impl<P: Platform> Memory<P> {
         }
         let indices = callbacks.iter().map(|&Callback::FreeExpectation(index)| index);
         self.expectations.free_all(indices);
+    }
+}
+
+impl<P: Platform<Timers = ArrayTimers>> Memory<P>
+where
+    P::Pool: Clone,
+{
+    /// The same memory once more, for a snapshot.
+    pub(crate) fn copied(&self) -> Self {
+        Self {
+            expectations: self.expectations.copied(Expectation::copied),
+            conns: self.conns.copied(Conn::copied),
+            nat: self.nat.copied(),
+        }
     }
 }
 

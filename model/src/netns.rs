@@ -136,6 +136,16 @@ impl<P: Platform> Net<P> {
         }
     }
 
+    /// The same namespace once more, its table by `copy`.
+    pub(crate) fn copied(&self, copy: impl Fn(&P::Index) -> P::Index) -> Self {
+        Self {
+            index: copy(&self.index),
+            count: P::Word::new(self.count.load_locked()),
+            alive: P::Word::new(self.alive.load_locked()),
+            stats: self.stats.iter().map(|stats| P::Plain::new(stats.get())).collect(),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn count_stat(&self, cpu: Cpu, count: impl FnOnce(&mut Stats)) {
         let cell = &self.stats[usize::from(cpu.0)];

@@ -38,7 +38,7 @@ impl Terms {
 }
 
 /// The terms of every class of every helper.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TermsTable(Box<[[Terms; MAX_CLASSES]]>);
 
 impl TermsTable {

@@ -21,6 +21,7 @@ use nfexp_model::conn::ConnRef;
 use nfexp_model::engine::{At, Config, Engine, Firing, MasterCheck};
 use nfexp_model::event::{Cause, Event, Origin};
 use nfexp_model::expectation::{ExpectId, ExpectRef, Flags};
+use nfexp_model::fingerprint::Held;
 use nfexp_model::helper::Class;
 use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::kernel::timer::TimerKey;
@@ -29,6 +30,7 @@ use nfexp_model::locked::{MasterHold, Matched};
 use nfexp_model::netns::{NetId, Stats, Zone};
 use nfexp_model::proc::SeqFile;
 use nfexp_model::revision::Revision;
+use nfexp_model::snapshot::OneCpu;
 use nfexp_model::tuple::{Addr, L3, Mask, Proto, Tuple};
 
 /// Numbers from a seed.
@@ -385,6 +387,33 @@ impl<P: Platform<Rcu = UpRcu>> World<P> {
         // In pieces, as a small buffer makes it.
         while file.read(&self.engine, self.at(), 3, &mut text).expect("a string takes all") > 0 {}
         text
+    }
+}
+
+impl<P: OneCpu> World<P> {
+    /// The same world once more.
+    ///
+    /// # Panics
+    /// Never: no eviction sits in its engine.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            engine: self.engine.snapshot().expect("the kernel's own eviction"),
+            conns: self.conns.iter().map(ConnRef::again).collect(),
+            held: self.held.iter().map(ExpectRef::again).collect(),
+            firing: self.firing.iter().map(Firing::again).collect(),
+            ..*self
+        }
+    }
+
+    /// The number of its situation.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let conns: Vec<_> = self.conns.iter().map(ConnRef::id).collect();
+        let expectations: Vec<_> = self.held.iter().map(ExpectRef::id).collect();
+        let firing: Vec<_> = self.firing.iter().map(Firing::key).collect();
+        let (conns, expectations) = (conns.as_slice(), expectations.as_slice());
+        self.engine.fingerprint(0, &Held { now: self.now, conns, expectations, firing: &firing })
     }
 }
 

@@ -20,6 +20,7 @@
 //! Why: deleting from a list writes to two neighbours that are not in the cache, and cascading
 //! walks one by one. See `nfexp bench hold`, `expire-burst` and `churn`.
 
+mod order;
 mod slots;
 
 use core::cell::{Cell, RefCell};
@@ -53,7 +54,7 @@ pub(super) trait Owners: Copy {
 }
 
 /// A timer wheel of arrays. Time only moves forward, by [`expire`](Self::expire).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ArrayWheel {
     kind: WheelKind,
     /// Levels of the levelled wheel.

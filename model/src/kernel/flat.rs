@@ -44,7 +44,7 @@ enum Kind<P: Platform> {
 }
 
 /// Newest by destination.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Tagged {
     of: IndexOf,
     tags: RefCell<Tags>,
@@ -89,7 +89,7 @@ pub(super) fn hash(net: NetId, tuple: &Tuple) -> u64 {
 
 /// Both halves of a product.
 #[inline(always)]
-pub(super) fn fold(a: u64, b: u64) -> u64 {
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
@@ -290,6 +290,16 @@ fn grow<P: Platform>(tags: &mut Tags, slab: &Slab<P, Expectation<P>>) {
         let head = &slab.at(index).hprev;
         head.set(head.get() & IS_WIDE | HEAD | place.bits());
     });
+}
+
+/// What a snapshot takes along (`snapshot.rs`).
+impl<P: Platform> Flat<P> {
+    pub(crate) fn copied(&self) -> Self {
+        Self(match &self.0 {
+            Kind::Chain(chain) => Kind::Chain(chain.copied()),
+            Kind::Tags(tagged) => Kind::Tags(tagged.clone()),
+        })
+    }
 }
 
 /// What looking ahead reads (`ahead.rs`).

@@ -198,6 +198,12 @@ impl<P: Platform> Chain<P> {
         to
     }
 
+    /// The same heads once more, for a snapshot.
+    pub(super) fn copied(&self) -> Self {
+        let heads = self.heads.iter().map(|head| P::Word::new(head.load_locked()));
+        Self { hash: self.hash, heads: heads.collect() }
+    }
+
     /// `hlist_add_tail_rcu()`, which the kernel does not use here: behind `last` and its likes.
     fn add_tail(&self, slab: &Slab<P, Expectation<P>>, index: u32, mut last: u32) {
         loop {

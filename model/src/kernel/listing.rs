@@ -32,7 +32,7 @@ struct Line {
 }
 
 /// The order, as far as it is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Listing {
     of: IndexOf,
     lines: RefCell<Vec<Line>>,

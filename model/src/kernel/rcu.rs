@@ -50,7 +50,7 @@ pub trait Rcu<P: Platform>: Sized {
 /// A section normally opens and closes within one call of the engine, and no call both is in one
 /// and hands a callback in: nobody can be waiting for it, so it leaves no trace. One that is
 /// *held* across calls makes grace periods wait.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct UpRcu {
     /// How deep each CPU is inside held sections, and which are at all, as bits.
     depth: Box<[Cell<u32>]>,
@@ -108,6 +108,13 @@ impl UpRcu {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.ready.borrow().len() + self.waiting.borrow().len()
+    }
+
+    /// The callbacks that wait, in their order, each with the CPUs it waits for, as bits.
+    pub(crate) fn in_order(&self) -> Vec<(u64, Callback)> {
+        let ready = self.ready.borrow();
+        let ready = ready.iter().map(|&callback| (0, callback));
+        ready.chain(self.waiting.borrow().iter().copied()).collect()
     }
 
     /// The RCU softirq: runs the callbacks whose readers are all gone, oldest first, and

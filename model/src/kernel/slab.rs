@@ -167,12 +167,20 @@ pub trait Pool {
 }
 
 /// The pool of the one-CPU platform: last freed, first used, because that one is in the cache.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LifoPool {
     freed: RefCell<Vec<u32>>,
     /// Slots from here on were never used: their memory need not be touched before they are.
     fresh: Cell<u32>,
     capacity: u32,
+}
+
+impl LifoPool {
+    /// The slots that were given back, in the order in which they will be taken; those that were
+    /// never used come behind them.
+    pub(crate) fn given_back(&self) -> Vec<u32> {
+        self.freed.borrow().iter().rev().copied().collect()
+    }
 }
 
 impl Pool for LifoPool {
@@ -252,6 +260,29 @@ impl<P: Platform, T: Record> Slab<P, T> {
             capacity,
             pool: P::Pool::new(capacity),
         }
+    }
+
+    /// The same memory once more, each slot by `copy`.
+    pub(crate) fn copied(&self, copy: impl Fn(&T) -> T) -> Self
+    where
+        P::Pool: Clone,
+    {
+        let all = |slots: &[T]| -> Box<[T]> { slots.iter().map(&copy).collect() };
+        let later = |step: &OnceLock<Box<[T]>>| match step.get() {
+            Some(slots) => OnceLock::from(all(slots)),
+            None => OnceLock::new(),
+        };
+        Self {
+            slots: all(&self.slots),
+            later: self.later.iter().map(later).collect(),
+            capacity: self.capacity,
+            pool: self.pool.clone(),
+        }
+    }
+
+    /// Which slot comes next.
+    pub(crate) const fn pool(&self) -> &P::Pool {
+        &self.pool
     }
 
     /// A slot beyond those that are there from the start.
@@ -408,7 +439,7 @@ impl<P: Platform, T: Record> Slab<P, T> {
 
     /// The ids of all live objects, by index.
     pub fn iter_live(&self) -> impl Iterator<Item = Id<T::Tag>> + '_ {
-        let there = (1..=self.capacity).filter_map(|index| Some((index, self.peek(index)?)));
+        let there = (1..=self.touched()).filter_map(|index| Some((index, self.peek(index)?)));
         there
             .map(|(index, slot)| Id::new(index, slot.generation()))
             .filter(|id| id.generation & 1 == 1)

@@ -32,7 +32,7 @@ pub(super) const WIDE: usize = 16;
 const KINDS: usize = 4;
 
 /// The expectations of all wide destinations.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sources {
     tags: Tags,
     /// How many of each kind, and of others.

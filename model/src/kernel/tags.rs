@@ -71,7 +71,7 @@ impl Place {
 }
 
 /// The table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tags {
     groups: Vec<u64>,
     handles: Vec<Handles>,

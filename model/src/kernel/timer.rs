@@ -174,7 +174,7 @@ pub trait TimerBase<P: Platform>: Sized {
 }
 
 /// The base of the one-CPU platform: the kernel's wheel, of arrays.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ArrayTimers {
     wheel: ArrayWheel,
 }
@@ -296,6 +296,20 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
 }
 
 impl ArrayTimers {
+    /// The next jiffy to look at.
+    pub(crate) const fn clock(&self) -> u64 {
+        self.wheel.clock()
+    }
+
+    /// Tells what is pending, and where it is filed: place 0 is what is due.
+    pub(crate) fn filed<P: Platform<Timers = Self>>(
+        &self,
+        memory: &Memory<P>,
+        mut each: impl FnMut(usize, TimerKey),
+    ) {
+        self.wheel.filed(Stamps(memory), |place, key| each(place, TimerKey::from_bits(key)));
+    }
+
     #[inline(always)]
     fn file<P: Platform<Timers = Self>>(
         &self,

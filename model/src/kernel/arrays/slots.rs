@@ -61,7 +61,7 @@ struct Links {
 }
 
 /// All slots and their memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slots {
     entries: Vec<Entry>,
     links: Vec<Links>,
