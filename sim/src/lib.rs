@@ -38,3 +38,4 @@ pub mod revisions;
 pub mod schedule;
 pub mod settings;
 pub mod simulator;
+pub mod visited;

@@ -20,7 +20,7 @@ pub mod hlist;
 pub mod jiffies;
 mod listing;
 pub mod platform;
-pub(crate) mod prefetch;
+pub mod prefetch;
 pub mod rcu;
 pub mod slab;
 mod sources;

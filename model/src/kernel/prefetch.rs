@@ -9,6 +9,6 @@
 
 /// Has the cache line in which `it` begins fetched.
 #[inline(always)]
-pub(crate) fn prefetch<T>(it: &T) {
+pub fn prefetch<T>(it: &T) {
     prefetch_index::prefetch_index(core::slice::from_ref(it), 0);
 }

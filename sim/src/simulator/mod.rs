@@ -18,6 +18,7 @@
 
 mod conns;
 mod expectations;
+mod fork;
 mod names;
 mod namespaces;
 mod requests;
