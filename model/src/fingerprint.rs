@@ -355,3 +355,107 @@ fn timer_name(key: TimerKey, names: &Names) -> u64 {
         false => u64::from(names.of[key.index() as usize]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::ConnRef;
+    use crate::engine::{At, Config, MasterCheck};
+    use crate::event::Origin;
+    use crate::helper::Class;
+    use crate::kernel::{Ticks, Up};
+    use crate::netns::{NetId, Zone};
+    use crate::revision::Revision;
+    use crate::tuple::{L3, Mask, Proto};
+
+    const AT: At = At { cpu: Cpu(0), now: Jiffies(0) };
+
+    /// An engine with a master that has no helper, and so no policy.
+    fn engine(revision: Revision) -> (Engine<Up>, ConnRef) {
+        let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
+        let tuple = Tuple { l3: L3::Ipv4, proto: Proto::TCP, dport: 21, ..Tuple::NONE };
+        let ct = engine.alloc_conn(NetId::INIT, Zone(0), tuple, tuple).expect("memory");
+        engine.attach(&ct, None).expect("memory");
+        (engine, ct)
+    }
+
+    /// An expectation comes and goes, and was to expire then.
+    fn come_and_go(engine: &Engine<Up>, ct: &ConnRef, expires: u64) {
+        let exp = engine.alloc(AT, ct).expect("memory");
+        engine.set_expires(&exp, AT.now.after(Ticks(expires)));
+        engine.put(exp);
+    }
+
+    /// When the next one expires, of which nobody said when.
+    fn next_expires(engine: &Engine<Up>, ct: &ConnRef) -> Jiffies {
+        let exp = engine.alloc(AT, ct).expect("memory");
+        engine.init_key(&exp, Class::DEFAULT, Tuple::NONE, Mask::ANY);
+        engine.related(AT, &exp, Origin::KERNEL, MasterCheck::Own).expect("room");
+        let (expires, id) = (engine.timer(exp.id()).0, exp.id());
+        engine.put(exp);
+        assert!(engine.expectation_about(id).is_some(), "it is linked");
+        expires
+    }
+
+    fn number(engine: &Engine<Up>, ct: &ConnRef) -> u64 {
+        engine.fingerprint(0, &Held { now: AT.now, conns: &[ct.id()], ..Held::default() })
+    }
+
+    #[test]
+    fn a_kernel_that_hands_memory_on_as_it_is_remembers() {
+        for revision in Revision::ALL {
+            let [(one, ct), (other, same_ct)] = [engine(revision), engine(revision)];
+            come_and_go(&one, &ct, 10);
+            come_and_go(&other, &same_ct, 20);
+            assert_eq!([&one, &other].map(Engine::run_rcu_callbacks), [1, 1]);
+            let remembers = revision.fresh_memory == FreshMemory::Garbage;
+            assert_eq!(number(&one, &ct) != number(&other, &same_ct), remembers);
+            let differ = next_expires(&one, &ct) != next_expires(&other, &same_ct);
+            assert_eq!(differ, remembers, "{}", revision.name);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_readers_is_in_another_situation() {
+        let [(one, ct), (other, same_ct)] = [(); 2].map(|()| engine(Revision::LINUX_7_2));
+        one.rcu().hold(Cpu(1));
+        assert_ne!(number(&one, &ct), number(&other, &same_ct), "a reader");
+        for (engine, ct) in [(&one, &ct), (&other, &same_ct)] {
+            come_and_go(engine, ct, 10);
+        }
+        one.rcu().release(Cpu(1));
+        assert_eq!(number(&one, &ct), number(&other, &same_ct), "both wait for nobody");
+        one.rcu().hold(Cpu(0));
+        come_and_go(&one, &ct, 10);
+        come_and_go(&other, &same_ct, 10);
+        one.rcu().hold(Cpu(0));
+        other.rcu().hold(Cpu(0));
+        other.rcu().hold(Cpu(0));
+        assert_ne!(number(&one, &ct), number(&other, &same_ct), "one waits for a reader");
+        let ran = [&one, &other].map(Engine::run_rcu_callbacks);
+        assert_eq!(ran, [1, 2]);
+    }
+
+    /// Slots, lives, stamps, how many insertions there were, how much was counted: nobody can see
+    /// them in what comes.
+    #[test]
+    fn what_has_gone_leaves_no_trace() {
+        let revision = Revision { fresh_memory: FreshMemory::Zeroed, ..Revision::LINUX_6_18 };
+        let [(one, ct), (other, same_ct)] = [engine(revision), engine(revision)];
+        for _ in 0..3 {
+            next_expires(&one, &ct);
+            one.lock().remove_expectations(AT, ct.id(), crate::event::Cause::MasterGone);
+        }
+        while one.poll_event().is_some() {}
+        let kept = one.alloc(AT, &ct).expect("memory");
+        one.run_rcu_callbacks();
+        one.put(kept);
+        one.run_rcu_callbacks();
+        assert_eq!(number(&one, &ct), number(&other, &same_ct));
+        assert_eq!(next_expires(&one, &ct), next_expires(&other, &same_ct));
+        for engine in [&one, &other] {
+            while engine.poll_event().is_some() {}
+        }
+        assert_eq!(number(&one, &ct), number(&other, &same_ct));
+    }
+}

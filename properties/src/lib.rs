@@ -11,6 +11,8 @@
 //! explored there. [`explore`] runs a scenario and gives an honest verdict; [`world`] is where
 //! one step goes wrong, and where the claims must fail.
 //!
+//! On one CPU [`states`] goes through every situation that a few deeds lead to.
+//!
 //! Where to add: a race is an [`op::Op`], done by an [`actor`], and its pairs with all others are
 //! generated; what must hold in all of them stands in [`invariants`]; a kernel's bug in [`bugs`]; a
 //! broken world is a row of [`nfexp_model::slip`], asked where it happens; a behaviour on one CPU a
@@ -37,6 +39,7 @@ pub mod scene;
 pub mod schedule;
 pub mod sequences;
 pub mod smp;
+pub mod states;
 pub mod table;
 pub mod threads;
 pub mod turns;

@@ -9,6 +9,7 @@
 //! ```text
 //!   Turns       memory is poisoned and never used twice, grace periods end as early as they can
 //!   Mutated     the simulator's own platform, in a world that may have a slip
+//!   Flawed      the same upon the simulator's own storage, so that it can be copied
 //! ```
 //!
 //! The rule that matters: nothing happens here that the schedule did not choose.
@@ -17,11 +18,12 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use nfexp_model::kernel::flat::Flat;
 use nfexp_model::kernel::hlist::Chain;
 use nfexp_model::kernel::platform::{Cpu, Ordering};
 use nfexp_model::kernel::rcu::{Callback, Rcu, UpRcu};
 use nfexp_model::kernel::slab::LifoPool;
-use nfexp_model::kernel::timer::UpTimers;
+use nfexp_model::kernel::timer::{ArrayTimers, UpTimers};
 use nfexp_model::kernel::{Platform, SpinLock, Word};
 use nfexp_model::memory::Memory;
 use nfexp_model::slip::Slip;
@@ -39,6 +41,10 @@ pub struct Turns;
 #[derive(Clone, Copy, Debug)]
 pub struct Mutated;
 
+/// The simulator's platform upon its own storage, in this thread's world.
+#[derive(Clone, Copy, Debug)]
+pub struct Flawed;
+
 fn inc_not_zero(word: &Cell<u32>) -> bool {
     if Broken::slips(Slip::IncFromZero) {
         word.set(word.get() + 1);
@@ -54,6 +60,34 @@ impl Platform for Mutated {
     type Rcu = UpRcu;
     type Timers = UpTimers;
     type Index = Chain<Self>;
+    type Pool = LifoPool;
+
+    const SLAB_POISON: bool = false;
+
+    fn atomic_inc_not_zero(word: &Cell<u32>) -> bool {
+        inc_not_zero(word)
+    }
+
+    fn timer_detached(was_pending: bool) -> bool {
+        was_pending || Broken::slips(Slip::TimerLies)
+    }
+
+    fn call_rcu_waits() -> bool {
+        !Broken::slips(Slip::NoGracePeriod)
+    }
+
+    fn slips(slip: Slip) -> bool {
+        Broken::slips(slip)
+    }
+}
+
+impl Platform for Flawed {
+    type Word = Cell<u32>;
+    type Plain<T: Copy + 'static> = Cell<T>;
+    type SpinLock<T: 'static> = RefCell<T>;
+    type Rcu = UpRcu;
+    type Timers = ArrayTimers;
+    type Index = Flat<Self>;
     type Pool = LifoPool;
 
     const SLAB_POISON: bool = false;

@@ -3,7 +3,7 @@
 
 use nfexp_model::expectation::Flags;
 use nfexp_model::helper::Helper;
-use nfexp_model::revision::{FoundStat, HelperExit, MasterRef};
+use nfexp_model::revision::{FoundStat, HelperExit, MasterRef, MatchUnlinks};
 use nfexp_model::tuple::Tuple;
 use nfexp_traces::step::{Fate, Place};
 
@@ -135,7 +135,8 @@ impl Reference {
             return vec![known];
         }
         let mut told = Vec::new();
-        let found = self.announced(&tuple, place, &mut told);
+        let asked = fate != Fate::Template || self.revision.match_unlinks == MatchUnlinks::Always;
+        let found = self.announced(&tuple, place, asked, &mut told);
         let master = found.map(|at| self.exps[at].master);
         let assign = found.and_then(|at| self.exps[at].said.assign);
         let assign = assign.filter(|helper| self.may_be_given(helper.name));
@@ -191,15 +192,21 @@ impl Reference {
         })
     }
 
-    /// The expectation that a first packet finds, consumed unless it is permanent.
-    fn announced(&mut self, tuple: &Tuple, place: Place, told: &mut Vec<String>) -> Option<usize> {
+    /// The expectation that a first packet finds, consumed if that is asked and it is not permanent.
+    fn announced(
+        &mut self,
+        tuple: &Tuple,
+        place: Place,
+        asked: bool,
+        told: &mut Vec<String>,
+    ) -> Option<usize> {
         let at = self.hit(tuple, place, true)?;
         let master = &self.conns[self.exps[at].master];
         let counted = self.revision.master_ref == MasterRef::Counted;
         if !master.confirmed || counted && master.dying {
             return None;
         }
-        let consumes = !self.exps[at].said.flags.has(Flags::PERMANENT);
+        let consumes = asked && !self.exps[at].said.flags.has(Flags::PERMANENT);
         // Who comes while the callback waits finds nothing, and does not look further.
         (!consumes || self.end(at, "match", told)).then_some(at)
     }

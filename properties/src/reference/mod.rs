@@ -25,7 +25,7 @@ use nfexp_model::helper::Helper;
 use nfexp_model::kernel::Jiffies;
 use nfexp_model::revision::{Expiry, Revision};
 use nfexp_model::tuple::{Mask, Tuple};
-use nfexp_traces::step::Place;
+use nfexp_traces::step::{Place, Step};
 
 /// What the reference is told of an expectation.
 #[derive(Clone, Debug)]
@@ -137,6 +137,48 @@ impl Reference {
     pub fn firing(&self) -> Vec<String> {
         let firing = self.exps.iter().filter(|exp| exp.linked && exp.firing);
         firing.map(|exp| exp.said.name.clone()).collect()
+    }
+
+    /// Whether an expectation that was announced under this name is linked.
+    #[must_use]
+    pub fn links(&self, name: &str) -> bool {
+        self.exps.iter().any(|exp| exp.linked && exp.said.name == name)
+    }
+
+    /// Plays a step that an engine answered so. The answers must be the same, but for what cannot
+    /// be known here: what was collected on the way (since 7.2), which is checked. Answers what was
+    /// expected, what was collected first, and whether it was answered.
+    ///
+    /// # Errors
+    /// If something was collected that must not be.
+    pub fn beside(
+        &mut self,
+        step: &Step,
+        answered: &[String],
+    ) -> Result<(Vec<String>, bool), String> {
+        let mut collected = Vec::new();
+        if self.collects() {
+            for line in answered {
+                if let ["destroy", name, cause @ ("expiry" | "unexpect")] =
+                    line.split(' ').collect::<Vec<_>>()[..]
+                {
+                    let may = self.collected(name, cause);
+                    may.map_err(|why| format!("`{step}`: collected, but {why}"))?;
+                    collected.push(line.clone());
+                }
+            }
+        }
+        let told = self.step(step);
+        let mut rest = answered.iter().filter(|line| !collected.contains(line));
+        let agree = told.iter().all(|group| {
+            let mut group: Vec<&String> = group.iter().collect();
+            let mut same: Vec<&String> = rest.by_ref().take(group.len()).collect();
+            group.sort();
+            same.sort();
+            group == same
+        });
+        let agree = agree && rest.next().is_none();
+        Ok(([collected, told.concat()].concat(), agree))
     }
 
     /// The counters of a namespace.

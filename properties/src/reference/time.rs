@@ -30,6 +30,14 @@ impl Reference {
         moments.into_iter().map(|(_, lines)| lines).collect()
     }
 
+    /// How many ticks it takes until the next expectation is over by its age.
+    #[must_use]
+    pub fn ticks_to_expiry(&self) -> Option<u64> {
+        let waits = self.exps.iter().filter(|exp| exp.linked && !exp.firing);
+        let ticks = waits.map(|exp| exp.deadline.ticks_from(self.now)).filter(|ticks| *ticks > 0);
+        ticks.min().map(|ticks| ticks as u64)
+    }
+
     /// The first half of an expiry, whatever the time.
     pub(super) fn fire(&mut self, name: &str) -> Vec<String> {
         let named = |exp: &Exp| exp.linked && exp.said.name == name;

@@ -94,30 +94,9 @@ impl Pair {
         self.steps.push((step.clone(), Vec::new()));
         let answered = answered.map_err(|error| format!("`{step}`: {error}"))?;
         mark(&answered);
-        let mut collected = Vec::new();
-        if self.reference.collects() {
-            for line in &answered {
-                if let ["destroy", name, cause @ ("expiry" | "unexpect")] =
-                    line.split(' ').collect::<Vec<_>>()[..]
-                {
-                    let may = self.reference.collected(name, cause);
-                    may.map_err(|why| format!("`{step}`: collected, but {why}"))?;
-                    collected.push(line.clone());
-                }
-            }
-        }
-        let told = self.reference.step(&step);
-        let expected = [collected.clone(), told.concat()].concat();
+        let (expected, agree) = self.reference.beside(&step, &answered)?;
         self.steps.last_mut().expect("just pushed").1 = expected.clone();
-        let mut rest = answered.iter().filter(|line| !collected.contains(line));
-        let agree = told.iter().all(|group| {
-            let mut group: Vec<&String> = group.iter().collect();
-            let mut same: Vec<&String> = rest.by_ref().take(group.len()).collect();
-            group.sort();
-            same.sort();
-            group == same
-        });
-        if agree && rest.next().is_none() {
+        if agree {
             return Ok(());
         }
         Err(format!("`{step}`: the engine answers {answered:?}, the reference {expected:?}"))
