@@ -32,7 +32,10 @@ const OVERFLOW: u64 = 1 << 56;
 /// With more groups than these the handles are not in the nearest caches.
 const MANY: usize = 1 << 12;
 
-type Handles = [u32; PLACES];
+/// The handles of a group: half of a cache line, never parts of two. The last is none.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+struct Handles([u32; PLACES + 1]);
 
 /// Where a handle stands, and whether that is not the group its hash belongs to.
 ///
@@ -84,7 +87,7 @@ pub(super) struct Tags {
 impl Tags {
     pub(super) fn new() -> Self {
         // One group that stays empty: growing replaces it, searching needs no special case.
-        let (groups, handles) = (vec![0], vec![[0; PLACES]]);
+        let (groups, handles) = (vec![0], vec![Handles::default()]);
         Self { groups, handles, room: 0, index_mask: 0 }
     }
 
@@ -105,7 +108,7 @@ impl Tags {
         let groups = if old.index_mask == 0 { 1 } else { old.groups.len() * 5 / 4 + 1 };
         assert!(groups < 1 << 26, "a place has 29 bits: {groups} groups are too many");
         self.groups = vec![0; groups];
-        self.handles = vec![[0; PLACES]; groups];
+        self.handles = vec![Handles::default(); groups];
         self.room = room_in(groups);
         self.index_mask = u32::MAX >> largest.max(1).leading_zeros();
         for index in old.indices() {
@@ -125,7 +128,7 @@ impl Tags {
             return None;
         }
         if agree != 0 {
-            let handle = self.handles[home][slot_of(agree)];
+            let handle = self.handles[home].0[slot_of(agree)];
             let index = handle & self.index_mask;
             if handle ^ index == fingerprint(hash, self.index_mask)
                 && let Some(found) = is(index)
@@ -155,7 +158,7 @@ impl Tags {
             let tags = self.groups[group];
             let mut agree = places(tags, tag(hash));
             while agree != 0 {
-                let handle = self.handles[group][slot_of(agree)];
+                let handle = self.handles[group].0[slot_of(agree)];
                 let index = handle & self.index_mask;
                 if handle ^ index == fingerprint(hash, self.index_mask)
                     && let Some(found) = is(index)
@@ -197,7 +200,7 @@ impl Tags {
         let home = self.home(hash);
         match places(self.groups[home], tag(hash)) {
             0 => 0,
-            agree => self.handles[home][slot_of(agree)] & self.index_mask,
+            agree => self.handles[home].0[slot_of(agree)] & self.index_mask,
         }
     }
 
@@ -238,7 +241,7 @@ impl Tags {
         }
         let slot = slot_of(empty);
         *tags |= u64::from(tag(hash)) << (8 * slot);
-        self.handles[group][slot] = fingerprint(hash, self.index_mask) | index;
+        self.handles[group].0[slot] = fingerprint(hash, self.index_mask) | index;
         self.room -= 1;
         Some(slot)
     }
@@ -246,14 +249,14 @@ impl Tags {
     /// Puts another index under the same key.
     #[inline(always)]
     pub(super) fn replace(&mut self, place: Place, index: u32) {
-        let handle = &mut self.handles[place.group()][place.slot()];
+        let handle = &mut self.handles[place.group()].0[place.slot()];
         *handle = *handle & !self.index_mask | index;
     }
 
     /// Whether this index stands there.
     pub(super) fn holds(&self, place: Place, index: u32) -> bool {
         let handles = self.handles.get(place.group());
-        handles.is_some_and(|handles| handles[place.slot()] & self.index_mask == index)
+        handles.is_some_and(|handles| handles.0[place.slot()] & self.index_mask == index)
     }
 
     /// Where this index stands under `hash`, if it does.
@@ -265,7 +268,7 @@ impl Tags {
             let mut agree = places(tags, tag(hash));
             while agree != 0 {
                 let slot = slot_of(agree);
-                if self.handles[group][slot] & self.index_mask == index {
+                if self.handles[group].0[slot] & self.index_mask == index {
                     return Some(Place::new(group, slot, group != home));
                 }
                 agree &= agree - 1;
@@ -314,7 +317,7 @@ impl Tags {
         (0..self.groups.len() * PLACES).filter_map(move |place| {
             let (group, slot) = (place / PLACES, place % PLACES);
             let tag = self.groups[group] >> (8 * slot) & 0xff;
-            (tag != 0).then(|| self.handles[group][slot] & mask)
+            (tag != 0).then(|| self.handles[group].0[slot] & mask)
         })
     }
 
