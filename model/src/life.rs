@@ -87,7 +87,7 @@ impl<P: Platform> Engine<P> {
         }
         let zone = Zone(conn.zone.load(Ordering::Relaxed) as u16);
         let creator = Attached::from_word(conn.helper.load(Ordering::Relaxed)).helper();
-        exp.begin(master, conn.about().net, zone, creator);
+        exp.begin(master, conn.about().net.probably_init(), zone, creator);
         exp.uses.reset(1);
         Ok((exp, conn))
     }
