@@ -21,7 +21,7 @@ use crate::helper::Class;
 use crate::kernel::Up;
 use crate::kernel::hlist::Index;
 use crate::kernel::prefetch::prefetch;
-use crate::kernel::slab::NULL;
+use crate::kernel::slab::{NULL, Record};
 use crate::netns::NetId;
 use crate::tuple::Tuple;
 
@@ -96,8 +96,8 @@ impl Engine<Up> {
         }
     }
 
-    /// The tags and handles, and the masters. Answers how many there are, and whether any is an
-    /// end.
+    /// The tags and handles, the masters, and what newcomers will be. Answers how many questions
+    /// there are, and whether any is an end.
     #[inline]
     fn fetch_heads(
         &self,
@@ -106,7 +106,7 @@ impl Engine<Up> {
         coming: &mut impl Iterator<Item = Coming>,
     ) -> (usize, bool) {
         let table = self.table(net);
-        let (mut count, mut ends) = (0, false);
+        let (mut count, mut newcomers, mut ends) = (0, 0, false);
         for (plan, coming) in plans.iter_mut().zip(coming) {
             count += 1;
             let (asks, tuple) = match coming {
@@ -115,6 +115,7 @@ impl Engine<Up> {
                 Coming::Announce(tuple, master, class) => {
                     (plan.master, plan.class) = (master.index(), class.index() as u8);
                     prefetch(self.memory.conns.at(plan.master));
+                    newcomers += 1;
                     (Asks::Announce, tuple)
                 }
                 Coming::End(master) => {
@@ -127,6 +128,7 @@ impl Engine<Up> {
             plan.spot = table.spot(net, &tuple);
             table.prefetch(plan.spot);
         }
+        self.memory.expectations.prefetch_free(newcomers);
         (count, ends)
     }
 
@@ -136,26 +138,27 @@ impl Engine<Up> {
         for plan in plans.iter_mut().filter(|plan| plan.asks != Asks::End) {
             plan.found = table.candidate(plan.spot);
             if plan.asks == Asks::Announce {
-                let conn = self.memory.conns.at(plan.master);
-                plan.beside = self.beside(conn, Class::ALL[usize::from(plan.class)]);
+                plan.beside = self.beside(self.memory.conns.at(plan.master), plan.class);
             }
             for index in [plan.found, plan.beside] {
                 if index != NULL {
-                    let record = slab.at(index);
-                    prefetch(record);
-                    prefetch(&record.older);
+                    slab.at(index).prefetch();
                 }
             }
         }
     }
 
     /// Whom a newcomer touches in its master's list: the newest, or the oldest if it must go.
-    fn beside(&self, conn: &Conn<Up>, class: Class) -> u32 {
+    fn beside(&self, conn: &Conn<Up>, class: u8) -> u32 {
+        let class = Class::ALL[usize::from(class)];
+        let newest = conn.newest[class.index()].get();
+        if newest == NULL {
+            return NULL;
+        }
         let policy = conn.attached().helper().and_then(|id| self.helper(id).policy(class));
         let expecting = u32::from(conn.expecting[class.index()].get());
         let is_full = policy.is_some_and(|policy| expecting >= policy.max_expected);
-        let ends = if is_full { &conn.oldest } else { &conn.newest };
-        ends[class.index()].get()
+        if is_full { conn.oldest[class.index()].get() } else { newest }
     }
 
     /// Whom an unlinked record leaves behind.

@@ -18,6 +18,7 @@ use crate::event::ExpectFn;
 use crate::helper::{Class, HelperId};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Plain, Platform, Word};
+use crate::kernel::prefetch::prefetch;
 use crate::kernel::slab::{Id, NULL, POISON, Record};
 use crate::kernel::timer::{ArrayTimers, TimerBase};
 use crate::netns::{NetId, Zone};
@@ -366,6 +367,12 @@ impl<P: Platform> Record for Expectation<P> {
     #[inline]
     fn set_generation(&self, generation: u32) {
         self.generation.set(generation);
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        prefetch(self);
+        prefetch(&self.older);
     }
 
     fn poison(&self) {

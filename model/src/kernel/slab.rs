@@ -23,6 +23,7 @@ use core::marker::PhantomData;
 use std::sync::OnceLock;
 
 use super::platform::Platform;
+use super::prefetch::prefetch;
 
 /// NULL, as a link.
 pub const NULL: u32 = 0;
@@ -144,6 +145,11 @@ pub trait Record: Sized {
     fn set_generation(&self, generation: u32);
     /// Overwrites the object: exclusive access to every part of it.
     fn poison(&self);
+    /// Fetches it, for whoever will write to it.
+    #[inline(always)]
+    fn prefetch(&self) {
+        prefetch(self);
+    }
 }
 
 /// Which free slot comes next. Not part of the model: no property may depend on it.
@@ -152,6 +158,8 @@ pub trait Pool {
     fn new(capacity: u32) -> Self;
     /// A free slot.
     fn take(&self) -> Option<u32>;
+    /// Says which slots come to be taken next, as far as that is known.
+    fn for_next(&self, _count: usize, _what: impl FnMut(u32)) {}
     /// Gives a slot back.
     fn give(&self, index: u32);
     /// Gives many back, in this order.
@@ -199,6 +207,11 @@ impl Pool for LifoPool {
         }
         self.fresh.set(index + 1);
         Some(index)
+    }
+
+    #[inline]
+    fn for_next(&self, count: usize, what: impl FnMut(u32)) {
+        self.freed.borrow().iter().rev().take(count).copied().for_each(what);
     }
 
     #[inline]
@@ -323,6 +336,12 @@ impl<P: Platform, T: Record> Slab<P, T> {
         let object = self.object(self.pool.take()?);
         object.set_generation(object.generation().wrapping_add(1));
         Some(object)
+    }
+
+    /// Fetches what the next allocations hand out. Last freed need not be last touched: timers
+    /// that fire together are freed together.
+    pub(crate) fn prefetch_free(&self, count: usize) {
+        self.pool.for_next(count, |index| self.at(index).prefetch());
     }
 
     /// `kmem_cache_free()`.
