@@ -298,10 +298,10 @@ impl<P: Platform> Engine<P> {
         }
         let table = self.table_of(here);
         let slab = &self.memory.expectations;
-        let exact = table.is_exact();
-        let mut candidate = table.first(slab, net, tuple, access);
+        let (exact, tuple) = (table.is_exact(), *tuple);
+        let mut candidate = table.first(slab, net, &tuple, access);
         while let Some(exp) = candidate {
-            let is_hit = if exact { exp.is_hit_from(tuple) } else { exp.is_hit_by(tuple) };
+            let is_hit = if exact { exp.is_hit_from(&tuple) } else { exp.is_hit_by(&tuple) };
             if is_hit && self.is_in(exp, net, zone) && !self.is_over(at, exp) {
                 return Some(exp);
             }

@@ -106,7 +106,7 @@ impl Tagged {
         &self,
         slab: &'a Slab<P, Expectation<P>>,
         hash: u64,
-        same: impl Fn(&Expectation<P>) -> bool,
+        same: impl Fn(&Expectation<P>) -> bool + Copy,
     ) -> Option<Object<'a, Expectation<P>>> {
         let is = move |index| Some(slab.object(index)).filter(|exp| same(exp));
         self.searched().find(hash, is)
@@ -127,11 +127,24 @@ impl Tagged {
         net: NetId,
         tuple: &Tuple,
     ) -> Option<Object<'a, Expectation<P>>> {
-        let first = self.search(slab, hash(net, tuple), move |exp| is_at(exp, net, tuple))?;
+        // A copy that nobody borrows: it stays in registers.
+        let tuple = *tuple;
+        let first = self.search(slab, hash(net, &tuple), move |exp| is_at(exp, net, &tuple))?;
         if is_wide(&first) {
-            return slab.follow(self.sources.borrow().first_hit(slab, net, tuple, first.index));
+            return slab.follow(self.first_hit(slab, net, tuple, first.index));
         }
         Some(first)
+    }
+
+    #[inline(never)]
+    fn first_hit<P: Platform>(
+        &self,
+        slab: &Slab<P, Expectation<P>>,
+        net: NetId,
+        tuple: Tuple,
+        newest: u32,
+    ) -> u32 {
+        self.sources.borrow().first_hit(slab, net, &tuple, newest)
     }
 
     /// Marks a destination that has become wide, and adds all of it to the sources.
@@ -360,7 +373,7 @@ impl<P: Platform> Index<P> for Flat<P> {
         access: Access,
     ) -> Option<Object<'a, Expectation<P>>> {
         match &self.0 {
-            Kind::Chain(chain) => chain.first(slab, net, tuple, access),
+            Kind::Chain(chain) => chain.first(slab, net, &{ *tuple }, access),
             Kind::Tags(tagged) => tagged.search_tuple(slab, net, tuple),
         }
     }

@@ -119,7 +119,7 @@ impl Tags {
 
     /// The first index under `hash` that `is` the one, as what it answers.
     #[inline(always)]
-    pub(super) fn find<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T>) -> Option<T> {
+    pub(super) fn find<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T> + Copy) -> Option<T> {
         let home = self.home(hash);
         let tags = self.groups[home];
         let agree = places(tags, tag(hash));
@@ -142,7 +142,11 @@ impl Tags {
     /// The same for whoever inserts what is not there: the handles are needed either way, so they
     /// are asked for at once with the tags (`nfexp bench refresh`: a tenth).
     #[inline(always)]
-    pub(super) fn find_spot<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T>) -> Option<T> {
+    pub(super) fn find_spot<T>(
+        &self,
+        hash: u64,
+        is: impl Fn(u32) -> Option<T> + Copy,
+    ) -> Option<T> {
         if self.groups.len() > MANY {
             self.prefetch_handles(hash);
         }
