@@ -19,6 +19,7 @@ use crate::expectation::{ExpectId, ExpectRef, Expectation, Flags};
 use crate::helper::MAX_CLASSES;
 use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
+use crate::kernel::prefetch::prefetch;
 use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::{NetId, Zone};
@@ -496,8 +497,10 @@ impl<'a, P: Platform> Locked<'a, P> {
         let table = engine.table(slab.at(newest).net());
         loop {
             let (new, old) = (slab.at(newest), slab.at(oldest));
-            table.prefetch_linked(new);
-            table.prefetch_linked(old);
+            for exp in [new, old] {
+                prefetch(exp);
+                table.prefetch_linked(exp);
+            }
             let (older, newer) = (new.older.get(), old.newer.get());
             if newest == oldest || older == oldest {
                 break;
