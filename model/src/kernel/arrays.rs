@@ -653,7 +653,7 @@ impl ArrayWheel {
 /// How many jiffies from the clock on hold nothing and cascade nothing; level 0 is empty there.
 fn silent_jiffies(slots: &Slots, clk: u64) -> u64 {
     let slot = (clk % TVR) as usize;
-    if let Some(filled) = filled_between(slots, slot + 1, TVR as usize) {
+    if let Some(filled) = slots.filled_between(slot + 1, TVR as usize) {
         return (filled - slot) as u64;
     }
     let to_turn = TVR - slot as u64;
@@ -663,19 +663,6 @@ fn silent_jiffies(slots: &Slots, clk: u64) -> u64 {
     // Levels 0 and 1 are empty: nothing happens before level 1 has turned.
     let clk = clk.wrapping_add(to_turn);
     to_turn + clk.wrapping_neg() % (TVR * TVN)
-}
-
-fn filled_between(slots: &Slots, from: usize, to: usize) -> Option<usize> {
-    let mut slot = from;
-    while slot < to {
-        let rest = slots.filled(slot / 64) >> (slot % 64);
-        if rest != 0 {
-            let found = slot + rest.trailing_zeros() as usize;
-            return (found < to).then_some(found);
-        }
-        slot = (slot / 64 + 1) * 64;
-    }
-    None
 }
 
 /// The whole expiry of an entry below the last level: it lies near the clock.

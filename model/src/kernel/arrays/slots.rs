@@ -115,6 +115,20 @@ impl Slots {
         self.filled[map]
     }
 
+    /// The first slot from `from` on and before `to` that holds anything.
+    pub(super) fn filled_between(&self, from: usize, to: usize) -> Option<usize> {
+        let mut slot = from;
+        while slot < to {
+            let rest = self.filled(slot / 64) >> (slot % 64);
+            if rest != 0 {
+                let found = slot + rest.trailing_zeros() as usize;
+                return (found < to).then_some(found);
+            }
+            slot = (slot / 64 + 1) * 64;
+        }
+        None
+    }
+
     /// Empties a slot.
     pub(super) const fn take(&mut self, slot: usize) -> Chain {
         self.filled[slot / 64] &= !(1 << (slot % 64));
