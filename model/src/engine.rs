@@ -387,6 +387,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// The first half of expiry: detaches the next timer due at `now`.
+    #[inline]
     pub fn expire(&self, now: Jiffies) -> Option<Firing> {
         let behind = |index, far| self.prefetch_behind(index, far);
         self.timers.expire(&self.memory, now, behind).map(Firing)

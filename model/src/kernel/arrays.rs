@@ -159,8 +159,34 @@ impl ArrayWheel {
     /// Takes the next timer that is due at `now` off the wheel. Of those that fire soon, `behind`
     /// fetches what they lead to, if so many are pending that this is not in the cache; whether that
     /// goes for the index as well, it is told.
-    #[inline]
+    #[inline(always)]
     pub(super) fn expire(
+        &self,
+        owners: impl Owners,
+        now: Jiffies,
+        behind: impl Fn(u32, bool),
+    ) -> Option<u32> {
+        self.take_ready(owners).or_else(|| self.make_and_take_ready(owners, now, behind))
+    }
+
+    /// Takes the next that is ready, if there is one and it is not stale. Apart from what else
+    /// expiry does, so that it is compiled into its callers: for most timers it is all there is.
+    #[inline(always)]
+    fn take_ready(&self, owners: impl Owners) -> Option<u32> {
+        let left = self.left.get().checked_sub(1)?;
+        let (key, number) = self.ready[left % BLOCK].get();
+        let stamp = owners.stamp(key);
+        if stamp.get() != number {
+            return None;
+        }
+        stamp.set(0);
+        self.left.set(left);
+        self.pending.set(self.pending.get() - 1);
+        Some(key)
+    }
+
+    #[inline(never)]
+    fn make_and_take_ready(
         &self,
         owners: impl Owners,
         now: Jiffies,
@@ -168,14 +194,11 @@ impl ArrayWheel {
     ) -> Option<u32> {
         loop {
             while let Some(left) = self.left.get().checked_sub(1) {
-                self.left.set(left);
-                let (key, number) = self.ready[left % BLOCK].get();
-                let stamp = owners.stamp(key);
-                if stamp.get() == number {
-                    stamp.set(0);
-                    self.pending.set(self.pending.get() - 1);
-                    return Some(key);
+                let taken = self.take_ready(owners);
+                if taken.is_some() {
+                    return taken;
                 }
+                self.left.set(left);
                 self.stale.set(self.stale.get() - 1);
             }
             if !self.turn(owners, now) {

@@ -255,7 +255,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
         self.wheel.del(Stamps(memory), stamp, key.bits())
     }
 
-    #[inline]
+    #[inline(always)]
     fn expire(
         &self,
         memory: &Memory<P>,
