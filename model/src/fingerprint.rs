@@ -199,10 +199,12 @@ impl<P: OneCpu> Engine<P> {
 
     fn names(&self, held: &Held<'_>) -> Names {
         let slab = &self.memory.expectations;
-        let live: Vec<ExpectId> = slab.iter_live().collect();
+        let mut live: Vec<ExpectId> = Vec::with_capacity(slab.live() as usize);
+        live.extend(slab.iter_live());
         let is_linked = |exp: &Expectation<P>| !matches!(exp.hprev.get(), NULL | POISON);
         let linked = live.iter().map(|id| id.index()).filter(|&index| is_linked(slab.at(index)));
-        let mut order: Vec<u32> = linked.collect();
+        let mut order: Vec<u32> = Vec::with_capacity(live.len());
+        order.extend(linked);
         order.sort_unstable_by_key(|&index| slab.at(index).age.get());
         let mut of = vec![0; slab.touched() as usize + 1];
         for (name, &index) in (1..).zip(&order) {

@@ -8,6 +8,7 @@ use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::engine::{At, Config, Engine, MasterCheck};
 use nfexp_model::event::{Cause, Origin};
 use nfexp_model::expectation::{Announcement, ExpectId, Flags};
+use nfexp_model::fingerprint::Held;
 use nfexp_model::helper::{Class, ExpectPolicy, Helper, IN_TREE, MAX_CLASSES};
 use nfexp_model::kernel::{Cpu, Jiffies, Ticks, Up};
 use nfexp_model::locked::MasterHold;
@@ -25,7 +26,7 @@ const RCU_BATCH: u32 = 32;
 pub struct EngineContender {
     engine: Engine<Up>,
     /// Held until the end.
-    _masters: Vec<ConnRef>,
+    masters: Vec<ConnRef>,
     now: Jiffies,
     deeds: u32,
 }
@@ -44,7 +45,7 @@ impl EngineContender {
             name: "",
         };
         let policies: &'static [ExpectPolicy] = Box::leak(Box::new([policy; MAX_CLASSES]));
-        let engine = Engine::<Up>::new(Config {
+        Self::with(Config {
             revision: Revision::LINUX_3_9,
             hz: 1,
             hash_size: table.buckets,
@@ -55,9 +56,13 @@ impl EngineContender {
             events: false,
             helpers: Cow::Owned(vec![Helper { policies, ..IN_TREE[0] }]),
             ..Config::SMALL
-        });
-        let engine = engine.expect("nothing makes an allocation fail");
-        let masters = (0..table.masters)
+        })
+    }
+
+    fn with(config: Config) -> Self {
+        let masters = config.conns;
+        let engine = Engine::<Up>::new(config).expect("nothing makes an allocation fail");
+        let masters = (0..masters)
             .map(|_| {
                 let ct = engine.alloc_conn(NetId::INIT, Zone(0), Tuple::NONE, Tuple::NONE);
                 let ct = ct.expect("there is memory for every master");
@@ -66,7 +71,30 @@ impl EngineContender {
                 ct
             })
             .collect();
-        Self { engine, _masters: masters, now: Jiffies::initial(1), deeds: 0 }
+        Self { engine, masters, now: Jiffies::initial(1), deeds: 0 }
+    }
+
+    /// A copy that goes its own way.
+    ///
+    /// # Panics
+    /// Never: the kernel's own eviction sits in it.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let engine = self.engine.snapshot().expect("the kernel's own eviction");
+        let masters = self.masters.iter().map(ConnRef::again).collect();
+        Self { engine, masters, ..*self }
+    }
+
+    /// The number of the situation it is in; the masters are nobody's but its own.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.engine.fingerprint(0, &Held { now: self.now, ..Held::default() })
+    }
+
+    /// As it was at first.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::with(self.engine.config().clone())
     }
 
     /// Bytes per linked expectation: of its record, the index and the timers.

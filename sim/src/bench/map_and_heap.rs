@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hashbrown::HashMap;
 use nfexp_model::kernel::hash::{jhash2, scale};
@@ -26,7 +27,7 @@ struct Entry {
 }
 
 /// Map, heap, and a list per master.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MapAndHeap {
     table: Table,
     map: HashMap<Place, Vec<u32>>,
@@ -54,6 +55,22 @@ impl MapAndHeap {
             insertions: 0,
             live: 0,
         }
+    }
+
+    /// The number of the situation, by std's own hash: whom it expects, the older before the younger.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let mut all: Vec<&Entry> =
+            self.map.values().flatten().map(|&index| &self.entries[index as usize]).collect();
+        all.sort_unstable_by_key(|entry| entry.number);
+        for Entry { tuple, mask, master, class, inactive, .. } in all {
+            (tuple, mask, master, class, inactive).hash(&mut hasher);
+        }
+        let mut deadlines: Vec<u64> = self.deadlines.iter().map(|due| due.0.0).collect();
+        deadlines.sort_unstable();
+        (deadlines, self.now, self.live).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn place(tuple: &Tuple) -> Place {

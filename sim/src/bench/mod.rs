@@ -17,6 +17,7 @@
 
 pub mod deed;
 pub mod engine;
+mod explore;
 pub mod floor;
 mod hold;
 pub mod kernel_layout;

@@ -2,14 +2,17 @@
 //! The rows: every workload at every size it is measured at.
 
 use std::cell::OnceCell;
+use std::hash::{BuildHasherDefault, RandomState};
 
 use super::deed::Contender;
 use super::engine::{AheadContender, EngineContender};
+use super::explore::{Again, Copies, Open, Seen};
 use super::floor::{Fires, Floor};
 use super::hold::{Arrays, Heap, Hold};
 use super::kernel_layout::{KernelLayout, KernelTimers, Memory};
 use super::map_and_heap::MapAndHeap;
 use super::workload::{Shape, Workload};
+use crate::visited::Same;
 
 /// What a contender's objects may lie in: made once, outlives it.
 pub type Pool<'a> = OnceCell<Memory<'a>>;
@@ -32,7 +35,8 @@ impl Row {
     #[must_use]
     pub fn name(&self) -> String {
         let size = match self.size {
-            million if million >= 1 << 20 => format!("{}M", million >> 20),
+            few if few < K => few.to_string(),
+            million if million >= M => format!("{}M", million >> 20),
             kilo => format!("{}k", kilo >> 10),
         };
         let load = if self.load == 4 { "" } else { "/k1" };
@@ -85,6 +89,21 @@ impl Row {
                 3 => Box::new(Hold::new(Heap::default(), size)),
                 place => Box::new(Fires(Floor::new(size, place == 4))),
             };
+        }
+        match (self.shape, place) {
+            (Shape::Snapshot, 0 | 1) => return Box::new(Copies::new(EngineContender::new(table))),
+            (Shape::Snapshot, 2) => {
+                return Box::new(Copies::new(Again::new(EngineContender::new(table))));
+            }
+            (Shape::Snapshot, 3) => return Box::new(Copies::new(MapAndHeap::new(table))),
+            (Shape::Visited, 0 | 1) => {
+                return Box::new(Seen::<BuildHasherDefault<Same>>::default());
+            }
+            (Shape::Visited, 2) => return Box::new(Open::default()),
+            (Shape::Visited, 3) => return Box::new(Seen::<RandomState>::default()),
+            // As many bytes as the numbers need that are there at last.
+            (Shape::Visited, place) => return Box::new(Floor::new(self.size / 16, place == 4)),
+            _ => {}
         }
         match place {
             0 => Box::new(EngineContender::new(table)),
@@ -185,4 +204,10 @@ pub const ROWS: &[Row] = &[
     row("hold", Shape::Hold, M),
     row("listing", Shape::Listing, 100 * K),
     row("listing", Shape::Listing, M),
+    row("snapshot", Shape::Snapshot, 16),
+    row("snapshot", Shape::Snapshot, 256),
+    row("snapshot", Shape::Snapshot, 4 * K),
+    row("visited", Shape::Visited, 10 * K),
+    row("visited", Shape::Visited, M),
+    row("visited", Shape::Visited, 10 * M),
 ];

@@ -48,6 +48,10 @@ pub enum Shape {
     Listing,
     /// Timers alone: each that fires is armed anew.
     Hold,
+    /// Copies of the table, each with the number of its situation.
+    Snapshot,
+    /// Numbers of situations, half of them new, into a set that begins empty.
+    Visited,
 }
 
 impl Shape {
@@ -76,7 +80,21 @@ impl Shape {
                 | Self::Silent
                 | Self::Destroy(_)
                 | Self::Listing
+                | Self::Snapshot
         )
+    }
+
+    /// What stands where others have the kernel's layout, and beside map and heap, if that is
+    /// something else.
+    #[must_use]
+    pub const fn beside(self) -> Option<[&'static str; 2]> {
+        match self {
+            Self::Snapshot => {
+                Some(["the same history once more", "map and heap cloned and hashed"])
+            }
+            Self::Visited => Some(["open addressing, a batch ahead", "std's hash"]),
+            _ => None,
+        }
     }
 }
 
@@ -151,13 +169,19 @@ impl Workload {
             Shape::Burst => (size, 255, 200),
             Shape::Spread => (size, 255, 16_000),
             Shape::Silent => (size, 255, 10_000),
+            Shape::Snapshot => ((size / 8).max(2), 255, FOREVER),
+            Shape::Visited => (1, 255, FOREVER),
             _ if churns => (size, 255, churning),
             _ => (size, 255, FOREVER),
         };
         let table = Table {
             buckets: (size / load).max(1),
             masters,
-            room: size + size / 8 + 4 * PER_JIFFY + 256,
+            room: match shape {
+                // Whoever explores has no more than it needs.
+                Shape::Snapshot => size + size / 8,
+                _ => size + size / 8 + 4 * PER_JIFFY + 256,
+            },
             max_expected,
             lifetime,
         };
@@ -197,8 +221,12 @@ impl Workload {
                     deeds.push(Deed { master: key, ..Deed::default() });
                 }
             }
-            Shape::MissEmpty | Shape::Burst | Shape::Spread | Shape::Silent | Shape::Destroy(_) => {
-            }
+            Shape::MissEmpty
+            | Shape::Burst
+            | Shape::Spread
+            | Shape::Silent
+            | Shape::Destroy(_)
+            | Shape::Visited => {}
             _ => {
                 while self.inserted < self.size && deeds.len() < SLICE as usize {
                     deeds.push(self.insertion());
@@ -277,6 +305,17 @@ impl Workload {
                 slice.timed = all.into_iter().rev().map(destroy).collect();
                 operations = Some(self.size as usize);
             }
+            Shape::Snapshot => {
+                let copies = 2 * SLICE / (self.size + 64);
+                slice.timed.resize(copies as usize, Deed { kind: Kind::List, ..Deed::default() });
+            }
+            Shape::Visited => {
+                let rounds = SLICE.div_ceil(self.size);
+                for _ in 0..rounds {
+                    self.visits(&mut slice.timed);
+                }
+                operations = Some(rounds as usize * self.size as usize);
+            }
             Shape::Listing => {
                 slice.timed.push(Deed { kind: Kind::List, ..Deed::default() });
                 operations = Some(self.size as usize);
@@ -284,6 +323,21 @@ impl Workload {
         }
         slice.operations = operations.unwrap_or(slice.timed.len()) as u64;
         slice
+    }
+
+    /// So many numbers of situations as the row is large, half of them new.
+    fn visits(&mut self, to: &mut Vec<Deed>) {
+        to.push(Deed { kind: Kind::List, ..Deed::default() });
+        let mut seen = 0;
+        for _ in 0..self.size {
+            self.drawn += 1;
+            let random = mix(self.drawn ^ 0xf1e_0000_0000);
+            let number = if random & 1 == 1 { seen } else { (random >> 1) % (seen + 1) };
+            seen = seen.max(number + 1);
+            let fingerprint = mix(number ^ 0x517_0000_0000);
+            let ends = ((fingerprint >> 32) as u32, fingerprint as u32);
+            to.push(Deed { ends, ..Deed::default() });
+        }
     }
 
     fn draw(&mut self, to: &mut Vec<Deed>, deed: impl Fn(&mut Self, u64) -> Deed) {

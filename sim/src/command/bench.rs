@@ -57,7 +57,9 @@ impl Bench {
             "of an independent one",
             "ns",
         ]);
+        let mut beside: Vec<(&str, [&str; 2])> = Vec::new();
         for row in rows {
+            beside.extend(row.shape.beside().map(|beside| (row.group, beside)));
             remark(format_args!("{}", row.name()));
             let figures = measure(row, Duration::from_millis(self.millis));
             table.add_row(cells(row, &figures));
@@ -65,7 +67,12 @@ impl Bench {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        write!(io::stdout(), "{table}\n{}", bytes_line())?;
+        writeln!(io::stdout(), "{table}")?;
+        beside.dedup();
+        for (group, [kernel, map]) in beside {
+            writeln!(io::stdout(), "{group}: no kernel does it; beside {kernel}, and {map}")?;
+        }
+        write!(io::stdout(), "{}", bytes_line())?;
         if self.rows.is_empty() {
             remark(format_args!("two sweep threads"));
             let [low, median, high] = two_sweep_threads(5);

@@ -23,7 +23,7 @@ pub(super) struct Entry {
 /// Entries of a block.
 pub(super) const BLOCK: usize = 32;
 /// So many words of 64 slots.
-const MAPS: usize = 9;
+pub(super) const MAPS: usize = 9;
 /// Bytes that come at once.
 const LINE: usize = 64;
 /// No block.
