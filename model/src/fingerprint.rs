@@ -35,7 +35,7 @@ use crate::helper::HelperId;
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Cpu, Plain, SpinLock, Word};
 use crate::kernel::rcu::Callback;
-use crate::kernel::slab::{NULL, POISON};
+use crate::kernel::slab::{NULL, POISON, Pool};
 use crate::kernel::timer::TimerKey;
 use crate::revision::FreshMemory;
 use crate::snapshot::OneCpu;
@@ -328,20 +328,20 @@ impl<P: OneCpu> Engine<P> {
         let (slab, conns) = (&self.memory.expectations, &self.memory.conns);
         told.word(Part::Memory, u64::from(slab.capacity() - slab.live()));
         if self.config.revision.fresh_memory == FreshMemory::Garbage {
-            for index in slab.pool().given_back() {
+            slab.pool().for_next(usize::MAX, |index| {
                 let exp = slab.at(index);
                 told.word(Part::Memory, exp.expires.get().0);
                 if exp.nat_lingers() {
                     self.tell_nat(told, index);
                 }
-            }
+            });
         }
         told.word(Part::Memory, u64::MAX);
-        for index in conns.pool().given_back() {
+        conns.pool().for_next(usize::MAX, |index| {
             // A reader who comes late finds the zone of whoever was there.
             let zone = conns.at(index).zone.load_locked();
             told.word(Part::Memory, u64::from(index) << 32 | u64::from(zone));
-        }
+        });
         told.word(Part::Memory, u64::from(conns.capacity() - conns.live()));
     }
 }

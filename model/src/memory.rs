@@ -8,7 +8,7 @@ use crate::conn::Conn;
 use crate::expectation::{Expectation, Nat};
 use crate::kernel::platform::{Plain, Platform};
 use crate::kernel::rcu::Callback;
-use crate::kernel::slab::Slab;
+use crate::kernel::slab::{Slab, copied_steps};
 use crate::kernel::timer::{ArrayTimers, TimerBase, TimerKey};
 
 /// The object caches.
@@ -53,14 +53,8 @@ impl<P: Platform> Translations<P> {
     }
 
     fn copied(&self) -> Self {
-        let copy = |step: &Step<P>| -> Step<P> {
-            step.iter().map(|nat| P::Plain::new(nat.get())).collect()
-        };
-        let step = |step: &OnceLock<Step<P>>| match step.get() {
-            Some(there) => OnceLock::from(copy(there)),
-            None => OnceLock::new(),
-        };
-        Self { steps: self.steps.iter().map(step).collect(), step: self.step }
+        let steps = copied_steps(&self.steps, |nat| P::Plain::new(nat.get()));
+        Self { steps, step: self.step }
     }
 
     fn blank(&self) -> Step<P> {

@@ -29,7 +29,7 @@ use std::fmt;
 use nfexp_model::Config;
 use nfexp_model::fingerprint::{Fold, Part};
 use nfexp_model::kernel::Ticks;
-use nfexp_model::netns::{NetId, Stats};
+use nfexp_model::netns::NetId;
 use nfexp_model::snapshot::OneCpu;
 use nfexp_sim::schedule::InOrder;
 use nfexp_sim::simulator::{SimulatorOn, unless_it_crashes};
@@ -421,20 +421,11 @@ fn go_on_together<P: OneCpu>(
     }
     let now = counters(&twins);
     let ends: [_; 2] = std::array::from_fn(|twin| {
-        let took = twins[twin].engine.now().ticks_from(began[twin]);
-        let end = if same_end { number_without(&twins[twin], None) } else { 0 };
-        (took, grown(now[twin], before[twin]), end)
+        let Pair { engine, .. } = &twins[twin];
+        let took = engine.now().ticks_from(began[twin]);
+        // What the one has now and the other had before: the same of both if they grew alike.
+        let counted = now[twin].plus(before[1 - twin]);
+        (took, counted, same_end.then(|| engine.fingerprint(0)))
     });
     if ends[0] == ends[1] { Ok(()) } else { Err(format!("{}: {ends:?}", done.join("; "))) }
-}
-
-/// By how much counters grew.
-fn grown(now: Stats, before: Stats) -> [u32; 8] {
-    let counters = |stats: Stats| {
-        let Stats { found, new, insert, insert_failed, drop, expect_new, .. } = stats;
-        let Stats { expect_create, expect_delete, .. } = stats;
-        [found, new, insert, insert_failed, drop, expect_new, expect_create, expect_delete]
-    };
-    let (now, before) = (counters(now), counters(before));
-    std::array::from_fn(|at| now[at].wrapping_sub(before[at]))
 }

@@ -16,14 +16,15 @@
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use nfexp_model::kernel::flat::Flat;
-use nfexp_model::kernel::hlist::Chain;
+use nfexp_model::kernel::hlist::{Chain, Index};
 use nfexp_model::kernel::platform::{Cpu, Ordering};
 use nfexp_model::kernel::rcu::{Callback, Rcu, UpRcu};
 use nfexp_model::kernel::slab::LifoPool;
-use nfexp_model::kernel::timer::{ArrayTimers, UpTimers};
+use nfexp_model::kernel::timer::{ArrayTimers, TimerBase, UpTimers};
 use nfexp_model::kernel::{Platform, SpinLock, Word};
 use nfexp_model::memory::Memory;
 use nfexp_model::slip::Slip;
@@ -39,11 +40,36 @@ pub struct Turns;
 
 /// The simulator's platform, in this thread's world.
 #[derive(Clone, Copy, Debug)]
-pub struct Mutated;
+pub struct Mutated<S = Lists>(PhantomData<S>);
 
-/// The simulator's platform upon its own storage, in this thread's world.
+/// The same upon the simulator's own storage.
+pub type Flawed = Mutated<Arrays>;
+
+/// What [`Mutated`] keeps expectations and timers in.
+pub trait Storage: Sized + 'static {
+    /// The timer base.
+    type Timers: TimerBase<Mutated<Self>>;
+    /// The bucket index.
+    type Index: Index<Mutated<Self>>;
+}
+
+/// The kernel's lists.
 #[derive(Clone, Copy, Debug)]
-pub struct Flawed;
+pub enum Lists {}
+
+/// The arrays and tags of [`Up`](nfexp_model::kernel::Up).
+#[derive(Clone, Copy, Debug)]
+pub enum Arrays {}
+
+impl Storage for Lists {
+    type Timers = UpTimers;
+    type Index = Chain<Mutated<Self>>;
+}
+
+impl Storage for Arrays {
+    type Timers = ArrayTimers;
+    type Index = Flat<Mutated<Self>>;
+}
 
 fn inc_not_zero(word: &Cell<u32>) -> bool {
     if Broken::slips(Slip::IncFromZero) {
@@ -53,41 +79,13 @@ fn inc_not_zero(word: &Cell<u32>) -> bool {
     word.inc_not_zero()
 }
 
-impl Platform for Mutated {
+impl<S: Storage> Platform for Mutated<S> {
     type Word = Cell<u32>;
     type Plain<T: Copy + 'static> = Cell<T>;
     type SpinLock<T: 'static> = RefCell<T>;
     type Rcu = UpRcu;
-    type Timers = UpTimers;
-    type Index = Chain<Self>;
-    type Pool = LifoPool;
-
-    const SLAB_POISON: bool = false;
-
-    fn atomic_inc_not_zero(word: &Cell<u32>) -> bool {
-        inc_not_zero(word)
-    }
-
-    fn timer_detached(was_pending: bool) -> bool {
-        was_pending || Broken::slips(Slip::TimerLies)
-    }
-
-    fn call_rcu_waits() -> bool {
-        !Broken::slips(Slip::NoGracePeriod)
-    }
-
-    fn slips(slip: Slip) -> bool {
-        Broken::slips(slip)
-    }
-}
-
-impl Platform for Flawed {
-    type Word = Cell<u32>;
-    type Plain<T: Copy + 'static> = Cell<T>;
-    type SpinLock<T: 'static> = RefCell<T>;
-    type Rcu = UpRcu;
-    type Timers = ArrayTimers;
-    type Index = Flat<Self>;
+    type Timers = S::Timers;
+    type Index = S::Index;
     type Pool = LifoPool;
 
     const SLAB_POISON: bool = false;

@@ -183,14 +183,6 @@ pub struct LifoPool {
     capacity: u32,
 }
 
-impl LifoPool {
-    /// The slots that were given back, in the order in which they will be taken; those that were
-    /// never used come behind them.
-    pub(crate) fn given_back(&self) -> Vec<u32> {
-        self.freed.borrow().iter().rev().copied().collect()
-    }
-}
-
 impl Pool for LifoPool {
     fn new(capacity: u32) -> Self {
         Self { freed: RefCell::new(Vec::new()), fresh: Cell::new(1), capacity }
@@ -209,6 +201,7 @@ impl Pool for LifoPool {
         Some(index)
     }
 
+    /// Those that were given back; those that were never used come behind them.
     #[inline]
     fn for_next(&self, count: usize, what: impl FnMut(u32)) {
         self.freed.borrow().iter().rev().take(count).copied().for_each(what);
@@ -242,6 +235,18 @@ pub struct Slab<P: Platform, T> {
     later: Box<[OnceLock<Box<[T]>>]>,
     capacity: u32,
     pool: P::Pool,
+}
+
+/// Memory that is made ready in steps, once more, each slot by `copy`.
+pub(crate) fn copied_steps<T>(
+    steps: &[OnceLock<Box<[T]>>],
+    copy: impl Fn(&T) -> T,
+) -> Box<[OnceLock<Box<[T]>>]> {
+    let step = |step: &OnceLock<Box<[T]>>| match step.get() {
+        Some(slots) => OnceLock::from(slots.iter().map(&copy).collect::<Box<[T]>>()),
+        None => OnceLock::new(),
+    };
+    steps.iter().map(step).collect()
 }
 
 /// By how many slots a cache grows.
@@ -280,14 +285,9 @@ impl<P: Platform, T: Record> Slab<P, T> {
     where
         P::Pool: Clone,
     {
-        let all = |slots: &[T]| -> Box<[T]> { slots.iter().map(&copy).collect() };
-        let later = |step: &OnceLock<Box<[T]>>| match step.get() {
-            Some(slots) => OnceLock::from(all(slots)),
-            None => OnceLock::new(),
-        };
         Self {
-            slots: all(&self.slots),
-            later: self.later.iter().map(later).collect(),
+            slots: self.slots.iter().map(&copy).collect(),
+            later: copied_steps(&self.later, &copy),
             capacity: self.capacity,
             pool: self.pool.clone(),
         }

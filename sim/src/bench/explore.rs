@@ -18,84 +18,50 @@ use nfexp_model::kernel::prefetch::prefetch;
 
 use super::deed::{Contender, Deed, Kind};
 use super::engine::EngineContender;
-use super::map_and_heap::MapAndHeap;
 
 // ---- copies ----------------------------------------------------------------------------------
-
-/// Who can be copied.
-pub(super) trait Situation {
-    /// An announcement.
-    fn announce(&mut self, deed: Deed);
-    /// Makes a copy; answers how many expectations it has, and the number of its situation.
-    fn copied(&self) -> (u64, u64);
-}
-
-impl Situation for EngineContender {
-    fn announce(&mut self, deed: Deed) {
-        let _ = self.run(&[deed]);
-    }
-
-    fn copied(&self) -> (u64, u64) {
-        let copy = self.snapshot();
-        (copy.live(), copy.number())
-    }
-}
-
-/// An engine, and what was announced to it.
-#[derive(Debug)]
-pub(super) struct Again(pub(super) EngineContender, Vec<Deed>);
-
-impl Again {
-    pub(super) const fn new(engine: EngineContender) -> Self {
-        Self(engine, Vec::new())
-    }
-}
-
-impl Situation for Again {
-    fn announce(&mut self, deed: Deed) {
-        self.1.push(deed);
-    }
-
-    fn copied(&self) -> (u64, u64) {
-        let mut anew = self.0.anew();
-        let _ = anew.run(&self.1);
-        (anew.live(), anew.number())
-    }
-}
-
-impl Situation for MapAndHeap {
-    fn announce(&mut self, deed: Deed) {
-        let _ = self.run(&[deed]);
-    }
-
-    fn copied(&self) -> (u64, u64) {
-        let copy = self.clone();
-        (copy.live(), copy.number())
-    }
-}
 
 /// Copies of one situation.
 #[derive(Debug)]
 pub(super) struct Copies<S> {
     of: S,
+    /// All that was announced to it.
+    said: Vec<Deed>,
+    copied: fn(&S, &[Deed]) -> S,
+    number: fn(&S) -> u64,
     first: Option<(u64, u64)>,
 }
 
-impl<S: Situation> Copies<S> {
-    pub(super) const fn new(of: S) -> Self {
-        Self { of, first: None }
+impl<S> Copies<S> {
+    /// Copies of `of`, by itself or from what was announced to it.
+    pub(super) const fn new(of: S, copied: fn(&S, &[Deed]) -> S, number: fn(&S) -> u64) -> Self {
+        Self { of, said: Vec::new(), copied, number, first: None }
     }
 }
 
-impl<S: Situation> Contender for Copies<S> {
+impl Copies<EngineContender> {
+    /// The history once more, in an engine made anew.
+    pub(super) const fn again(of: EngineContender) -> Self {
+        let anew = |of: &EngineContender, said: &[Deed]| {
+            let mut anew = of.anew();
+            let _ = anew.run(said);
+            anew
+        };
+        Self::new(of, anew, EngineContender::number)
+    }
+}
+
+impl<S: Contender> Contender for Copies<S> {
     fn run(&mut self, deeds: &[Deed]) -> u64 {
         let mut sum = 0;
         for deed in deeds {
             if deed.kind == Kind::Insert {
-                self.of.announce(*deed);
+                let _ = self.of.run(&[*deed]);
+                self.said.push(*deed);
                 continue;
             }
-            let found = self.of.copied();
+            let copy = (self.copied)(&self.of, &self.said);
+            let found = (copy.live(), (self.number)(&copy));
             assert_eq!(found, *self.first.get_or_insert(found), "another situation");
             sum += found.0;
         }

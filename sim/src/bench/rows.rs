@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, RandomState};
 
 use super::deed::Contender;
 use super::engine::{AheadContender, EngineContender};
-use super::explore::{Again, Copies, Open, Seen};
+use super::explore::{Copies, Open, Seen};
 use super::floor::{Fires, Floor};
 use super::hold::{Arrays, Heap, Hold};
 use super::kernel_layout::{KernelLayout, KernelTimers, Memory};
@@ -91,11 +91,15 @@ impl Row {
             };
         }
         match (self.shape, place) {
-            (Shape::Snapshot, 0 | 1) => return Box::new(Copies::new(EngineContender::new(table))),
-            (Shape::Snapshot, 2) => {
-                return Box::new(Copies::new(Again::new(EngineContender::new(table))));
+            (Shape::Snapshot, 0 | 1) => {
+                let engine = EngineContender::new(table);
+                return Box::new(Copies::new(engine, |of, _| of.snapshot(), |of| of.number()));
             }
-            (Shape::Snapshot, 3) => return Box::new(Copies::new(MapAndHeap::new(table))),
+            (Shape::Snapshot, 2) => return Box::new(Copies::again(EngineContender::new(table))),
+            (Shape::Snapshot, 3) => {
+                let map = MapAndHeap::new(table);
+                return Box::new(Copies::new(map, |of, _| of.clone(), |of| of.number()));
+            }
             (Shape::Visited, 0 | 1) => {
                 return Box::new(Seen::<BuildHasherDefault<Same>>::default());
             }

@@ -3,7 +3,7 @@
 //!
 //! The rule that matters: stale entries, stamps and blocks do not show, for nobody can see them.
 
-use super::slots::{Chain, MAPS};
+use super::slots::Chain;
 use super::{ArrayWheel, Owners};
 use crate::revision::WheelKind;
 
@@ -41,15 +41,9 @@ impl ArrayWheel {
                 WheelKind::Levelled => keys.iter().rev().for_each(|&key| each(0, key)),
             }
         }
-        // Mostly few of hundreds hold anything: word by word, a fifth of a snapshot's number.
-        for map in 0..MAPS {
-            let mut filled = slots.filled(map);
-            while filled != 0 {
-                let slot = map * 64 + filled.trailing_zeros() as usize;
-                filled &= filled - 1;
-                in_chain(slots.chain(slot), &mut keys);
-                keys.iter().for_each(|&key| each(slot + 1, key));
-            }
+        for slot in slots.all() {
+            in_chain(slots.chain(slot), &mut keys);
+            keys.iter().for_each(|&key| each(slot + 1, key));
         }
     }
 }
