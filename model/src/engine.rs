@@ -298,6 +298,7 @@ impl<P: Platform> Engine<P> {
         }
         let table = self.table_of(here);
         let slab = &self.memory.expectations;
+        // A copy, which stays in registers (`nfexp bench hit/1k`: four instructions).
         let (exact, tuple) = (table.is_exact(), *tuple);
         let mut candidate = table.first(slab, net, &tuple, access);
         while let Some(exp) = candidate {

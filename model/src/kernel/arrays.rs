@@ -28,7 +28,6 @@ use core::cell::{Cell, RefCell};
 use slots::{BLOCK, Chain, Entry, Slots};
 
 use super::jiffies::{Jiffies, Ticks};
-use super::prefetch::prefetch;
 use super::wheel::{
     TVN, TVR, cascading_slot, cascading_slot_for, levelled_slot, levels, with_slack,
 };
@@ -49,8 +48,8 @@ pub(super) trait Owners: Copy {
     fn stamp(&self, key: u32) -> &Cell<u32>;
     /// When it expires.
     fn expires(&self, key: u32) -> Jiffies;
-    /// Fetches what is asked for that.
-    fn prefetch_expires(&self, key: u32);
+    /// Fetches both.
+    fn prefetch(&self, key: u32);
 }
 
 /// A timer wheel of arrays. Time only moves forward, by [`expire`](Self::expire).
@@ -216,18 +215,14 @@ impl ArrayWheel {
     #[inline(never)]
     fn prefetch_ready(&self, owners: impl Owners, behind: &impl Fn(u32, bool)) {
         let ready = &self.ready[..self.left.get()];
-        let own = |key| {
-            prefetch(owners.stamp(key));
-            owners.prefetch_expires(key);
-        };
         let (slots, far) = (self.slots.borrow(), self.pending.get() > FAR);
         if !self.fetched.replace(false) {
-            ready.iter().rev().for_each(|of| own(of.get().0));
+            ready.iter().rev().for_each(|of| owners.prefetch(of.get().0));
         }
         ready.iter().rev().for_each(|of| behind(of.get().0, far));
         if let Some(mut next) = self.due.borrow().last().copied() {
             let (block, count) = self.next_block(&slots, &mut next);
-            slots.block(block)[..count].iter().for_each(|entry| own(entry.key));
+            slots.block(block)[..count].iter().for_each(|entry| owners.prefetch(entry.key));
             self.fetched.set(true);
             slots.prefetch(next, 1);
         } else {

@@ -373,6 +373,7 @@ impl<P: Platform> Index<P> for Flat<P> {
         access: Access,
     ) -> Option<Object<'a, Expectation<P>>> {
         match &self.0 {
+            // A call that is not compiled in would have it in memory for both: it gets a copy.
             Kind::Chain(chain) => chain.first(slab, net, &{ *tuple }, access),
             Kind::Tags(tagged) => tagged.search_tuple(slab, net, tuple),
         }

@@ -347,8 +347,10 @@ impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> 
     }
 
     #[inline]
-    fn prefetch_expires(&self, key: u32) {
-        prefetch(self.0.expires(TimerKey::from_bits(key)));
+    fn prefetch(&self, key: u32) {
+        let (stamp, expires) = self.0.timer_and_expires(TimerKey::from_bits(key));
+        prefetch(stamp);
+        prefetch(expires);
     }
 }
 

@@ -26,7 +26,7 @@ impl Owners for &Field {
     fn expires(&self, key: u32) -> Jiffies {
         self.0[key as usize].2.get()
     }
-    fn prefetch_expires(&self, _: u32) {}
+    fn prefetch(&self, _: u32) {}
 }
 
 /// Adds, deletes and waits; both wheels must say the same at every step.
