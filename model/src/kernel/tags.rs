@@ -147,10 +147,16 @@ impl Tags {
         hash: u64,
         is: impl Fn(u32) -> Option<T> + Copy,
     ) -> Option<T> {
-        if self.groups.len() > MANY {
+        if self.are_far() {
             self.prefetch_handles(hash);
         }
         self.find(hash, is)
+    }
+
+    /// Whether the handles are not in the nearest caches.
+    #[inline(always)]
+    pub(super) const fn are_far(&self) -> bool {
+        self.groups.len() > MANY
     }
 
     /// The same for all places.
