@@ -283,6 +283,7 @@ impl<P: Platform> Engine<P> {
     /// The first expectation that `tuple` hits, inactive ones included. Inside a read-side
     /// section, or under the lock.
     #[doc(alias = "__nf_ct_expect_find")]
+    #[inline(always)]
     pub(crate) fn find(
         &self,
         at: At,
@@ -312,7 +313,10 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Finds an expectation and takes a reference to it; it stays where it is.
+    // Compiled into its callers: a tuple that has just been made stays in registers (`nfexp bench
+    // miss/1k`: 120 instructions instead of 177).
     #[doc(alias = "nf_ct_expect_find_get")]
+    #[inline(always)]
     pub fn find_get(&self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<ExpectRef> {
         let section = self.rcu.read_lock(at.cpu);
         let exp = self.find(at, net, zone, tuple, Access::Rcu)?;

@@ -76,6 +76,33 @@ pub fn measure(row: &Row, enough: Duration) -> Vec<Figures> {
     figures
 }
 
+/// Runs one slice of a row by the contender at a place, for tools that count instructions; answers
+/// for how many operations those of [`counted`] stand.
+///
+/// # Panics
+/// If there is no such place.
+#[must_use]
+pub fn run_once(row: &Row, place: usize) -> u64 {
+    let mut workload = row.workload();
+    let memory = Pool::new();
+    let mut contender = row.contender(place, &workload, &memory);
+    while let Some(deeds) = workload.prefill() {
+        contender.run(&deeds);
+    }
+    let slice = workload.slice();
+    contender.run(&slice.setup);
+    // A shorter slice than is timed: instructions do not vary.
+    let deeds = &slice.timed[..slice.timed.len().min(20_000)];
+    counted(contender.as_mut(), deeds);
+    slice.operations * deeds.len() as u64 / slice.timed.len() as u64
+}
+
+/// What `.ci/instructions` counts.
+#[inline(never)]
+fn counted(contender: &mut dyn Contender, deeds: &[Deed]) {
+    std::hint::black_box(contender.run(deeds));
+}
+
 /// All but the floors must say the same.
 fn agree(row: &Row, sums: impl Iterator<Item = (&'static str, u64)>) {
     let mut first = None;

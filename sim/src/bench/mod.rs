@@ -28,5 +28,5 @@ pub mod threads;
 pub mod workload;
 
 pub use deed::{Contender, Deed, Deeds, Kind, Table};
-pub use measure::{Figures, measure};
+pub use measure::{Figures, measure, run_once};
 pub use rows::{Pool, ROWS, Row};

@@ -14,7 +14,7 @@ use super::{Failure, remark};
 use crate::bench::engine::EngineContender;
 use crate::bench::threads::two_sweep_threads;
 use crate::bench::workload::Shape;
-use crate::bench::{Contender, Figures, ROWS, Row, measure};
+use crate::bench::{Contender, Figures, ROWS, Row, measure, run_once};
 
 /// The arguments of `nfexp bench`.
 #[derive(Debug, Args)]
@@ -25,6 +25,10 @@ pub struct Bench {
     /// CPU time per row, about, in milliseconds.
     #[arg(long, default_value_t = 400)]
     millis: u64,
+    /// Runs one slice of the row, at any size, by one contender, and prints for how many operations
+    /// it stands: for tools that count instructions (`.ci/instructions`).
+    #[arg(long, hide = true, requires = "rows", value_parser = Row::CONTENDERS)]
+    once: Option<String>,
 }
 
 impl Bench {
@@ -33,15 +37,19 @@ impl Bench {
     /// # Errors
     /// [`Failure`]: no row has such a name.
     pub fn run(&self) -> Result<(), Failure> {
+        if let (Some(once), [name, ..]) = (&self.once, self.rows.as_slice()) {
+            let place = Row::CONTENDERS.iter().position(|name| name == once);
+            let row = Row::named(name).ok_or_else(unknown)?;
+            writeln!(io::stdout(), "{}", run_once(&row, place.expect("it was parsed")))?;
+            return Ok(());
+        }
         let asked = |row: &&Row| match self.rows.as_slice() {
             [] => is_shown(row),
             rows => rows.iter().any(|prefix| row.name().starts_with(prefix)),
         };
         let rows: Vec<&Row> = ROWS.iter().filter(asked).collect();
         if rows.is_empty() {
-            let names: Vec<String> = ROWS.iter().map(Row::name).collect();
-            let expected = format!("no such row: expected one of {}", names.join(", "));
-            return Err(Failure::Usage(expected));
+            return Err(unknown());
         }
         let mut table = Table::new();
         let rule = LineStyle::none().fill('─').junction('─');
@@ -83,6 +91,11 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+fn unknown() -> Failure {
+    let names: Vec<String> = ROWS.iter().map(Row::name).collect();
+    Failure::Usage(format!("no such row: expected one of {}", names.join(", ")))
 }
 
 const MILLION: u32 = 1 << 20;
