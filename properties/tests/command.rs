@@ -427,6 +427,52 @@ fn a_crash_that_is_expected_is_quiet() {
     assert_eq!((code, told.as_str()), (0, ""));
 }
 
+/// Wherever a file is read it may be standard input, and one that cannot be read says so.
+#[test]
+fn files_are_read_alike() {
+    let capture = "traces/captures/ftp/ftp-refresh.pcap";
+    let golden = "traces/captures/ftp/ftp-refresh.golden.jsonl";
+    let log = "traces/captures/ftp/ftp-refresh.expect.log";
+    let transcript = "traces/transcripts/core-1.jsonl";
+    let zones = "traces/corpus/clash/zones.trace";
+    for (arguments, input, shown) in [
+        (vec!["diff-revisions", "-"], zones, "knob: clash_scope"),
+        (vec!["conform", "-"], transcript, "-: 220 operations agree"),
+        (vec!["conform-capture", "-", golden], capture, "all events agree"),
+        (vec!["conform-capture", capture, "-"], golden, "all events agree"),
+        (vec!["replay", "--against", "-", capture], log, "4 events, as logged"),
+    ] {
+        let input = fs::File::open(root().join(input)).expect("our own");
+        let output = nfexp(&arguments).stdin(input).output().expect("the command is built");
+        let printed = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(printed.contains(shown), "{arguments:?}: {printed}");
+    }
+    for (arguments, message) in [
+        (vec!["conform", "nowhere"], "nowhere: cannot read: "),
+        (vec!["conform", "traces"], "traces: cannot read: "),
+        (vec!["diff-revisions", "nowhere"], "nowhere: cannot read: "),
+        (vec!["diff-revisions", EVICTION], "line 1, column 1: expected text in UTF-8"),
+        (vec!["conform-capture", EVICTION, EVICTION], "line 1, column 1: expected text in UTF-8"),
+        (vec!["replay", "--against", "nowhere", EVICTION], "nowhere: cannot read: "),
+        (vec!["replay", "--against", "traces", EVICTION], "traces: cannot read: "),
+        (vec!["fit", "nowhere"], "nowhere: cannot read: "),
+        (vec!["fit", "--format", "toml", "traces"], "traces: cannot read: "),
+        (vec!["sweep", "traces"], "traces: cannot read: "),
+    ] {
+        let (code, printed, told) = run(&arguments);
+        assert_eq!((code, printed.as_str()), (65, ""), "{arguments:?}: {told}");
+        assert!(told.contains(message), "{arguments:?}: {told}");
+    }
+    let transcripts = ["nowhere", transcript, "traces"];
+    let (code, printed, told) = run(&[&["conform"], &transcripts[..]].concat());
+    assert_eq!(code, 65);
+    assert!(printed.contains("core-1.jsonl: 220 operations agree"), "{printed}");
+    assert!(told.contains("nowhere: ") && told.contains("traces: "), "{told}");
+    let (code, printed, told) = run(&["diff-revisions", "nowhere", zones]);
+    assert!(code == 65 && printed.contains("knob: clash_scope"), "{printed}{told}");
+}
+
 /// `nfexp … | head -1` is no reason to complain.
 #[test]
 fn a_reader_may_leave() {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A replay beside an operator's log of the same packets.
 
-use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use nfexp_model::event::Event;
 use nfexp_traces::tools::lines;
 
 use super::Failure;
-use super::input::{packets, router};
+use super::input::{bytes, packets, router, unreadable};
 use super::kernel::{Clock, Kernel};
 use crate::forward::Router;
 use crate::log::{agree, heard, tool_line};
@@ -18,9 +17,9 @@ use crate::replay::{Happening, Replay};
 /// Holds the events of a capture's replay against a log, one by one.
 pub(super) fn against(path: &Path, log: &Path, kernel: &Kernel) -> Result<(), Failure> {
     let bad = |why: String| Failure::Data(log.to_owned(), why);
-    let file = File::open(log).map_err(|error| bad(error.to_string()))?;
+    let input = bytes(log).map_err(|error| unreadable(log, &error))?;
     let mut logged = Vec::new();
-    for line in lines(BufReader::new(file)) {
+    for line in lines(BufReader::new(input)) {
         logged.extend(heard(&line.map_err(|error| bad(error.to_string()))?));
     }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp conform`: does the model answer as a kernel did?
 
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,6 +11,7 @@ use nfexp_traces::transcript::{Answer, Header, Line};
 use serde::Serialize;
 
 use super::Failure;
+use super::input::{bytes, unreadable};
 use super::kernel::revision;
 use super::output::write_beside;
 use crate::conform::{Divergence, Player, Witness, as_trace, check, shrink};
@@ -48,9 +48,18 @@ impl Conform {
             return answer(self.revision, BufReader::new(input), output);
         }
         let mut out = BufWriter::new(io::stdout().lock());
-        let (mut operations, mut diverged) = (0, Vec::new());
+        let (mut files, mut operations, mut diverged) = (0, 0, 0);
+        let mut failures = Vec::new();
         for path in &self.files {
-            let (header, lines) = read(path)?;
+            let (header, lines) = match read(path) {
+                Ok(read) => read,
+                // One bad file does not hide the others.
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
+            };
+            files += 1;
             match check(&header, &lines, self.revision) {
                 None => {
                     operations += lines.len();
@@ -59,22 +68,23 @@ impl Conform {
                 Some(divergence) => {
                     operations += divergence.place;
                     self.tell(&mut out, path, (&header, &lines), &divergence)?;
-                    diverged.push(path);
+                    if diverged == 0 {
+                        failures.push(Failure::Differs(format!(
+                            "the model parts from the kernel; again: nfexp conform --revision {} {}",
+                            self.revision.name,
+                            path.display()
+                        )));
+                    }
+                    diverged += 1;
                 }
             }
             out.flush()?;
         }
-        let (files, parted) = (self.files.len(), diverged.len());
-        writeln!(out, "{files} transcripts, {operations} operations, {parted} divergences")?;
-        out.flush()?;
-        match diverged.first() {
-            None => Ok(()),
-            Some(path) => Err(Failure::Differs(format!(
-                "the model parts from the kernel; again: nfexp conform --revision {} {}",
-                self.revision.name,
-                path.display()
-            ))),
+        if files > 0 {
+            writeln!(out, "{files} transcripts, {operations} operations, {diverged} divergences")?;
         }
+        out.flush()?;
+        Failure::first_of(failures)
     }
 
     /// Tells of a divergence, and writes it down, shrunk.
@@ -135,14 +145,7 @@ fn bad_data(path: &Path, error: &ReadError) -> Failure {
 }
 
 fn read(path: &Path) -> Result<(Header, Vec<Line>), Failure> {
-    let input: Box<dyn Read> = match path.as_os_str() == "-" {
-        true => Box::new(io::stdin()),
-        false => {
-            let opened = File::open(path);
-            let failed = |error: io::Error| Failure::Data(path.to_owned(), error.to_string());
-            Box::new(opened.map_err(failed)?)
-        }
-    };
+    let input = bytes(path).map_err(|error| unreadable(path, &error))?;
     let mut reader = Reader::new(BufReader::new(input));
     let header = reader.header().map_err(|error| bad_data(path, &error))?;
     let mut lines = Vec::new();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp conform-capture`: does a capture come to what the kernel made of it?
 
-use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,7 +9,7 @@ use nfexp_traces::capture::Frame;
 use serde_json::Value;
 
 use super::Failure;
-use super::input::frames_of_cut;
+use super::input::{bytes, frames_of_cut, text, unreadable};
 use super::kernel::{Clock, Kernel};
 use crate::recording::{Agreement, Difference, Recording, agreement, options_of};
 use crate::report::story::described;
@@ -18,10 +17,10 @@ use crate::report::story::described;
 /// The arguments of `nfexp conform-capture`.
 #[derive(Debug, Args)]
 pub struct ConformCapture {
-    /// A capture.
+    /// A capture; `-` is standard input.
     capture: PathBuf,
-    /// The recording of what the kernel made of it (`*.golden.jsonl`); its head says with which
-    /// options, where none are given.
+    /// The recording of what the kernel made of it (`*.golden.jsonl`), or `-`; its head says with
+    /// which options, where none are given.
     golden: PathBuf,
     #[command(flatten)]
     kernel: Kernel,
@@ -63,7 +62,7 @@ impl ConformCapture {
             let place = kernel.as_ref().or(model.as_ref()).map(|(place, _)| place.clone());
             let place = place.unwrap_or_default();
             let number = place.rsplit(' ').next().and_then(|number| number.parse().ok());
-            let packet = number.map(|number| self.packet(number)).unwrap_or_default();
+            let packet = number.map_or_else(String::new, |number| self.packet(number));
             let told = |side: Option<(String, Value)>| {
                 side.map_or_else(
                     || "nothing".to_owned(),
@@ -71,7 +70,7 @@ impl ConformCapture {
                 )
             };
             return Err(Failure::Differs(format!(
-                "{place} ({packet})\n  kernel  {}\n  model   {}",
+                "{place}{packet}\n  kernel  {}\n  model   {}",
                 told(kernel),
                 told(model)
             )));
@@ -79,7 +78,7 @@ impl ConformCapture {
         match fates.first() {
             None => Ok(()),
             Some(&at) => Err(Failure::Differs(format!(
-                "packet {at} ({})\n  kernel  {}\n  model   {}\nand {} more",
+                "packet {at}{}\n  kernel  {}\n  model   {}\nand {} more",
                 self.packet(at),
                 letter(&golden, at),
                 letter(&model, at),
@@ -88,12 +87,12 @@ impl ConformCapture {
         }
     }
 
-    /// A packet in one line.
+    /// A packet in one line; nothing if it cannot be read twice.
     fn packet(&self, number: u64) -> String {
         let mut line = String::new();
         let mut seek = |frame: &Frame<'_>| {
             if frame.number == number {
-                line = described(frame);
+                line = format!(" ({})", described(frame));
             }
         };
         // It was read before.
@@ -105,10 +104,15 @@ impl ConformCapture {
 /// The lines of a recording.
 fn lines(path: &Path) -> Result<Vec<Value>, Failure> {
     let data = |why: String| Failure::Data(path.to_owned(), why);
-    let text = fs::read_to_string(path).map_err(|error| data(format!("cannot read: {error}")))?;
+    let mut read = Vec::new();
+    let done = bytes(path).and_then(|mut input| input.read_to_end(&mut read));
+    done.map_err(|error| unreadable(path, &error))?;
+    let text = text(path, read)?;
     let mut lines = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let expected = |error| data(format!("line {}: expected JSON: {error}", at + 1));
+        let expected = |error: serde_json::Error| {
+            data(format!("line {}, column {}: expected JSON", at + 1, error.column()))
+        };
         lines.push(serde_json::from_str(line).map_err(expected)?);
     }
     if lines.first().is_none_or(|line: &Value| !line["head"].is_object()) {

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp diff-revisions`: where two kernels part, and which knob does it.
 
-use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
-use nfexp_traces::text::parse;
 
-use super::Failure;
 use super::kernel::revision;
+use super::{Failure, trace};
 use crate::revisions::{Parting, partings};
 
 /// The arguments of `nfexp diff-revisions`.
 #[derive(Debug, Args)]
 pub struct DiffRevisions {
-    /// Traces (`.trace`).
+    /// Traces (text); `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The one revision.
@@ -46,10 +44,16 @@ impl DiffRevisions {
     /// [`Failure`]: bad data.
     pub fn run(&self) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
+        let mut failures = Vec::new();
         for path in &self.files {
-            let data = |why: String| Failure::Data(path.clone(), why);
-            let text = fs::read_to_string(path).map_err(|error| data(error.to_string()))?;
-            let trace = parse(&text).map_err(|error| data(error.to_string()))?;
+            let trace = match trace::read(path) {
+                Ok(trace) => trace,
+                // One bad file does not hide the others.
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
+            };
             // A kernel that crashes is an answer, not worth a message of its own.
             let hook = std::panic::take_hook();
             std::panic::set_hook(Box::new(|_| ()));
@@ -67,7 +71,7 @@ impl DiffRevisions {
             }
         }
         out.flush()?;
-        Ok(())
+        Failure::first_of(failures)
     }
 
     fn tell(&self, out: &mut impl Write, path: &Path, parting: &Parting) -> io::Result<()> {

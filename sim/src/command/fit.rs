@@ -64,6 +64,8 @@ impl Fit {
         let rows = delays(&ledgers);
         let mut out = BufWriter::new(io::stdout().lock());
         match self.format {
+            // Of what could not be read nobody knows what was announced.
+            Format::Text if ledgers.is_empty() => {}
             Format::Text => out.write_all(table(&rows).as_bytes())?,
             Format::Json => {
                 for row in &rows {

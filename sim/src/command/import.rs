@@ -9,7 +9,7 @@ use nfexp_traces::text::Trace;
 use nfexp_traces::tools::lines;
 
 use super::Failure;
-use super::input::{begin, bytes, packets, router};
+use super::input::{begin, bytes, packets, router, unreadable};
 use super::kernel::{Clock, Kernel};
 use super::output::write_beside;
 use crate::forward::Router;
@@ -49,15 +49,14 @@ impl Import {
 
 /// Whether a file is a tool's text: it begins as one, and no capture does.
 fn is_log(path: &Path) -> Result<bool, Failure> {
-    let cannot = |error| Failure::Data(path.to_owned(), format!("cannot read: {error}"));
-    let begin = begin(path).map_err(cannot)?;
+    let begin = begin(path).map_err(|error| unreadable(path, &error))?;
     Ok(begin.first().is_some_and(|byte| b"<[ ".contains(byte) || byte.is_ascii_digit()))
 }
 
 /// A log of events as a trace.
 fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     let bad = |why: String| Failure::Data(path.to_owned(), why);
-    let input = bytes(path).map_err(|error| bad(format!("cannot read: {error}")))?;
+    let input = bytes(path).map_err(|error| unreadable(path, &error))?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let mut importer = LogImporter::new(&name, kernel.revision);
     for line in lines(BufReader::new(input)) {

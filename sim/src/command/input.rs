@@ -26,11 +26,28 @@ pub(super) fn open(path: &Path) -> Result<Capture, Failure> {
     capture.map_err(|error| bad_data(path, &error))
 }
 
+/// What is wrong with a file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::Data(path.to_owned(), format!("cannot read: {error}"))
+}
+
 /// A file's bytes; `-` is standard input.
 pub(super) fn bytes(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     Ok(match path.as_os_str() == "-" {
         true => Box::new(io::stdin()),
         false => Box::new(File::open(path)?),
+    })
+}
+
+/// A file's bytes as text.
+pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..good]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let why = format!("line {line}, column {column}: expected text in UTF-8");
+        Failure::Data(path.to_owned(), why)
     })
 }
 

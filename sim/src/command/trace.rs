@@ -10,7 +10,7 @@ use nfexp_traces::step::Step;
 use nfexp_traces::text::{Block, Trace, parse};
 
 use super::Failure;
-use super::input::bytes as bytes_of;
+use super::input::{bytes as bytes_of, text, unreadable};
 use super::kernel::Kernel;
 use super::show::{Moment as At, listing};
 use crate::golden::{Played, play};
@@ -26,20 +26,14 @@ const LARGEST_BYTES: u64 = 64 << 20;
 /// [`Failure::Data`], with line, column and what was expected there.
 pub(super) fn read(path: &Path) -> Result<Trace, Failure> {
     let data = |why: String| Failure::Data(path.to_owned(), why);
-    let cannot = |error: io::Error| data(format!("cannot read: {error}"));
+    let cannot = |error: io::Error| unreadable(path, &error);
     let mut bytes = Vec::new();
     let file = bytes_of(path).map_err(cannot)?;
     file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > LARGEST_BYTES {
         return Err(data("expected a trace of at most 64 MiB".to_owned()));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        data(format!("line {line}, column {column}: expected text in UTF-8"))
-    })?;
-    parse(text).map_err(|error| data(error.to_string()))
+    parse(&text(path, bytes)?).map_err(|error| data(error.to_string()))
 }
 
 /// Plays a trace into a ledger; the failure is the first answer that differs.

@@ -250,8 +250,8 @@ impl Document {
 pub fn read_text(path: &Path, expected: &str) -> Result<String, String> {
     const MOST: u64 = 16 << 20;
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(MOST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let file = File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
+    file.map_err(|error| format!("cannot read: {error}"))?;
     if bytes.len() as u64 > MOST {
         return Err(format!("offset {MOST}: expected the end of {expected}"));
     }

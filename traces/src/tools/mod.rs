@@ -100,7 +100,7 @@ pub struct LineError {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The file itself.
-    #[error("{0}")]
+    #[error("cannot read: {0}")]
     Io(#[from] io::Error),
     /// What stands in a line.
     #[error("line {line}, {error}")]

@@ -18,7 +18,7 @@ pub const LONGEST_LINE: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file itself.
-    #[error("{0}")]
+    #[error("cannot read: {0}")]
     Io(#[from] io::Error),
     /// What stands in a line.
     #[error("line {line}: {what}")]

@@ -21,7 +21,7 @@ const TOGETHER: Micros = 100;
 type Master = (IpAddr, IpAddr, u16, u16);
 
 pub(super) fn read(path: &Path) -> Result<Recorded, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| format!("cannot read: {error}"))?;
     let mut log = Log { gather: Gather::new(), open: Vec::new(), ended: Vec::new() };
     let (mut start, mut last, mut number) = (None, 0, 0);
     for line in lines(BufReader::new(file)) {

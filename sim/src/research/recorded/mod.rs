@@ -96,17 +96,18 @@ impl Recorded {
     /// # Errors
     /// What was expected, and where.
     pub fn read(path: &Path, options: &str) -> Result<Self, String> {
-        let mut file = File::open(path).map_err(|error| error.to_string())?;
+        let cannot = |error: std::io::Error| format!("cannot read: {error}");
+        let mut file = File::open(path).map_err(cannot)?;
         let mut head = Vec::new();
         let read = Read::by_ref(&mut file).take(64).read_to_end(&mut head);
-        read.map_err(|error| error.to_string())?;
+        read.map_err(cannot)?;
         let mut recorded = match is_log(&head) {
             true => log::read(path)?,
             false => capture::read(path, options)?,
         };
         let mut hash = Sha256::new();
         hash.update(&head);
-        std::io::copy(&mut file, &mut hash).map_err(|error| error.to_string())?;
+        std::io::copy(&mut file, &mut hash).map_err(cannot)?;
         hash.update(options);
         recorded.digest = super::sweep::plan::hex(&hash.finalize(), 16);
         Ok(recorded)
