@@ -427,6 +427,24 @@ fn a_crash_that_is_expected_is_quiet() {
     assert_eq!((code, told.as_str()), (0, ""));
 }
 
+/// A pipe and whatever else is no file is written into; a link still leads where it led.
+#[test]
+#[cfg(unix)]
+fn what_is_no_file_is_not_replaced_by_one() {
+    let (code, printed, _) = run(&["import", EVICTION]);
+    assert_eq!(code, 0);
+    let (code, told, _) = run(&["import", EVICTION, "--out", "/dev/stdout"]);
+    assert_eq!((code, told), (0, printed.clone()));
+    let place = PathBuf::from(file("led-to.trace", b"old"));
+    let link = place.with_file_name("leads.trace");
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(&place, &link).expect("the target folder can be written");
+    let out = link.to_str().expect("a name in UTF-8");
+    assert_eq!(run(&["import", EVICTION, "--out", out]).0, 0);
+    assert!(link.is_symlink());
+    assert_eq!(fs::read_to_string(place).expect("it is there"), printed);
+}
+
 /// Wherever a file is read it may be standard input, and one that cannot be read says so.
 #[test]
 fn files_are_read_alike() {

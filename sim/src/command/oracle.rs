@@ -35,7 +35,7 @@ enum Deed {
     /// Run a sequence, or the operations of transcripts, on the kernel and in the model, and tell
     /// where they part.
     Compare {
-        /// Transcripts whose operations are run; a seeded sequence if none.
+        /// Transcripts whose operations are run (`-` is standard input); a seeded sequence if none.
         files: Vec<PathBuf>,
         #[command(flatten)]
         sequence: SequenceArgs,
@@ -144,9 +144,8 @@ impl Oracle {
 
 #[cfg(target_os = "linux")]
 mod live {
-    use std::fs::{self, File};
     use std::io::{self, BufReader, IsTerminal, Write};
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::time::Duration;
 
     use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
@@ -155,7 +154,8 @@ mod live {
     use nfexp_traces::transcript::{Header, Line, Operation};
 
     use super::{Deed, Failure, ModelArgs, SequenceArgs};
-    use crate::command::remark;
+    use crate::command::input::{bytes, unreadable};
+    use crate::command::output::{remark, write_beside};
     use crate::conform::Witness;
     use crate::oracle::cells::Cells;
     use crate::oracle::kernel::{Kernel, Trouble};
@@ -365,8 +365,8 @@ mod live {
 
     fn operations_of(path: &Path) -> Result<(Header, Vec<Operation>), Failure> {
         let data = |error: String| Failure::Data(path.to_owned(), error);
-        let file = File::open(path).map_err(|error| data(error.to_string()))?;
-        let mut reader = Reader::new(BufReader::new(file));
+        let input = bytes(path).map_err(|error| unreadable(path, &error))?;
+        let mut reader = Reader::new(BufReader::new(input));
         let header = reader.header().map_err(|error| data(error.to_string()))?;
         let mut operations = Vec::new();
         while let Some(line) = reader.next_line().map_err(|error| data(error.to_string()))? {
@@ -383,19 +383,9 @@ mod live {
         Ok(())
     }
 
-    /// Written beside, then renamed.
     fn save(path: &Path, header: &Header, lines: &[Line]) -> Result<(), Failure> {
-        let write = || -> io::Result<()> {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let mut beside: PathBuf = path.to_owned();
-            beside.as_mut_os_string().push(".new");
-            let mut out = io::BufWriter::new(File::create(&beside)?);
-            write_transcript(&mut out, header, lines)?;
-            out.into_inner().map_err(io::IntoInnerError::into_error)?;
-            fs::rename(&beside, path)
-        };
-        write().map_err(|error| Failure::System(format!("{}: {error}", path.display())))
+        let mut text = Vec::new();
+        write_transcript(&mut text, header, lines)?;
+        write_beside(path, &String::from_utf8(text).expect("JSON is text"))
     }
 }

@@ -2,7 +2,8 @@
 //! Files that verbs write, and what they say beside.
 //!
 //! The rule that matters: a file is written beside its place and then renamed, so that it is
-//! never half there; and whatever goes wrong, its name is told.
+//! never half there; what is no file (a pipe, `/dev/stdout`) is written into and stays what it
+//! is; and whatever goes wrong, its name is told.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -16,9 +17,14 @@ pub fn remark(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Writes a whole file, and the folders that lead to it.
+/// Writes a whole file, and the folders that lead to it; through a link, what it leads to.
 pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
     let write = || -> io::Result<()> {
+        let path = match fs::metadata(path) {
+            Ok(there) if !there.is_file() && !there.is_dir() => return fs::write(path, text),
+            Ok(_) => &path.canonicalize()?,
+            Err(_) => path,
+        };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
