@@ -427,6 +427,22 @@ fn a_crash_that_is_expected_is_quiet() {
     assert_eq!((code, told.as_str()), (0, ""));
 }
 
+/// A trace is held against the kernels whose answers it has, and says which those are.
+#[test]
+fn a_trace_answers_for_its_own_revisions() {
+    let trace = "traces/corpus/proc/several_buckets.trace";
+    assert_eq!(run(&["replay", "--revision", "3.9", trace]).0, 0);
+    let (code, printed, told) = run(&["replay", trace]);
+    assert_eq!(code, 3, "{told}");
+    assert!(printed.contains("5 expectations"), "{printed}");
+    assert!(told.contains("behind line 25 6.18 answers otherwise"), "{told}");
+    assert!(told.contains("are of 3.9: hold it against them with --revision 3.9"), "{told}");
+    let usual = "traces/corpus/master/firing_is_skipped.trace";
+    let (code, _, told) = run(&["replay", "--revision", "7.2", usual]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("are of 3.9 and 6.18: hold it"), "{told}");
+}
+
 /// A pipe and whatever else is no file is written into; a link still leads where it led.
 #[test]
 #[cfg(unix)]

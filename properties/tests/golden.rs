@@ -33,9 +33,8 @@ fn traces(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn revisions(trace: &Trace) -> Vec<Revision> {
-    let usual = ["3.9".to_owned(), "6.18".to_owned()];
-    let named = if trace.revisions.is_empty() { &usual[..] } else { &trace.revisions };
-    named.iter().map(|name| Revision::named(name).unwrap_or_else(|| panic!("{name}?"))).collect()
+    let named = |name: &str| Revision::named(name).unwrap_or_else(|| panic!("{name}?"));
+    trace.answered_on().into_iter().map(named).collect()
 }
 
 /// What each block is answered.

@@ -68,6 +68,15 @@ fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Resu
         [] => "(nothing)".to_owned(),
         lines => lines.join("\n  "),
     };
+    let (of, revision) = (trace.answered_on(), kernel.revision.name);
+    if !of.contains(&revision) {
+        let (path, line, its) = (path.display(), difference.line, of.join(" and "));
+        let instead = of.last().unwrap_or(&revision);
+        return Err(Failure::Inconclusive(format!(
+            "{path}: behind line {line} {revision} answers otherwise, but the answers are of {its}: \
+             hold it against them with --revision {instead}"
+        )));
+    }
     Err(Failure::Differs(format!(
         "{}: behind line {}, expected:\n  {}\nanswered:\n  {}",
         path.display(),

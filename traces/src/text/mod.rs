@@ -48,7 +48,7 @@ pub struct Trace {
     pub comments: Vec<String>,
     /// How the engine is set up.
     pub setup: Setup,
-    /// The revisions it runs on; the usual ones if empty.
+    /// The revisions it runs on; the usual ones, 3.9 and 6.18, if empty.
     pub revisions: Vec<String>,
     /// What is done and what is answered.
     pub blocks: Vec<Block>,
@@ -91,6 +91,17 @@ pub struct Answer {
     pub revisions: Vec<String>,
     /// The lines.
     pub lines: Vec<String>,
+}
+
+impl Trace {
+    /// The revisions that its answers are of.
+    #[must_use]
+    pub fn answered_on(&self) -> Vec<&str> {
+        match &self.revisions[..] {
+            [] => vec!["3.9", "6.18"],
+            named => named.iter().map(String::as_str).collect(),
+        }
+    }
 }
 
 impl Block {
