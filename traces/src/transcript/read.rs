@@ -50,10 +50,11 @@ impl<R: BufRead> Reader<R> {
     /// If the first line is none.
     pub fn header(&mut self) -> Result<Header, ReadError> {
         if !self.next_text()? {
+            self.line += 1;
             return Err(self.wrong("expected a header, found the end".to_owned()));
         }
         let header: Header = serde_json::from_slice(&self.text)
-            .map_err(|error| self.wrong(format!("expected a header: {error}")))?;
+            .map_err(|error| self.wrong(format!("expected a header: {}", within(&error))))?;
         if header.oracle != 1 {
             let found = header.oracle;
             return Err(self.wrong(format!("expected format 1, found format {found}")));
@@ -118,9 +119,9 @@ fn no_arguments() -> Value {
 
 fn parse_line(text: &[u8]) -> Result<Line, String> {
     let head: Head = serde_json::from_slice(text)
-        .map_err(|error| format!("expected an operation with i, op and a: {error}"))?;
+        .map_err(|error| format!("expected an operation with i, op and a: {}", within(&error)))?;
     let answer: Answer = serde_json::from_slice(text)
-        .map_err(|error| format!("expected the answer to {}: {error}", head.op))?;
+        .map_err(|error| format!("expected the answer to {}: {}", head.op, within(&error)))?;
     let mut tagged = serde_json::Map::new();
     tagged.insert("op".to_owned(), Value::String(head.op.clone()));
     tagged.insert("a".to_owned(), without_nulls(head.a));
@@ -132,6 +133,16 @@ fn parse_line(text: &[u8]) -> Result<Line, String> {
         return Err("expected a fill of as many masters and expectations as there are ports".into());
     }
     Ok(Line { i: head.i, t: head.t, operation, answer })
+}
+
+/// What is wrong within one line, whose number is told beside it.
+fn within(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    match told.rsplit_once(" at line ") {
+        Some((what, _)) if error.line() == 1 => format!("{what} at column {}", error.column()),
+        Some((what, _)) => format!("{what} at its end"),
+        None => told,
+    }
 }
 
 /// A missing argument equals null.
@@ -186,10 +197,17 @@ mod tests {
             reader.header().and_then(|_| reader.next_line()).expect_err("refused").to_string()
         };
         let of = |line: &str| error(format!("{HEADER}\n\n{line}\n"));
-        assert!(error(String::new()).starts_with("line 0: expected a header, found the end"));
+        assert!(error(String::new()).starts_with("line 1: expected a header, found the end"));
         assert!(error("{}".into()).starts_with("line 1: expected a header: missing field"));
         assert!(error(HEADER.replace(":1,\"k", ":2,\"k")).contains("expected format 1"));
-        assert!(of("[").starts_with("line 3: expected an operation with i, op and a"));
+        let of_line = |line, column| {
+            let told = of(line);
+            let (what, place) = told.rsplit_once(" at ").expect("a place");
+            assert!(what.starts_with("line 3: expected an operation with i, op and a: "), "{told}");
+            assert_eq!(place, column, "{told}");
+        };
+        of_line("[", "its end");
+        of_line(r#"{"i":0,"op"}"#, "column 12");
         assert!(of(r#"{"i":0,"op":"jump"}"#).contains("unknown variant `jump`"));
         assert!(of(r#"{"i":0,"op":"advance"}"#).contains("arguments of advance: missing field"));
         let fill = r#"{"i":0,"op":"fill","a":{"masters":4000000000,"per":1}}"#;
