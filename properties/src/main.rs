@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use nfexp_sim::command::{Failure, remark};
 
-/// Linux's connection-tracking expectations: replay, look, import.
+/// Linux's connection-tracking expectations: replayed, compared, measured, raced.
 #[derive(Debug, Parser)]
 #[command(name = "nfexp", version, arg_required_else_help = true)]
 struct Cli {

@@ -106,7 +106,7 @@ impl Race {
         let bug = Bug::named(name);
         let revision = match (&self.revision, bug) {
             (Some(name), _) => Revision::named(name)
-                .ok_or_else(|| format!("no kernel `{name}`; 3.9, 6.18 or 7.2"))?,
+                .ok_or_else(|| format!("no kernel `{name}`; expected 3.9, 6.18 or 7.2"))?,
             (None, Some(bug)) => bug.kernel,
             (None, None) => Revision::LINUX_3_9,
         };
@@ -122,11 +122,16 @@ impl Race {
                 return Err(format!("{name} needs no race: it stands in BUGS.md, as a sequence"));
             }
             Some(Show::Race(scenario)) => Scenario::named(revision, scenario)?,
+            None if name.starts_with(['B', 'H']) => {
+                return Err(format!("no bug `{name}`; see --list"));
+            }
             None => Scenario::named(revision, name)?,
         };
         let preemptions = match self.bound.as_str() {
             "none" => None,
-            bound => Some(bound.parse().map_err(|_| format!("`{bound}` is no bound"))?),
+            bound => Some(bound.parse().map_err(|_| {
+                format!("--bound: expected a number of preemptions or `none`, found `{bound}`")
+            })?),
         };
         let limits = Limits { preemptions, executions: self.budget };
         Ok(Question { scenario, slip, limits })

@@ -92,7 +92,9 @@ impl Scenario {
             })?;
             *variant.flags()[at] = true;
         }
-        let op = |name: &str| Op::named(name).ok_or_else(|| format!("no operation `{name}`"));
+        let op = |name: &str| {
+            Op::named(name).ok_or_else(|| format!("no operation `{name}`; see --list"))
+        };
         let cpu = |ops: &str| ops.split(',').map(op).collect::<Result<Vec<_>, _>>();
         let cpus = ops.split('+').map(cpu).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { revision, cpus, variant })
