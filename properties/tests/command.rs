@@ -204,9 +204,9 @@ fn research_refuses_what_nobody_can_run() {
         (vec!["sweep", &less], 65, "line 2: "),
         (vec!["size", "--hz", "0"], 2, "hz: expected from 1 to 10000"),
         (vec!["size", "--replications", "4000000000"], 2, "expected from 1 to 10000"),
-        (vec!["size", "--target", "nan"], 2, "expected a target from 0 to 1"),
-        (vec!["attack", "--until-recall", "nan"], 2, "expected a recall from 0 to 1"),
-        (vec!["attack", "--most", "inf"], 2, "expected a recall from 0 to 1 and a positive rate"),
+        (vec!["size", "--target", "nan"], 2, "--target: expected a share from 0 to below 1"),
+        (vec!["attack", "--until-recall", "nan"], 2, "expected a recall from 0 to below 1"),
+        (vec!["attack", "--most", "inf"], 2, "--most: expected a rate from 0.000001 to 1000000"),
         (vec!["sweep", "--expect-max", "4294967295"], 2, "expected from 1 to 4194304"),
         (vec!["sweep", "--jobs", "1000000"], 2, "expected a number from 0 to 1024"),
         (vec!["sweep", "script", &zero, "--for", "ray", "--shards", "0"], 2, "from 1 to 1000000"),
@@ -425,6 +425,34 @@ fn a_crash_that_is_expected_is_quiet() {
     let crash = "traces/corpus/master/dies_under_a_firing_timer.trace";
     let (code, _, told) = run(&["replay", "--revision", "3.9", crash]);
     assert_eq!((code, told.as_str()), (0, ""));
+}
+
+/// What is told to change something and would not is refused, not passed over.
+#[test]
+fn what_would_change_nothing_is_refused() {
+    let trace = "traces/corpus/evict/oldest_goes.trace";
+    let log = "traces/captures/ftp/ftp-eviction.expect.log";
+    let itself = "a trace says itself how its kernel is set up: ";
+    for (arguments, message) in [
+        (vec!["replay", "--expect-max", "1", trace], "--expect-max would change nothing"),
+        (vec!["replay", "--options", "nonsense", trace], itself),
+        (vec!["show", "--hz", "100", trace], "--hz would change nothing"),
+        (vec!["import", "--tail", "5m", log], "--tail would change nothing"),
+        (vec!["fit", "--format", "toml", "--clock", "frozen", EVICTION], "--clock would change"),
+        (vec!["fit", "--format", "toml", "--revision", "3.9", EVICTION], "--revision would change"),
+        (vec!["replay", "--format", "kernel-jsonl", "--tail", "5m", EVICTION], "--clock capture"),
+        (vec!["size", "--policy", "lru"], "--policy would change nothing"),
+        (vec!["size", "--expect-max", "3"], "--expect-max would change nothing"),
+        (vec!["attack", "--vary", "run.lasts=1s,2s"], "--vary would change nothing"),
+        (vec!["attack", "--revision", "3.9,7.2"], "a second --revision would change nothing"),
+        (vec!["attack", "sim/studies/quick.toml", "--walks"], "--walks would change nothing"),
+        (vec!["sensitivity", "--policy", "kernel,lru"], "--policy: expected one"),
+        (vec!["bench", "hit/1k", "hit/2k"], "no row `hit/2k`: expected one of churn/1k, "),
+    ] {
+        let (code, printed, told) = run(&arguments);
+        assert_eq!((code, printed.as_str()), (2, ""), "{arguments:?}: {told}");
+        assert!(told.contains(message), "{arguments:?}: {told}");
+    }
 }
 
 /// A trace is held against the kernels whose answers it has, and says which those are.

@@ -39,7 +39,7 @@ impl Bench {
     pub fn run(&self) -> Result<(), Failure> {
         if let (Some(once), [name, ..]) = (&self.once, self.rows.as_slice()) {
             let place = Row::CONTENDERS.iter().position(|name| name == once);
-            let row = Row::named(name).ok_or_else(unknown)?;
+            let row = Row::named(name).ok_or_else(|| unknown(name))?;
             writeln!(io::stdout(), "{}", run_once(&row, place.expect("it was parsed")))?;
             return Ok(());
         }
@@ -48,8 +48,10 @@ impl Bench {
             rows => rows.iter().any(|prefix| row.name().starts_with(prefix)),
         };
         let rows: Vec<&Row> = ROWS.iter().filter(asked).collect();
-        if rows.is_empty() {
-            return Err(unknown());
+        let names: Vec<String> = ROWS.iter().map(Row::name).collect();
+        let is_none = |asked: &&String| !names.iter().any(|name| name.starts_with(*asked));
+        if let Some(asked) = self.rows.iter().find(is_none) {
+            return Err(unknown(asked));
         }
         let mut table = Table::new();
         let rule = LineStyle::none().fill('─').junction('─');
@@ -93,9 +95,9 @@ impl Bench {
     }
 }
 
-fn unknown() -> Failure {
+fn unknown(asked: &str) -> Failure {
     let names: Vec<String> = ROWS.iter().map(Row::name).collect();
-    Failure::Usage(format!("no such row: expected one of {}", names.join(", ")))
+    Failure::Usage(format!("no row `{asked}`: expected one of {}", names.join(", ")))
 }
 
 const MILLION: u32 = 1 << 20;

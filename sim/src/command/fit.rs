@@ -85,6 +85,8 @@ impl Fit {
     }
 
     fn toml(&self) -> Result<(), Failure> {
+        let because = "a law is of what was asked for, whatever a table grants";
+        self.kernel.takes(&["--helper", "--options"], because)?;
         let mut options = self.kernel.options.clone();
         for Port { helper, proto, port } in &self.kernel.helpers {
             options += &format!(";port={helper}:{proto}/{port}");

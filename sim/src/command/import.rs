@@ -55,6 +55,8 @@ fn is_log(path: &Path) -> Result<bool, Failure> {
 
 /// A log of events as a trace.
 fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
+    let because = format!("{}: a log says what happened, not why", path.display());
+    kernel.takes(&["--revision"], &because)?;
     let bad = |why: String| Failure::Data(path.to_owned(), why);
     let input = bytes(path).map_err(|error| unreadable(path, &error))?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();

@@ -4,6 +4,7 @@
 use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 
+use super::Failure;
 use crate::replay::Pace;
 use crate::settings::{Port, Settings};
 
@@ -13,9 +14,9 @@ pub struct Kernel {
     /// Which revision behaves: 3.9, 6.18 or 7.2.
     #[arg(long, default_value = "6.18", value_parser = revision)]
     pub revision: Revision,
-    /// Timer ticks per second.
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub hz: u32,
+    /// Timer ticks per second [default: 250].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub hz: Option<u32>,
     /// Buckets, exactly so many; what a module load would choose, whole pages of them, if not given.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub hash_size: Option<u32>,
@@ -45,6 +46,9 @@ pub enum Clock {
     Frozen,
 }
 
+/// Ticks per second of most distributions' kernels.
+const HZ: u32 = 250;
+
 /// A span of time with its unit (`2.5s`, `5m`, `1500ms`, `1h`), up to thirty years.
 pub(super) fn nanoseconds(text: &str) -> Option<i64> {
     let units = [("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
@@ -69,6 +73,27 @@ pub(super) fn revision(text: &str) -> Result<Revision, String> {
 }
 
 impl Kernel {
+    /// Refuses what was given and would change nothing, `because`; `taken` is taken.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`], with the first such argument.
+    pub(super) fn takes(&self, taken: &[&str], because: &str) -> Result<(), Failure> {
+        let given = [
+            ("--revision", self.revision != Revision::LINUX_6_18),
+            ("--hz", self.hz.is_some()),
+            ("--hash-size", self.hash_size.is_some()),
+            ("--expect-max", self.expect_max.is_some()),
+            ("--helper", !self.helpers.is_empty()),
+            ("--clock", self.clock.is_some()),
+            ("--tail", self.tail != 0),
+            ("--options", !self.options.is_empty()),
+        ];
+        let idle = given.iter().find(|(name, given)| *given && !taken.contains(name));
+        idle.map_or(Ok(()), |(name, _)| {
+            Err(Failure::Usage(format!("{because}: {name} would change nothing")))
+        })
+    }
+
     /// The router these arguments describe, and how its time passes; `usual` is how it does
     /// where nothing is said.
     ///
@@ -76,12 +101,17 @@ impl Kernel {
     /// If an option makes no sense.
     pub fn settings(&self, usual: Clock) -> Result<(Settings, Pace), String> {
         let clock = self.clock.unwrap_or(usual);
+        if clock == Clock::Frozen && self.tail != 0 {
+            return Err(
+                "--tail: no time passes where the clock is frozen; ask for --clock capture".into(),
+            );
+        }
         let mut pace = match clock {
             Clock::Frozen => Pace::Frozen,
             Clock::Capture => Pace::CAPTURED.with_tail(self.tail),
         };
         let mut settings = Settings::of(self.revision, self.hash_size, self.expect_max);
-        settings.config.hz = self.hz;
+        settings.config.hz = self.hz.unwrap_or(HZ);
         settings.ports.extend(self.helpers.iter().cloned());
         settings.apply(&self.options, &mut pace)?;
         Ok((settings, pace))

@@ -36,11 +36,18 @@ pub(super) fn read(path: &Path) -> Result<Trace, Failure> {
     parse(&text(path, bytes)?).map_err(|error| data(error.to_string()))
 }
 
+/// Refuses what a trace says itself, in its first lines and by its steps.
+fn says_itself(path: &Path, kernel: &Kernel) -> Result<(), Failure> {
+    let because = format!("{}: a trace says itself how its kernel is set up", path.display());
+    kernel.takes(&["--revision"], &because)
+}
+
 /// Plays a trace into a ledger; the failure is the first answer that differs.
 pub(super) fn ledger(
     path: &Path,
     kernel: &Kernel,
 ) -> Result<(Ledger, Result<(), Failure>), Failure> {
+    says_itself(path, kernel)?;
     let trace = read(path)?;
     let mut ledger = Ledger::default();
     let mut start = None;
@@ -61,13 +68,6 @@ pub(super) fn ledger(
 /// Whether a trace was answered as it says.
 fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Result<(), Failure> {
     let Some(difference) = played.difference(trace, &kernel.revision) else { return Ok(()) };
-    if let Some((line, error @ StepError::Trace(_))) = &played.failure {
-        return Err(Failure::Data(path.to_owned(), format!("line {line}: {error}")));
-    }
-    let or_nothing = |lines: &[String]| match lines {
-        [] => "(nothing)".to_owned(),
-        lines => lines.join("\n  "),
-    };
     let (of, revision) = (trace.answered_on(), kernel.revision.name);
     if !of.contains(&revision) {
         let (path, line, its) = (path.display(), difference.line, of.join(" and "));
@@ -77,6 +77,13 @@ fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Resu
              hold it against them with --revision {instead}"
         )));
     }
+    if let Some((line, error @ StepError::Trace(_))) = &played.failure {
+        return Err(Failure::Data(path.to_owned(), format!("line {line}: {error}")));
+    }
+    let or_nothing = |lines: &[String]| match lines {
+        [] => "(nothing)".to_owned(),
+        lines => lines.join("\n  "),
+    };
     Err(Failure::Differs(format!(
         "{}: behind line {}, expected:\n  {}\nanswered:\n  {}",
         path.display(),
@@ -88,6 +95,7 @@ fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Resu
 
 /// The listing at a moment, or at the end.
 pub(super) fn show(path: &Path, at: Option<At>, kernel: &Kernel) -> Result<String, Failure> {
+    says_itself(path, kernel)?;
     let mut trace = read(path)?;
     if let Some(At::Since(ns)) = at {
         let hz = u64::from(config(&trace.setup, kernel.revision).hz);

@@ -47,8 +47,19 @@ impl Attack {
     /// [`Failure`]: a wrong question, or an answer no interval can settle.
     pub fn run(&self) -> Result<(), Failure> {
         let (mut study, beside) = self.asked.study("prototype")?;
-        if !(0.0..1.0).contains(&self.until_recall) || !(1e-6..=1e6).contains(&self.most) {
-            return Err(Failure::Usage("expected a recall from 0 to 1 and a positive rate".into()));
+        self.asked.takes(&["--policy", "--expect-max"], "a rate is looked for by recall alone")?;
+        if !(0.0..1.0).contains(&self.until_recall) {
+            let expected = "--until-recall: expected a recall from 0 to below 1, not";
+            return Err(Failure::Usage(format!("{expected} {}", self.until_recall)));
+        }
+        if !(1e-6..=1e6).contains(&self.most) {
+            let expected = "--most: expected a rate from 0.000001 to 1000000 a second, not";
+            return Err(Failure::Usage(format!("{expected} {}", self.most)));
+        }
+        if !study.vary.is_empty() || study.revisions.len() > 1 {
+            let why = "expected a study that varies nothing and has one revision: what is varied \
+                       is the attack's rate";
+            return Err(self.asked.wrong(why.into()));
         }
         if study.scenario == "prototype" && !study.set.iter().any(|set| set.path == "run.lasts") {
             let value = Number::Text("4000s".into());

@@ -92,7 +92,13 @@ impl Sensitivity {
     /// # Errors
     /// [`Failure`].
     pub fn run(&self) -> Result<(), Failure> {
+        let taken = ["--policy", "--expect-max", "--vary", "a second --revision"];
+        self.asked.takes(&taken, "recall is what is looked at")?;
         let (mut study, beside) = self.asked.study("prototype")?;
+        if self.asked.policy.is_some() && study.policies.len() > 1 {
+            let said = "--policy: expected one, whose knobs are turned, not";
+            return Err(Failure::Usage(format!("{said} {}", study.policies.len())));
+        }
         let usual = [
             "expect_max=64..1024",
             "timeout=0.1..1",

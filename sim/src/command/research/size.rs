@@ -45,8 +45,10 @@ impl Size {
     /// # Errors
     /// [`Failure`]: a wrong question, or a target that no size reaches.
     pub fn run(&self) -> Result<(), Failure> {
+        self.asked.takes(&[], "a size is looked for under the kernel's own policy")?;
         if !(0.0..1.0).contains(&self.target) {
-            return Err(Failure::Usage("expected a target from 0 to 1".into()));
+            let expected = "--target: expected a share from 0 to below 1, not";
+            return Err(Failure::Usage(format!("{expected} {}", self.target)));
         }
         let (study, beside) = self.asked.study("mixed-isp-nat")?;
         let document = study.check().and_then(|()| study.document(beside.as_deref()));

@@ -139,6 +139,24 @@ impl Asked {
         Ok((study, beside))
     }
 
+    /// Refuses what was asked for and would change nothing, `because`; `taken` is taken.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`], with the first such argument.
+    pub(super) fn takes(&self, taken: &[&str], because: &str) -> Result<(), Failure> {
+        let given = [
+            ("--policy", self.policy.is_some()),
+            ("--expect-max", !self.expect_max.is_empty()),
+            ("--vary", !self.vary.is_empty()),
+            ("--walks", self.walks),
+            ("a second --revision", self.revision.len() > 1),
+        ];
+        let idle = given.iter().find(|(name, given)| *given && !taken.contains(name));
+        idle.map_or(Ok(()), |(name, _)| {
+            Err(Failure::Usage(format!("{because}: {name} would change nothing")))
+        })
+    }
+
     /// The plan of it; `walks` are counted, or if it says so itself.
     ///
     /// # Errors
