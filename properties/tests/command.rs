@@ -96,6 +96,11 @@ fn how_it_ends_is_the_exit_code() {
         (vec!["replay", &column], 65, "line 2, column 22: expected `>` between source and dest"),
         (vec!["replay", &nobody], 65, "line 3: no connection m is held"),
         (vec!["show", &nobody], 0, ""),
+        (
+            vec!["import", "traces/tools/proc.txt"],
+            65,
+            "proc.txt: line 1: expected what `conntrack`",
+        ),
         (vec!["replay", &bytes], 65, "line 2, column 4: expected text in UTF-8"),
         (vec!["replay", "--format", "json", "-"], 65, "offset 0: expected "),
     ] {

@@ -3,7 +3,8 @@
 //!
 //! * The logs of the FTP and TFTP captures have the events of their replay, one by one.
 //! * Another capture's log has not.
-//! * A log becomes a trace that plays, with as many expectations as the log begins.
+//! * A log becomes a trace that plays, with as many expectations as the log begins; a listing
+//!   becomes one, too, as text or XML.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,4 +93,24 @@ fn a_log_becomes_a_trace_that_plays() {
         let parsed = nfexp_traces::text::parse(&trace).expect("a trace");
         assert_eq!(parsed.to_string(), trace);
     }
+}
+
+#[test]
+fn a_listing_becomes_a_trace_in_either_form() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/tools");
+    let rows = |name: &str, keep: &dyn Fn(&str) -> bool, event: &str| {
+        let text = fs::read_to_string(folder.join(name)).expect("our own");
+        let kept = text.lines().filter(|line| keep(line)).map(|line| line.replace(event, ""));
+        kept.collect::<Vec<_>>().join("\n")
+    };
+    let imported = |text: &str| {
+        let mut importer = LogImporter::new("a listing", Revision::LINUX_6_18);
+        lines(text.as_bytes()).for_each(|line| importer.take(&line.expect("a tool's line")));
+        let trace = importer.finish().expect("the trace plays").to_string();
+        trace.lines().filter(|line| line.starts_with("new ")).count()
+    };
+    let text = rows("list.txt", &|_| true, "");
+    let xml = rows("events.xml", &|line| line.contains("type=\"new\""), " type=\"new\"");
+    assert_eq!(imported(&text), text.lines().count(), "{text}");
+    assert!(imported(&xml) > 10 && imported(&xml) == xml.lines().count(), "{xml}");
 }

@@ -81,9 +81,14 @@ fn mask_ends(mask: &Mask, tuple: &Tuple, revision: &Revision) -> Ends {
 /// What two runs share of an event; `None` for a line that is none.
 #[must_use]
 pub fn heard(shown: &Shown) -> Option<ToolLine> {
-    let line = match shown {
-        Shown::Tool(line) => line.clone(),
-        Shown::Xml(flow) => ToolLine {
+    told(shown).filter(|line| line.event.is_some())
+}
+
+/// What a line tells of an expectation and its master, an event or a row of a listing.
+fn told(shown: &Shown) -> Option<ToolLine> {
+    match shown {
+        Shown::Tool(line) => Some(line.clone()),
+        Shown::Xml(flow) => Some(ToolLine {
             stamp: None,
             event: flow.event,
             seconds: flow.timeout.unwrap_or(0),
@@ -95,10 +100,9 @@ pub fn heard(shown: &Shown) -> Option<ToolLine> {
             flags: flow.flags,
             class: flow.class,
             helper: flow.helper.clone(),
-        },
-        Shown::Proc(_) | Shown::Frame(_) => return None,
-    };
-    line.event.is_some().then_some(line)
+        }),
+        Shown::Proc(_) | Shown::Frame(_) => None,
+    }
 }
 
 /// Whether an event of a replay is one of a log.
@@ -156,16 +160,9 @@ impl LogImporter {
 
     /// Takes a line in.
     pub fn take(&mut self, shown: &Shown) {
-        let line = match shown {
-            // What a listing shows is there.
-            Shown::Tool(line) if line.event.is_none() => {
-                ToolLine { event: Some(EventWord::New), ..line.clone() }
-            }
-            shown => match heard(shown) {
-                Some(line) => line,
-                None => return,
-            },
-        };
+        let Some(mut line) = told(shown) else { return };
+        // What a listing shows is there.
+        line.event.get_or_insert(EventWord::New);
         let mut steps = Vec::new();
         self.pass(&line, &mut steps);
         match line.event {

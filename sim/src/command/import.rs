@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `nfexp import`: a capture, or a log of events, as a text trace.
+//! `nfexp import`: a capture, a log of events or a listing, as a text trace.
 
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nfexp_traces::text::Trace;
-use nfexp_traces::tools::lines;
+use nfexp_traces::tools::{Shown, lines};
 
 use super::Failure;
 use super::input::{begin, bytes, packets, router, unreadable};
@@ -20,7 +20,8 @@ use crate::replay::{Happening, Replay};
 /// The arguments of `nfexp import`.
 #[derive(Debug, Args)]
 pub struct Import {
-    /// A capture, or a log of `conntrack -E expect` (text or XML); `-` is standard input.
+    /// A capture, or what `conntrack -E expect` or `conntrack -L expect` printed (text or XML); `-`
+    /// is standard input.
     file: PathBuf,
     /// Where to write the trace; standard output if not given.
     #[arg(long, short)]
@@ -61,8 +62,13 @@ fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     let input = bytes(path).map_err(|error| unreadable(path, &error))?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let mut importer = LogImporter::new(&name, kernel.revision);
-    for line in lines(BufReader::new(input)) {
-        importer.take(&line.map_err(|error| bad(error.to_string()))?);
+    for (at, line) in lines(BufReader::new(input)).enumerate() {
+        let line = line.map_err(|error| bad(error.to_string()))?;
+        if matches!(line, Shown::Proc(_)) {
+            let expected = "expected what `conntrack` prints: /proc does not tell whose each is";
+            return Err(bad(format!("line {}: {expected}", at + 1)));
+        }
+        importer.take(&line);
     }
     let trace = importer.finish();
     trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))

@@ -46,7 +46,7 @@ pub enum Verb {
     DiffRevisions(diff_revisions::DiffRevisions),
     /// Measure how long after their announcement connections come.
     Fit(fit::Fit),
-    /// Turn a capture into a text trace of what its helpers did, with the answers.
+    /// Turn a capture, a log or a listing into a text trace, with the answers.
     Import(import::Import),
     /// Ask the running kernel what the model is asked.
     Oracle(oracle::Oracle),

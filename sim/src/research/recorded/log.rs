@@ -29,7 +29,8 @@ pub(super) fn read(path: &Path) -> Result<Recorded, String> {
         let Some(line) = heard(&line.map_err(|error| error.to_string())?) else { continue };
         let Some(stamp) = line.stamp else {
             return Err(format!(
-                "line {number}: expected a time stamp, as `conntrack -E expect -o timestamp` prints"
+                "line {number}: expected a time stamp, as `conntrack -E expect -o timestamp` prints \
+                 it in text"
             ));
         };
         let now = stamp.secs.saturating_mul(1_000_000).saturating_add(stamp.micros.into());
