@@ -540,6 +540,15 @@ fn files_are_read_alike() {
     assert!(code == 65 && printed.contains("knob: clash_scope"), "{printed}{told}");
 }
 
+/// Where a recording differs because it is of another capture, that is told first.
+#[test]
+fn another_captures_recording_is_told() {
+    let golden = "traces/captures/ftp/ftp-refresh.golden.jsonl";
+    let (code, _, told) = run(&["conform-capture", EVICTION, golden]);
+    assert_eq!(code, 1);
+    assert!(told.contains("golden.jsonl was made of another capture than traces/"), "{told}");
+}
+
 /// `nfexp … | head -1` is no reason to complain.
 #[test]
 fn a_reader_may_leave() {

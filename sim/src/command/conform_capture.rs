@@ -8,9 +8,10 @@ use clap::Args;
 use nfexp_traces::capture::Frame;
 use serde_json::Value;
 
-use super::Failure;
 use super::input::{bytes, frames_of_cut, text, unreadable};
 use super::kernel::{Clock, Kernel};
+use super::replay::digest;
+use super::{Failure, remark};
 use crate::recording::{Agreement, Difference, Recording, agreement, options_of};
 use crate::report::story::described;
 
@@ -54,6 +55,12 @@ impl ConformCapture {
         )?;
         writeln!(out, "all events {}", grade(in_any_event.is_none()))?;
         writeln!(out, "the fates of packets {}", grade(fates.is_empty()))?;
+        let differs = in_any_event.is_some() || first_difference.is_some() || !fates.is_empty();
+        let made_of = golden.first().and_then(|line| line["head"]["sha256"].as_str());
+        if differs && made_of.zip(digest(&self.capture)).is_some_and(|(of, this)| of != this) {
+            let (golden, capture) = (self.golden.display(), self.capture.display());
+            remark(format_args!("nfexp: {golden} was made of another capture than {capture}"));
+        }
         let letter = |lines: &[Value], at: u64| {
             let letters = lines.first().and_then(|line| line["head"]["ctinfo"].as_str());
             letters.and_then(|letters| letters.chars().nth(at as usize - 1)).unwrap_or('.')

@@ -107,8 +107,9 @@ pub fn described(frame: &Frame<'_>) -> String {
     };
     match packet(&whole) {
         Ok(packet) => {
-            let said = said(frame).unwrap_or_default();
-            format!("{}, {} bytes {said}", arrow(&packet.tuple), packet.payload.len())
+            let said = said(frame).filter(|said| !said.is_empty());
+            let said = said.map(|said| format!(" {said}")).unwrap_or_default();
+            format!("{}, {} bytes{said}", arrow(&packet.tuple), packet.payload.len())
         }
         Err(_) => {
             let (src, dst) =
