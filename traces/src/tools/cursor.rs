@@ -74,6 +74,17 @@ impl<'a> Cursor<'a> {
         self.value(end, "an address")
     }
 
+    /// An address of the same family as `other`.
+    pub(super) fn address_as(&mut self, other: IpAddr, end: &str) -> Read<IpAddr> {
+        let before = *self;
+        let address = self.address(end)?;
+        match address.is_ipv4() == other.is_ipv4() {
+            true => Ok(address),
+            false if other.is_ipv4() => before.expected("an address of IPv4"),
+            false => before.expected("an address of IPv6"),
+        }
+    }
+
     /// A number as `0x7d0`.
     pub(super) fn hex(&mut self, end: &str) -> Read<u16> {
         let before = *self;

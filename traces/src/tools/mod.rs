@@ -63,8 +63,11 @@ impl Shown {
         let again = shown.to_string();
         if again != line {
             let same = again.bytes().zip(line.bytes()).take_while(|(a, b)| a == b).count();
-            let expected = again.get(same..).unwrap_or_default();
-            return Err(LineError { column: same + 1, expected: format!("`{expected}`") });
+            let expected = match again.get(same..).unwrap_or_default() {
+                "" => "the end of the line".to_owned(),
+                rest => format!("`{rest}`"),
+            };
+            return Err(LineError { column: same + 1, expected });
         }
         Ok(shown)
     }
@@ -264,6 +267,13 @@ mod tests {
         };
         assert_eq!(error("299 proto=x"), "line 1, column 11: expected a number");
         assert_eq!(error("\n\n7 l3proto = 3 proto=6 "), "line 3, column 13: expected 2 or 10");
+        let [first, ..] = RECORDED.map(|text| text.lines().next().expect("a line"));
+        let of = |line: String| error(&line);
+        for (from, to) in [(" helper=sip", " "), ("sip", "sip "), ("sip", "sip\r")] {
+            assert!(of(first.replace(from, to)).ends_with(": expected the end of the line"));
+        }
+        assert!(of(first.replacen(" dst=10.0.0.1", " dst=fd00::1", 1)).ends_with("of IPv4"));
+        assert!(of(first.replacen("master-src=10.0.0.2", "master-src=::", 1)).ends_with("of IPv4"));
         assert!(error("<flow type=\"old\">").contains("column 13: expected `new`, `destroy`"));
     }
 }

@@ -59,7 +59,7 @@ impl ProcLine {
         cursor.needs("src=")?;
         let src = cursor.address(" ")?;
         cursor.needs("dst=")?;
-        let expected = Ends { src, dst: cursor.address(" ")?, words: cursor.words()? };
+        let expected = Ends { src, dst: cursor.address_as(src, " ")?, words: cursor.words()? };
         let mut flags = Flags::NONE;
         for (flag, name) in Flags::NAMED {
             if cursor.takes(name) {

@@ -6,6 +6,7 @@
 //! conntrack-tools 1.4.7.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use nfexp_model::expectation::Flags;
 
@@ -70,9 +71,9 @@ impl ToolLine {
         let seconds = cursor.number(" ")?;
         cursor.needs("proto=")?;
         let proto = cursor.number(" ")?;
-        let expected = ends(&mut cursor, "")?;
-        let mask = ends(&mut cursor, "mask-")?;
-        let master = ends(&mut cursor, "master-")?;
+        let expected = ends(&mut cursor, "", None)?;
+        let mask = ends(&mut cursor, "mask-", Some(expected.src))?;
+        let master = ends(&mut cursor, "master-", Some(expected.src))?;
         let zone = if cursor.takes("zone=") { Some(cursor.number(" ")?) } else { None };
         let mut flags = Flags::NONE;
         for (flag, name) in Flags::NAMED {
@@ -92,7 +93,11 @@ impl ToolLine {
         };
         let class = if cursor.takes("class=") { Some(last(&mut cursor)?) } else { None };
         let helper = cursor.takes("helper=").then(|| cursor.rest().to_owned());
-        let (event, master) = (event, master);
+        // Such as what ends the lines of other systems.
+        if let Some(space) = helper.as_ref().and_then(|name| name.find(char::is_whitespace)) {
+            cursor.takes(&cursor.rest()[..space]);
+            return cursor.expected("the end of the line");
+        }
         Ok(Self {
             stamp,
             event,
@@ -109,12 +114,15 @@ impl ToolLine {
     }
 }
 
-/// `src=… dst=…` and the protocol's words, with something before.
-fn ends(cursor: &mut Cursor<'_>, before: &str) -> Read<Ends> {
+/// `src=… dst=…` of one family and the protocol's words, with something before.
+fn ends(cursor: &mut Cursor<'_>, before: &str, like: Option<IpAddr>) -> Read<Ends> {
     cursor.needs(&format!("{before}src="))?;
-    let src = cursor.address(" ")?;
+    let src = match like {
+        None => cursor.address(" ")?,
+        Some(like) => cursor.address_as(like, " ")?,
+    };
     cursor.needs(&format!("{before}dst="))?;
-    Ok(Ends { src, dst: cursor.address(" ")?, words: cursor.words()? })
+    Ok(Ends { src, dst: cursor.address_as(src, " ")?, words: cursor.words()? })
 }
 
 impl fmt::Display for ToolLine {

@@ -68,11 +68,14 @@ impl XmlFlow {
         cursor.needs("><layer3 protonum=\"")?;
         let _: u8 = cursor.number("\" protoname=\"")?;
         cursor.until("\">")?;
-        let mut ends = Vec::new();
+        let mut ends: Vec<Ends> = Vec::new();
         for role in ROLES {
             cursor.needs(&format!("<{role}><src>"))?;
-            let src = cursor.address("</src><dst>")?;
-            let dst = cursor.address(&format!("</dst></{role}>"))?;
+            let src = match ends.first() {
+                None => cursor.address("</src><dst>")?,
+                Some(first) => cursor.address_as(first.src, "</src><dst>")?,
+            };
+            let dst = cursor.address_as(src, &format!("</dst></{role}>"))?;
             ends.push(Ends { src, dst, words: Words::None });
         }
         cursor.needs("</layer3><layer4 protonum=\"")?;
