@@ -540,6 +540,18 @@ fn files_are_read_alike() {
     assert!(code == 65 && printed.contains("knob: clash_scope"), "{printed}{told}");
 }
 
+/// What is advised says which port an nft object wants, and who obeys it.
+#[test]
+fn advice_says_what_obeys_it() {
+    let asked = ["size", "--scenario", "ftp", "--target", "0.9"];
+    let (code, printed, told) = run(&asked);
+    assert_eq!(code, 0, "{told}");
+    let (objects, beside) = printed.split_once("\n}\n").expect("a table ends");
+    assert!(objects.contains("  ct expectation ftp {") && objects.contains("dport 21;"));
+    assert!(beside.lines().all(|line| line.starts_with("# ")), "{beside}");
+    assert!(beside.contains("dport is the announced connection's port"), "{beside}");
+}
+
 /// Where a recording differs because it is of another capture, that is told first.
 #[test]
 fn another_captures_recording_is_told() {

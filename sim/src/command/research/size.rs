@@ -134,21 +134,19 @@ impl Size {
         for kind in unadvised {
             writeln!(out, "# {kind}")?;
         }
-        writeln!(
-            out,
-            "# nft 1.0.6 hands the kernel milliseconds where it counts seconds: look at"
-        )?;
-        writeln!(
-            out,
-            "# `conntrack -L expect` afterwards. The kernel's own helpers take their limits"
-        )?;
-        writeln!(
-            out,
-            "# from module parameters where they have any (max_dcc_channels, sip_timeout)."
-        )?;
+        out.write_all(BESIDE.as_bytes())?;
         Ok(())
     }
 }
+
+/// What whoever loads the objects has to know.
+const BESIDE: &str = "\
+# An object's dport is the announced connection's port, and what stands there is the helper's: put
+# in what is announced. It is obeyed by what a rule announces (`ct expectation set`), not by the
+# kernel's own helpers: those take their limits from module parameters where they have any
+# (max_dcc_channels, sip_timeout). nft 1.0.6 hands the kernel milliseconds where it counts
+# seconds: look at `conntrack -L expect` afterwards.
+";
 
 /// What the seed is crossed with, so that what was found is not verified by its own chances.
 const VERIFY: u64 = 0x5eed_0bad;
