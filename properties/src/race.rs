@@ -309,7 +309,7 @@ fn json_verdict(question: &Question, report: &Report) -> String {
     let outcomes = report.outcomes.iter();
     let outcomes = outcomes.map(|(outcome, times)| format!("{}:{times}", quote(outcome)));
     format!(
-        "{{\"schema\":\"nfexp.race.v1\",\"scenario\":{},\"revision\":{},\"mutant\":{},\
+        "{{\"schema\":\"nfexp.race.1\",\"scenario\":{},\"revision\":{},\"mutant\":{},\
          \"verdict\":{},\"executions\":{},\"outcomes\":{{{}}},\"again\":{}}}\n",
         quote(&question.scenario.to_string()),
         quote(question.scenario.revision.name),
@@ -323,7 +323,7 @@ fn json_verdict(question: &Question, report: &Report) -> String {
 
 fn json(question: &Question, bound: usize, report: &Report, steps: &[Step]) -> String {
     let mut text = format!(
-        "{{\"schema\":\"nfexp.race.v1\",\"scenario\":{},\"revision\":{},\"mutant\":{},\
+        "{{\"schema\":\"nfexp.race.1\",\"scenario\":{},\"revision\":{},\"mutant\":{},\
          \"verdict\":\"VIOLATION\",\"execution\":{},\"preemptions\":{bound},\"violation\":{},\"again\":{}}}\n",
         quote(&question.scenario.to_string()),
         quote(question.scenario.revision.name),
@@ -343,7 +343,7 @@ fn json(question: &Question, bound: usize, report: &Report, steps: &[Step]) -> S
         });
         let _ = writeln!(
             text,
-            "{{\"schema\":\"nfexp.race.step.v1\",\"step\":{},\"who\":{},\"what\":{},\"after\":[{}]}}",
+            "{{\"schema\":\"nfexp.race-step.1\",\"step\":{},\"who\":{},\"what\":{},\"after\":[{}]}}",
             at + 1,
             quote(&who),
             quote(&step.what),

@@ -358,6 +358,26 @@ fn json_lines_name_their_schema() {
         line["cause"].as_str().expect("both ended").to_owned()
     });
     assert_eq!(causes.collect::<Vec<_>>(), ["eviction", "match"]);
+    let sweep = "--set run.lasts=100s --replications 1 --format json";
+    for (arguments, schemas) in [
+        (format!("fit --format json {EVICTION}"), &["nfexp.delays.1"][..]),
+        (
+            "diff-revisions --format json traces/corpus/clash/zones.trace".into(),
+            &["nfexp.revisions.1"],
+        ),
+        (format!("sweep --scenario ftp {sweep}"), &["nfexp.sweep-line.1"]),
+        ("race B01 --format json".into(), &["nfexp.race.1", "nfexp.race-step.1"]),
+        ("race expire-1+match-1 --format json".into(), &["nfexp.race.1"]),
+    ] {
+        let (_, printed, told) = run(&arguments.split(' ').collect::<Vec<_>>());
+        let schema = |line| match serde_json::from_str::<serde_json::Value>(line) {
+            Ok(line) => line["schema"].as_str().expect("a name").to_owned(),
+            Err(error) => panic!("{arguments}: {line}: {error}"),
+        };
+        let mut named: Vec<String> = printed.lines().map(schema).collect();
+        named.dedup();
+        assert_eq!(named, schemas, "{arguments}: {told}");
+    }
 }
 
 /// The file as each kernel prints it: see `docs/revisions.md`, `class_text` and `wheel`.

@@ -94,7 +94,7 @@ impl DiffRevisions {
 
     fn json(&self, path: &Path, parting: &Parting) -> serde_json::Value {
         serde_json::json!({
-            "schema": "nfexp-revisions-1",
+            "schema": "nfexp.revisions.1",
             "trace": path.display().to_string(),
             "line": parting.line,
             "step": parting.step,

@@ -118,7 +118,7 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
     let recalls = values(&|cell| cell.recall);
     let firsts: Vec<f64> = first.iter().map(|cell| cell.recall).collect();
     Line {
-        schema: "nfexp.sweep-line/1",
+        schema: "nfexp.sweep-line.1",
         scenario: row.scenario.clone(),
         revision: row.revision.clone(),
         varied: row.varied.clone(),
