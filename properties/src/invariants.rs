@@ -19,7 +19,7 @@
 
 use nfexp_model::audit::Invariant;
 
-/// The invariants by number, as `KERNEL.md` counts them; the names that stand in messages.
+/// The invariants: number, the name that stands in messages, and what must hold.
 pub const INVARIANTS: [(u8, &str, &str); 13] = [
     (1, "LinkedOnce", "linked means once in its bucket and once in its master's list"),
     (2, "CountIsLinked", "expect_count and expecting are what is linked"),
