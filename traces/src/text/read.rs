@@ -2,6 +2,7 @@
 //! Reading a trace.
 
 use nfexp_model::kernel::Ticks;
+use nfexp_model::revision::Revision;
 
 use super::line::Line;
 use super::{Answer, Block, Setup, TextError, Trace};
@@ -28,8 +29,15 @@ pub fn parse(text: &str) -> Result<Trace, TextError> {
             if !block.lines.is_empty() || !block.answers.is_empty() {
                 trace.blocks.push(std::mem::take(&mut block));
             }
-        } else if let Some(revisions) = raw.strip_prefix("----") {
-            let revisions = revisions.split_whitespace().map(str::to_owned).collect();
+        } else if raw.starts_with("----") {
+            line.at = "----".len();
+            let revisions = line.revisions()?;
+            let is_there = |revision| block.answers.iter().any(|a| a.revisions.contains(revision));
+            let other = block.answers.iter().any(|answer| answer.revisions.is_empty());
+            if revisions.iter().any(is_there) || (revisions.is_empty() && other) {
+                line.at = 0;
+                return Err(line.error("an answer of other revisions than those above it"));
+            }
             block.answers.push(Answer { revisions, lines: Vec::new() });
         } else if let Some(answer) = block.answers.last_mut() {
             answer.lines.push(raw.to_owned());
@@ -54,8 +62,9 @@ pub fn parse(text: &str) -> Result<Trace, TextError> {
             })?;
             trace.setup.helpers.push((name, max, timeout));
         } else if line.takes("revisions") {
-            while let Some(word) = line.next() {
-                trace.revisions.push(word.to_owned());
+            trace.revisions.extend(line.revisions()?);
+            if trace.revisions.is_empty() {
+                return Err(line.error("a revision"));
             }
         } else {
             (in_head, began) = (false, true);
@@ -83,6 +92,21 @@ pub fn parse_step(text: &str, hz: u32) -> Result<Step, TextError> {
 }
 
 impl Line<'_> {
+    /// The revisions that the rest of the line names.
+    fn revisions(&mut self) -> Result<Vec<String>, TextError> {
+        let mut named = Vec::new();
+        loop {
+            let before = self.at;
+            let Some(word) = self.next() else { return Ok(named) };
+            if Revision::named(word).is_none() || named.iter().any(|name| name == word) {
+                self.at = before;
+                let names = Revision::ALL.map(|revision| revision.name).join(", ");
+                return Err(self.error(format!("one of {names}, once")));
+            }
+            named.push(word.to_owned());
+        }
+    }
+
     fn setup(&mut self, setup: &mut Setup) -> Result<(), TextError> {
         // What a trace may ask for: enough for any behaviour, little enough for any machine.
         const MOST: u32 = 1 << 16;
@@ -222,6 +246,24 @@ collect m";
                 (error.line, error.column, error.expected.as_str()),
                 (place.0, place.1, expected)
             );
+        }
+    }
+
+    #[test]
+    fn answers_are_of_revisions_there_are_and_of_each_once() {
+        let unknown = "one of 3.9, 6.18, 7.2, once";
+        let twice = "an answer of other revisions than those above it";
+        for (text, place, expected) in [
+            ("revisions 3.9 9.9\n", (1, 15), unknown),
+            ("revisions 3.9 3.9\n", (1, 15), unknown),
+            ("revisions\n", (1, 10), "a revision"),
+            ("memory\n---- 9.9\na\n", (2, 6), unknown),
+            ("memory\n---- 3.9\na\n---- 6.18 3.9\nb\n", (4, 1), twice),
+            ("memory\n----\na\n----\nb\n", (4, 1), twice),
+        ] {
+            let error = parse(text).expect_err(text);
+            let found = (error.line, error.column, error.expected.as_str());
+            assert_eq!(found, (place.0, place.1, expected), "{text}");
         }
     }
 
