@@ -504,6 +504,14 @@ fn what_is_no_file_is_not_replaced_by_one() {
     assert_eq!(code, 0);
     let (code, told, _) = run(&["import", EVICTION, "--out", "/dev/stdout"]);
     assert_eq!((code, told), (0, printed.clone()));
+    let (code, told, _) = run(&["import", EVICTION, "--out", "-"]);
+    assert_eq!((code, told), (0, printed.clone()));
+    // What is in it already stays there.
+    let log = file("holds-more.trace", b"more\n");
+    let appended = fs::OpenOptions::new().append(true).open(&log).expect("just written");
+    let import = nfexp(&["import", EVICTION, "--out", "/dev/stdout"]).stdout(appended).status();
+    assert!(import.expect("the command is built").success());
+    assert_eq!(fs::read_to_string(&log).expect("it is there"), format!("more\n{printed}"));
     let place = PathBuf::from(file("led-to.trace", b"old"));
     let link = place.with_file_name("leads.trace");
     let _ = fs::remove_file(&link);

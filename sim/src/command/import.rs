@@ -23,7 +23,7 @@ pub struct Import {
     /// A capture, or what `conntrack -E expect` or `conntrack -L expect` printed (text or XML); `-`
     /// is standard input.
     file: PathBuf,
-    /// Where to write the trace; standard output if not given.
+    /// Where to write the trace; standard output if not given, or if it is `-`.
     #[arg(long, short)]
     out: Option<PathBuf>,
     #[command(flatten)]

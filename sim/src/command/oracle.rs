@@ -28,7 +28,7 @@ enum Deed {
         /// How many recordings must agree.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
         times: u32,
-        /// Where to write it; standard output if not given.
+        /// Where to write it; standard output if not given, or if it is `-`.
         #[arg(long, short)]
         out: Option<PathBuf>,
     },

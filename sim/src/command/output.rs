@@ -6,6 +6,7 @@
 //! is; and whatever goes wrong, its name is told.
 
 use std::fmt::Display;
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::{fs, io};
@@ -17,11 +18,21 @@ pub fn remark(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Writes a whole file, and the folders that lead to it; through a link, what it leads to.
+/// What is open already, under the name of a file: it may lead to one that holds more.
+const OPEN: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+
+/// Writes a whole file, and the folders that lead to it; through a link, what it leads to. `-` is
+/// standard output.
 pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(io::stdout().write_all(text.as_bytes())?);
+    }
+    let is_open = OPEN.iter().any(|open| path.starts_with(open));
     let write = || -> io::Result<()> {
         let path = match fs::metadata(path) {
-            Ok(there) if !there.is_file() && !there.is_dir() => return fs::write(path, text),
+            Ok(there) if !there.is_dir() && (is_open || !there.is_file()) => {
+                return OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes());
+            }
             Ok(_) => &path.canonicalize()?,
             Err(_) => path,
         };

@@ -17,7 +17,7 @@ use crate::research::sweep::{shard, summary};
 pub struct Report {
     #[command(flatten)]
     asked: Asked,
-    /// The page; folders that are not there are made.
+    /// The page, `-` for standard output; folders that are not there are made.
     #[arg(long, short, default_value = "report.html")]
     out: PathBuf,
     /// A folder for the charts as SVG files; made if it is not there.
