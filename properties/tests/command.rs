@@ -532,7 +532,7 @@ fn files_are_read_alike() {
     let zones = "traces/corpus/clash/zones.trace";
     for (arguments, input, shown) in [
         (vec!["diff-revisions", "-"], zones, "knob: clash_scope"),
-        (vec!["conform", "-"], transcript, "-: 220 operations agree"),
+        (vec!["conform", "-"], transcript, "1 transcript, 220 operations, 0 divergences"),
         (vec!["conform-capture", "-", golden], capture, "all events agree"),
         (vec!["conform-capture", capture, "-"], golden, "all events agree"),
         (vec!["replay", "--against", "-", capture], log, "4 events, as logged"),

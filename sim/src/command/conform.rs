@@ -15,6 +15,7 @@ use super::input::{bytes, unreadable};
 use super::kernel::revision;
 use super::output::write_beside;
 use crate::conform::{Divergence, Player, Witness, as_trace, check, shrink};
+use crate::report::text::counted;
 use crate::simulator::unless_it_crashes;
 
 /// How many steps are told before a divergence.
@@ -81,7 +82,12 @@ impl Conform {
             out.flush()?;
         }
         if files > 0 {
-            writeln!(out, "{files} transcripts, {operations} operations, {diverged} divergences")?;
+            let told = [
+                counted(files, "transcript"),
+                counted(operations as u64, "operation"),
+                counted(diverged, "divergence"),
+            ];
+            writeln!(out, "{}", told.join(", "))?;
         }
         out.flush()?;
         Failure::first_of(failures)

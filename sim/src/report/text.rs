@@ -85,7 +85,8 @@ fn summary(ledger: &Ledger, end: Moment) -> String {
     out
 }
 
-fn counted(number: u64, what: &str) -> String {
+/// So many of what `what` is one of.
+pub(crate) fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

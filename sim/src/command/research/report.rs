@@ -8,6 +8,7 @@ use clap::Args;
 use super::sweep::{Asked, jobs, progress};
 use crate::command::output::write_beside;
 use crate::command::{Failure, remark};
+use crate::report::text::counted;
 use crate::research::measure::Recording;
 use crate::research::picture::page;
 use crate::research::sweep::{shard, summary};
@@ -36,10 +37,10 @@ impl Report {
     pub fn run(&self) -> Result<(), Failure> {
         let plan = self.asked.plan("mixed-isp-nat", true)?;
         remark(format_args!(
-            "seed {}, plan {}, {} blocks",
+            "seed {}, plan {}, {}",
             plan.study.seed,
             plan.hash,
-            plan.blocks.len()
+            counted(plan.blocks.len() as u64, "block")
         ));
         let bar = progress(plan.blocks.len() as u64);
         let tick = |done: u64, _: u64| bar.set_position(done);

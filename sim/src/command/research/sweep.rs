@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::command::{Failure, remark};
+use crate::report::text::counted;
 use crate::research::cell::Stopped;
 use crate::research::document::read_text;
 use crate::research::sweep::plan::{Plan, Row};
@@ -282,10 +283,10 @@ impl Sweep {
     fn whole(&self) -> Result<(), Failure> {
         let plan = self.asked.plan("mixed-isp-nat", self.metrics)?;
         remark(format_args!(
-            "seed {}, plan {}, {} blocks",
+            "seed {}, plan {}, {}",
             plan.study.seed,
             plan.hash,
-            plan.blocks.len()
+            counted(plan.blocks.len() as u64, "block")
         ));
         let bar = progress(plan.blocks.len() as u64);
         let tick = |done: u64, _: u64| bar.set_position(done);
@@ -372,7 +373,8 @@ impl Part {
                 let ran = shard::run(&plan, *shard, *jobs, folder, &tick);
                 bar.finish_and_clear();
                 let ran = ran.map_err(|why| asked.stopped(why))?;
-                remark(format_args!("plan {}: {ran} blocks run, the others were done", plan.hash));
+                let ran = counted(ran as u64, "block");
+                remark(format_args!("plan {}: {ran} run, the others were done", plan.hash));
             }
             Self::Status { study, folders } => {
                 let plan = planned(study)?;
@@ -383,7 +385,10 @@ impl Part {
                     writeln!(out, "damaged {}", path.display())?;
                 }
                 if missing > 0 {
-                    return Err(Failure::Inconclusive(format!("{missing} blocks are missing")));
+                    let missing = counted(missing as u64, "block");
+                    return Err(Failure::Inconclusive(format!(
+                        "{missing} missing: sweep run makes what is missing or damaged"
+                    )));
                 }
             }
             Self::Merge { study, folders } => {
