@@ -97,7 +97,8 @@ impl Engine<Up> {
     }
 
     /// The tags and handles, the masters, and what newcomers will be. Answers how many questions
-    /// there are, and whether any is an end.
+    /// there are, and whether any is an end. While lookups find nothing they need no handles, and
+    /// if the tags are in the cache, nothing.
     #[inline]
     fn fetch_heads(
         &self,
@@ -107,6 +108,9 @@ impl Engine<Up> {
     ) -> (usize, bool) {
         let table = self.table(net);
         let (mut count, mut newcomers, mut ends) = (0, 0, false);
+        let finds = table.lookups_find();
+        let is_near = !finds && table.is_near();
+        let coming = coming.filter(|coming| !(is_near && matches!(coming, Coming::Lookup(_))));
         for (plan, coming) in plans.iter_mut().zip(coming) {
             count += 1;
             let (asks, tuple) = match coming {
@@ -126,7 +130,7 @@ impl Engine<Up> {
             };
             plan.asks = asks;
             plan.spot = table.spot(net, &tuple);
-            table.prefetch(plan.spot);
+            table.prefetch(plan.spot, finds || asks != Asks::Lookup);
         }
         self.memory.expectations.prefetch_free(newcomers);
         (count, ends)

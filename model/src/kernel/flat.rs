@@ -344,14 +344,28 @@ impl<P: Platform> Flat<P> {
         }
     }
 
-    /// Fetches the tags of a spot, and the handles.
+    /// Fetches the tags of a spot, and the handles if they are needed.
     #[inline]
-    pub(crate) fn prefetch(&self, spot: u64) {
+    pub(crate) fn prefetch(&self, spot: u64, handles: bool) {
         if let Kind::Tags(tagged) = &self.0 {
             let tags = tagged.tags.borrow();
             tags.prefetch(spot);
-            tags.prefetch_handles(spot);
+            if handles {
+                tags.prefetch_handles(spot);
+            }
         }
+    }
+
+    /// Whether the last lookup found something.
+    #[inline]
+    pub(crate) fn lookups_find(&self) -> bool {
+        matches!(&self.0, Kind::Tags(tagged) if tagged.before.get() == Before::Found)
+    }
+
+    /// Whether a lookup that finds nothing reads only what is in the cache.
+    #[inline]
+    pub(crate) fn is_near(&self) -> bool {
+        matches!(&self.0, Kind::Tags(tagged) if tagged.tags.borrow().are_near())
     }
 
     /// Who is probably at a spot.

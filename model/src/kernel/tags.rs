@@ -31,6 +31,8 @@ const OVERFLOW: u64 = 1 << 56;
 
 /// With more groups than these the handles are not in the nearest caches.
 const MANY: usize = 1 << 12;
+/// With fewer than these the tags are: half a megabyte.
+const FEW: usize = 1 << 16;
 
 /// The handles of a group: half of a cache line, never parts of two. The last is none.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,6 +159,12 @@ impl Tags {
     #[inline(always)]
     pub(super) const fn are_far(&self) -> bool {
         self.groups.len() > MANY
+    }
+
+    /// Whether the tags are in them.
+    #[inline]
+    pub(super) const fn are_near(&self) -> bool {
+        self.groups.len() < FEW
     }
 
     /// The same for all places.
