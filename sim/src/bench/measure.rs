@@ -87,7 +87,7 @@ pub fn measure(row: &Row, enough: Duration) -> Vec<Figures> {
 }
 
 /// Runs one slice of a row by the contender at a place, for tools that count instructions; answers
-/// for how many operations those of [`counted`] stand.
+/// for how many operations the deeds that are counted stand.
 ///
 /// # Panics
 /// If there is no such place.
