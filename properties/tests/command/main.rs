@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The command, as a user meets it: what it prints, where, and how it ends.
 
+mod refused;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

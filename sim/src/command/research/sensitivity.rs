@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::sweep::{Asked, jobs};
 use crate::command::{Failure, remark};
 use crate::research::estimate::happenings;
+use crate::research::policy::parse::lasting;
 use crate::research::random::Stream;
 use crate::research::statistics::{morris, sobol};
 use crate::research::sweep::plan::Plan;
@@ -24,7 +25,7 @@ pub struct Sensitivity {
     #[arg(long, value_enum, default_value_t = Method::Morris)]
     method: Method,
     /// A knob and its range: `class.sip.answered.share=0.3..0.9`, `expect_max=64..1024`,
-    /// `timeout=0.1..1` (a factor).
+    /// `timeout=0.1..1` (a factor, of the policy's own timeout).
     #[arg(long)]
     knob: Vec<String>,
     /// Paths (Morris) or rows (Sobol), at least 2: one has no interval.
@@ -170,7 +171,7 @@ impl Sensitivity {
         knobs: &[Knob],
     ) -> Result<(), Failure> {
         let a_row = knobs.len() + if self.method == Method::Morris { 1 } else { 2 };
-        let each = Self::asked_at((study, knobs), &vec![0.5; knobs.len()]).cells();
+        let each = self.asked_at((study, knobs), &vec![0.5; knobs.len()])?.cells();
         let cells = (self.rows as usize).saturating_mul(a_row).saturating_mul(each);
         if cells > MOST_CELLS {
             return Err(self.asked.wrong(format!(
@@ -182,7 +183,7 @@ impl Sensitivity {
             )));
         }
         let most_at = |inputs: &[f64]| -> Result<f64, Failure> {
-            let plan = Plan::of(Self::asked_at((study, knobs), inputs), beside);
+            let plan = Plan::of(self.asked_at((study, knobs), inputs)?, beside);
             let plan = plan.map_err(|why| self.asked.wrong(why))?;
             let of_points = plan.points.iter().map(|point| happenings(&point.document.read()));
             Ok(of_points.fold(0.0, f64::max))
@@ -205,7 +206,7 @@ impl Sensitivity {
         knobs: &[Knob],
         inputs: &[f64],
     ) -> Result<f64, Failure> {
-        let study = Self::asked_at((study, knobs), inputs);
+        let study = self.asked_at((study, knobs), inputs)?;
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
         let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
@@ -213,7 +214,11 @@ impl Sensitivity {
     }
 
     /// The study with its knobs turned.
-    fn asked_at((study, knobs): (&Study, &[Knob]), inputs: &[f64]) -> Study {
+    fn asked_at(
+        &self,
+        (study, knobs): (&Study, &[Knob]),
+        inputs: &[f64],
+    ) -> Result<Study, Failure> {
         let mut study = study.clone();
         study.policies.truncate(1);
         for (knob, input) in knobs.iter().zip(inputs) {
@@ -221,13 +226,8 @@ impl Sensitivity {
             match knob.path.as_str() {
                 "expect_max" => study.expect_max = vec![(value as u32).max(1)],
                 "timeout" => {
-                    let base = &study.policies[0];
-                    let named = crate::research::policy::names::NAMED;
-                    let base = named
-                        .iter()
-                        .find(|named| named.name == base)
-                        .map_or_else(|| base.clone(), |named| named.composition.to_owned());
-                    study.policies[0] = format!("{base}+timeout=x{value:.6}");
+                    let turned = lasting(&study.policies[0], value);
+                    study.policies[0] = turned.map_err(|why| self.asked.wrong(why))?;
                 }
                 path => {
                     let value = Number::Text(format!("{value:.6}{}", knob.unit));
@@ -235,6 +235,6 @@ impl Sensitivity {
                 }
             }
         }
-        study
+        Ok(study)
     }
 }

@@ -15,7 +15,7 @@ const LONGEST: usize = 4096;
 
 /// What a policy is written as.
 pub const GRAMMAR: &str = "\
-policy   name | axis (\"+\" axis)*
+policy   name | axis (\"+\" axis)*, each axis once
 axis     admit=all | admit=early-drop:0.8 | admit=tokens:source:0.1:10
          admit=doorkeeper:source:0.3 | admit=reserve:0.1
          quota=source:10:replace | quota=master:x0.5:refuse
@@ -56,17 +56,50 @@ pub fn policy(text: &str) -> Result<Spec, String> {
     compose(text).map_err(fail)
 }
 
+/// The same policy with expectations that live `factor` times as long.
+///
+/// # Errors
+/// If it does not read, or if its lifetimes are none that a factor could be of.
+pub fn lasting(text: &str, factor: f64) -> Result<String, String> {
+    let timeout = match policy(text)?.timeout {
+        Timeout::Usual => format!("x{factor:.6}"),
+        Timeout::Factor(own) => format!("x{:.6}", own * factor),
+        Timeout::Fixed(Span(secs)) => format!("{:.6}s", secs * factor),
+        Timeout::Shrinking | Timeout::Quantile(_) => {
+            return Err(format!(
+                "policy `{text}`: expected a timeout of usual, as 30s or as x0.5, that a factor \
+                 can be of: it learns its own"
+            ));
+        }
+    };
+    let named = names::NAMED.iter().find(|named| named.name == text.trim());
+    let axes = split(named.map_or(text, |named| named.composition), '+');
+    let is_timeout = |axis: &str| axis.split('=').next().is_some_and(|n| n.trim() == "timeout");
+    let mut kept: Vec<&str> = axes.into_iter().map(str::trim).collect();
+    kept.retain(|axis| !axis.is_empty() && !is_timeout(axis));
+    let timeout = format!("timeout={timeout}");
+    kept.push(&timeout);
+    Ok(kept.join("+"))
+}
+
 fn compose(text: &str) -> Result<Spec, String> {
     let mut spec = Spec { name: text.into(), ..Spec::kernel() };
-    for axis in split(text, '+') {
-        let axis = axis.trim();
+    let (mut given, mut place) = (Vec::new(), 1);
+    for part in split(text, '+') {
+        let character = place + part.chars().take_while(|c| c.is_whitespace()).count();
+        place += part.chars().count() + 1;
+        let axis = part.trim();
         if axis.is_empty() {
             continue;
         }
         let (name, value) =
             axis.split_once('=').ok_or_else(|| format!("expected axis=value, not `{axis}`"))?;
-        let value = value.trim();
-        match name.trim() {
+        let (name, value) = (name.trim(), value.trim());
+        if given.contains(&name) {
+            return Err(format!("character {character}: expected `{name}` once, not `{axis}`"));
+        }
+        given.push(name);
+        match name {
             "admit" => spec.admission = admission(value)?,
             "quota" => spec.quota = Some(quota(value)?),
             "class" => spec.class_full = class_full(value)?,
@@ -229,6 +262,32 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_stands_once_and_where_it_does_again_is_told() {
+        let why = policy("table=oldest + table=newest").expect_err("twice");
+        assert!(
+            why.ends_with(": character 16: expected `table` once, not `table=newest`"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn a_factor_is_of_the_policys_own_timeout() {
+        for (text, factor, expected) in [
+            ("kernel", 0.5, "class=oldest+table=refuse+timeout=x0.500000"),
+            ("short-timeout", 0.5, "timeout=15.000000s"),
+            ("timeout=x4+table=min(age + 1)", 0.5, "table=min(age + 1)+timeout=x2.000000"),
+            ("suricata", 2.0, "limits=off+quota=source:10:replace+timeout=60.000000s"),
+        ] {
+            let told = lasting(text, factor).expect("it has one");
+            assert_eq!(told, expected);
+            policy(&told).expect("what is told reads");
+        }
+        for text in ["adaptive-timeout", "learned-timeout", "fifo"] {
+            lasting(text, 0.5).expect_err("it has none");
+        }
+    }
+
+    #[test]
     fn compositions_and_lists_read() {
         let specs =
             list("kernel,table=min(remaining / (class_weight + 1))@net+timeout=30s, fair-share")
@@ -255,6 +314,9 @@ mod tests {
             "timeout=x1000001",
             "timeout=1000001000s",
             "timeout=pnan",
+            "timeout=30s+timeout=x2",
+            "table=min(age)+class=newest+table=oldest",
+            "limits=off+limits=off",
         ] {
             assert!(policy(bad).is_err(), "{bad}");
         }

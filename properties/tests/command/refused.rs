@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What is asked or written wrongly is refused, with its place and with what was expected there.
+
+use super::{file, run};
+
+/// Each ends with this code and says this.
+fn refused(cases: &[(&[&str], i32, &str)]) {
+    for (arguments, code, message) in cases {
+        let (ended, _, told) = run(arguments);
+        assert_eq!(ended, *code, "{arguments:?}: {told}");
+        assert!(told.contains(message), "{arguments:?}: {told}");
+        assert!(!told.contains("panicked"), "{arguments:?}: {told}");
+    }
+}
+
+/// Of two, the last would win in silence.
+#[test]
+fn an_axis_of_a_policy_stands_once() {
+    let twice = "table=oldest+table=newest";
+    let knob = ["--knob", "timeout=0.1..1", "--policy", "learned-timeout"];
+    let study = file("axis.toml", format!("policies = [\"{twice}\"]\nscenario = \"ftp\"").as_bytes());
+    let place = "character 14: expected `table` once, not `table=newest`";
+    refused(&[
+        (&["sweep", "--scenario", "ftp", "--policy", twice], 2, place),
+        (&["sweep", &study], 65, place),
+        (&[&["sensitivity"], &knob[..]].concat(), 2, "that a factor can be of"),
+    ]);
+}
