@@ -26,3 +26,14 @@ fn an_axis_of_a_policy_stands_once() {
         (&[&["sensitivity"], &knob[..]].concat(), 2, "that a factor can be of"),
     ]);
 }
+
+/// What is asked for is what is run.
+#[test]
+fn a_size_is_verified_by_three_replications_or_more() {
+    let study = file("few.toml", b"scenario = \"ftp\"\nreplications = 1\n");
+    let size = ["size", "--scenario", "ftp", "--replications", "2"];
+    refused(&[
+        (&size, 2, "replications: expected at least 3, not 2"),
+        (&["size", &study], 65, "few.toml: replications: expected at least 3, not 1"),
+    ]);
+}

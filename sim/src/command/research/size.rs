@@ -51,6 +51,11 @@ impl Size {
             return Err(Failure::Usage(format!("{expected} {}", self.target)));
         }
         let (study, beside) = self.asked.study("mixed-isp-nat")?;
+        if study.replications < LEAST {
+            let (given, expected) = (study.replications, format!("expected at least {LEAST}"));
+            let why = format!("replications: {expected}, not {given}: fewer verify nothing");
+            return Err(self.asked.wrong(why));
+        }
         let document = study.check().and_then(|()| study.document(beside.as_deref()));
         let mut document = document.map_err(|why| self.asked.wrong(why))?;
         let scenario = document.read();
@@ -70,7 +75,7 @@ impl Size {
             scenario: &study.scenario,
             revision,
             hz: study.hz,
-            replications: study.replications.max(3),
+            replications: study.replications,
             most_happenings: study.most_happenings,
         };
         remark(format_args!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY));
@@ -147,6 +152,9 @@ const BESIDE: &str = "\
 # (max_dcc_channels, sip_timeout). nft 1.0.6 hands the kernel milliseconds where it counts
 # seconds: look at `conntrack -L expect` afterwards.
 ";
+
+/// An interval over fewer replications is as wide as the question.
+const LEAST: u32 = 3;
 
 /// What the seed is crossed with, so that what was found is not verified by its own chances.
 const VERIFY: u64 = 0x5eed_0bad;
