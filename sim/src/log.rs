@@ -53,7 +53,7 @@ pub fn tool_line<P: Platform>(engine: &Engine<P>, now: Jiffies, event: &ExpectEv
         master: ends(&event.master_tuple, revision),
         zone: None,
         flags: event.flags,
-        class: Some(event.class.number().into()),
+        class: Some(event.class.number()),
         helper: event.helper.map(|helper| engine.helper(helper).name.to_owned()),
     }
 }
@@ -255,12 +255,11 @@ impl LogImporter {
         let tuple = tuple_of(&line.expected, line.proto);
         let masked = tuple_of(&line.mask, line.proto);
         let mask = Mask { src: masked.src, sport: masked.sport };
-        let class = line.class.and_then(|class| u8::try_from(class).ok());
         let announcement = Announcement {
             name: name.clone(),
             master,
             target: Target::Masked(tuple, mask),
-            class: class.unwrap_or(0).min(3),
+            class: line.class.unwrap_or(0),
             flags: Flags(line.flags.0 & 7),
             assign: None,
             expectfn: None,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What is asked or written wrongly is refused, with its place and with what was expected there.
 
-use super::{file, run};
+use std::fs;
+
+use super::{file, root, run};
 
 /// Each ends with this code and says this.
 fn refused(cases: &[(&[&str], i32, &str)]) {
@@ -36,4 +38,23 @@ fn a_size_is_verified_by_three_replications_or_more() {
         (&size, 2, "replications: expected at least 3, not 2"),
         (&["size", &study], 65, "few.toml: replications: expected at least 3, not 1"),
     ]);
+}
+
+/// No kernel prints a fifth class: it was taken for another.
+#[test]
+fn a_class_that_no_kernel_prints_is_refused() {
+    let log = fs::read_to_string(root().join("traces/tools/events-timestamp.txt")).expect("ours");
+    let log = |name, class: &str| {
+        let log = log.replacen("class=0", class, 1);
+        let line = log.lines().position(|line| line.contains(class)).expect("changed") + 1;
+        (file(name, log.as_bytes()), format!(".log: line {line}, column "))
+    };
+    for (name, class) in [("class-300.log", "class=300"), ("class-5.log", "class=5")] {
+        let (log, place) = log(name, class);
+        refused(&[
+            (&["import", &log], 65, &place),
+            (&["import", &log], 65, ": expected a class from 0 to 3"),
+            (&["fit", "--format", "toml", &log], 65, ": expected a class from 0 to 3"),
+        ]);
+    }
 }

@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use nfexp_model::helper::Class;
+
 use super::{LineError, Words};
 
 /// A place in a line.
@@ -91,6 +93,18 @@ impl<'a> Cursor<'a> {
         let text = self.until(end)?;
         let digits = text.strip_prefix("0x").and_then(|hex| u16::from_str_radix(hex, 16).ok());
         digits.map_or_else(|| before.expected("a number as `0x7d0`"), Ok)
+    }
+
+    /// A class up to `end`, or to the end of the line: no helper has a fifth, and the kernel takes
+    /// none from a user either.
+    pub(super) fn class(&mut self, end: &str) -> Read<u8> {
+        let text = self.rest().split(end).next().unwrap_or_default();
+        let Some(class) = text.parse().ok().and_then(Class::new) else {
+            return self.expected("a class from 0 to 3");
+        };
+        self.at += text.len();
+        self.takes(end);
+        Ok(class.number())
     }
 
     /// The words of a protocol, whichever come.

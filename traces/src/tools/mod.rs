@@ -260,6 +260,23 @@ mod tests {
     }
 
     #[test]
+    fn a_class_that_no_kernel_prints_is_refused() {
+        for (text, class) in [(RECORDED[0], "class=0"), (RECORDED[3], "<class>0")] {
+            let line = text.lines().find(|line| line.contains(class)).expect("there is one");
+            let column = line.find(class).expect("there it is") + class.len();
+            for number in ["4", "300", "4294967296", "x", ""] {
+                let changed = line.replacen(class, &class.replace('0', number), 1);
+                let error = Shown::parse(&changed).expect_err(&changed);
+                assert_eq!(
+                    (error.column, error.expected.as_str()),
+                    (column, "a class from 0 to 3")
+                );
+            }
+            assert!(Shown::parse(&line.replacen(class, &class.replace('0', "3"), 1)).is_ok());
+        }
+    }
+
+    #[test]
     fn an_error_says_where_and_what_was_expected() {
         let error = |text: &str| {
             let mut lines = lines(text.as_bytes());

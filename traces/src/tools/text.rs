@@ -36,8 +36,8 @@ pub struct ToolLine {
     pub zone: Option<u16>,
     /// Its flags.
     pub flags: Flags,
-    /// Its class.
-    pub class: Option<u32>,
+    /// Its class, below four.
+    pub class: Option<u8>,
     /// Its helper.
     pub helper: Option<String>,
 }
@@ -84,14 +84,7 @@ impl ToolLine {
                 }
             }
         }
-        let last = |cursor: &mut Cursor<'_>| match cursor.rest().contains(' ') {
-            true => cursor.number(" "),
-            false => {
-                let number = cursor.rest().parse();
-                number.map_or_else(|_| cursor.expected("a number"), Ok)
-            }
-        };
-        let class = if cursor.takes("class=") { Some(last(&mut cursor)?) } else { None };
+        let class = if cursor.takes("class=") { Some(cursor.class(" ")?) } else { None };
         let helper = cursor.takes("helper=").then(|| cursor.rest().to_owned());
         // Such as what ends the lines of other systems.
         if let Some(space) = helper.as_ref().and_then(|name| name.find(char::is_whitespace)) {

@@ -30,8 +30,8 @@ pub struct XmlFlow {
     pub helper: Option<String>,
     /// Remaining seconds.
     pub timeout: Option<u32>,
-    /// Its class.
-    pub class: Option<u32>,
+    /// Its class, below four.
+    pub class: Option<u8>,
     /// The zone, where it is told.
     pub zone: Option<u16>,
     /// When, with `-o timestamp`.
@@ -99,7 +99,7 @@ impl XmlFlow {
         };
         let helper = text(&mut cursor, "helper-name")?;
         let timeout = number(&mut cursor, "timeout")?;
-        let class = number(&mut cursor, "class")?;
+        let class = if cursor.takes("<class>") { Some(cursor.class("</class>")?) } else { None };
         let zone = number(&mut cursor, "zone")?;
         let when = if cursor.takes("<when>") { Some(when(&mut cursor)?) } else { None };
         let mut flags = Flags::NONE;

@@ -83,7 +83,7 @@ impl Log {
             source: Addr::from(line.master.src).bits(),
             zone: line.zone.unwrap_or(0),
             helper: line.helper.as_deref().unwrap_or(""),
-            class: line.class.and_then(|class| u8::try_from(class).ok()).unwrap_or(0).min(3),
+            class: line.class.unwrap_or(0),
             permanent,
             wide: line.mask.src.is_unspecified(),
             secs: line.seconds,
