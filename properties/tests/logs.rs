@@ -30,7 +30,7 @@ fn captures(folder: &str) -> Vec<PathBuf> {
 
 fn logged(capture: &Path) -> Vec<ToolLine> {
     let text = fs::read(capture.with_extension("expect.log")).expect("a capture has a log");
-    lines(&text[..]).filter_map(|line| heard(&line.expect("a tool's line"))).collect()
+    lines(&text[..]).filter_map(|line| heard(&line.expect("a tool's line").1)).collect()
 }
 
 fn replayed(capture: &Path) -> Vec<ToolLine> {
@@ -85,7 +85,7 @@ fn a_log_becomes_a_trace_that_plays() {
     for capture in captures("ftp") {
         let text = fs::read(capture.with_extension("expect.log")).expect("a capture has a log");
         let mut importer = LogImporter::new("a log", Revision::LINUX_6_18);
-        lines(&text[..]).for_each(|line| importer.take(&line.expect("a tool's line")));
+        lines(&text[..]).for_each(|line| importer.take(&line.expect("a tool's line").1));
         let trace = importer.finish().expect("the trace plays").to_string();
         let begun =
             logged(&capture).iter().filter(|line| line.event == Some(EventWord::New)).count();
@@ -105,7 +105,7 @@ fn a_listing_becomes_a_trace_in_either_form() {
     };
     let imported = |text: &str| {
         let mut importer = LogImporter::new("a listing", Revision::LINUX_6_18);
-        lines(text.as_bytes()).for_each(|line| importer.take(&line.expect("a tool's line")));
+        lines(text.as_bytes()).for_each(|line| importer.take(&line.expect("a tool's line").1));
         let trace = importer.finish().expect("the trace plays").to_string();
         trace.lines().filter(|line| line.starts_with("new ")).count()
     };

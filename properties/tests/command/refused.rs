@@ -58,3 +58,17 @@ fn a_class_that_no_kernel_prints_is_refused() {
         ]);
     }
 }
+
+/// Blank lines are left out, and counted.
+#[test]
+fn a_line_of_a_log_is_named_by_its_number_in_the_file() {
+    let event = fs::read_to_string(root().join("traces/tools/events.txt")).expect("ours");
+    let unstamped = file("unstamped.log", format!("\n\n\n{event}").as_bytes());
+    let proc = fs::read_to_string(root().join("traces/tools/proc.txt")).expect("ours");
+    let proc = file("proc-below.log", format!("\n\n{event}\n{proc}").as_bytes());
+    let below = format!("proc-below.log: line {}: expected what", event.lines().count() + 4);
+    refused(&[
+        (&["fit", "--format", "toml", &unstamped], 65, "line 4: expected a time stamp"),
+        (&["import", &proc], 65, &below),
+    ]);
+}

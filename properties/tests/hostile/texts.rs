@@ -110,7 +110,7 @@ fn mangled_logs_of_tools_are_answered() {
                 for shown in lines(bytes) {
                     // What is read is written the same; what is not has a place in its line.
                     match shown {
-                        Ok(shown) => {
+                        Ok((_, shown)) => {
                             let again = Shown::parse(&shown.to_string()).expect("our own");
                             assert_eq!(again, shown);
                             read += 1;

@@ -20,7 +20,7 @@ pub(super) fn against(path: &Path, log: &Path, kernel: &Kernel) -> Result<(), Fa
     let input = bytes(log).map_err(|error| unreadable(log, &error))?;
     let mut logged = Vec::new();
     for line in lines(BufReader::new(input)) {
-        logged.extend(heard(&line.map_err(|error| bad(error.to_string()))?));
+        logged.extend(heard(&line.map_err(|error| bad(error.to_string()))?.1));
     }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
     let selection = settings.selection.clone();

@@ -48,10 +48,11 @@ impl Import {
     }
 }
 
-/// Whether a file is a tool's text: it begins as one, and no capture does.
+/// Whether a file is a tool's text: it begins as one, blank lines aside, and no capture does.
 fn is_log(path: &Path) -> Result<bool, Failure> {
     let begin = begin(path).map_err(|error| unreadable(path, &error))?;
-    Ok(begin.first().is_some_and(|byte| b"<[ ".contains(byte) || byte.is_ascii_digit()))
+    let mut begin = begin.iter().skip_while(|byte| **byte == b'\n');
+    Ok(begin.next().is_some_and(|byte| b"<[ ".contains(byte) || byte.is_ascii_digit()))
 }
 
 /// A log of events as a trace.
@@ -62,13 +63,13 @@ fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     let input = bytes(path).map_err(|error| unreadable(path, &error))?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let mut importer = LogImporter::new(&name, kernel.revision);
-    for (at, line) in lines(BufReader::new(input)).enumerate() {
-        let line = line.map_err(|error| bad(error.to_string()))?;
-        if matches!(line, Shown::Proc(_)) {
+    for line in lines(BufReader::new(input)) {
+        let (number, shown) = line.map_err(|error| bad(error.to_string()))?;
+        if matches!(shown, Shown::Proc(_)) {
             let expected = "expected what `conntrack` prints: /proc does not tell whose each is";
-            return Err(bad(format!("line {}: {expected}", at + 1)));
+            return Err(bad(format!("line {number}: {expected}")));
         }
-        importer.take(&line);
+        importer.take(&shown);
     }
     let trace = importer.finish();
     trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))

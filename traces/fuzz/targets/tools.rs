@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use nfexp_traces::tools::{Shown, lines};
 
 fuzz_target!(|bytes: &[u8]| {
-    for shown in lines(bytes).map_while(Result::ok) {
+    for (_, shown) in lines(bytes).map_while(Result::ok) {
         let text = shown.to_string();
         let again = Shown::parse(&text).expect("what was written can be read");
         assert_eq!(again, shown);

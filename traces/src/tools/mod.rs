@@ -118,8 +118,8 @@ pub enum LogError {
 /// The longest line that is read.
 const LONGEST_LINE: u64 = 1 << 16;
 
-/// Reads a log, line by line; blank lines are left out.
-pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<Shown, LogError>> {
+/// Reads a log, line by line, each with its number from 1; blank lines are left out, and counted.
+pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<(u64, Shown), LogError>> {
     let mut line = 0;
     let mut ended = false;
     std::iter::from_fn(move || {
@@ -149,7 +149,8 @@ pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<Shown, LogE
                 }
             };
             ended = shown.is_err();
-            return Some(shown.map_err(|error| LogError::Line { line, error }));
+            let numbered = shown.map(|shown| (line, shown));
+            return Some(numbered.map_err(|error| LogError::Line { line, error }));
         }
         None
     })
@@ -228,7 +229,7 @@ mod tests {
         for text in RECORDED {
             let mut again = String::new();
             for line in lines(text.as_bytes()) {
-                again += &format!("{}\n", line.expect("a tool's line"));
+                again += &format!("{}\n", line.expect("a tool's line").1);
             }
             assert_eq!(again, text);
         }

@@ -23,10 +23,10 @@ type Master = (IpAddr, IpAddr, u16, u16);
 pub(super) fn read(path: &Path) -> Result<Recorded, String> {
     let file = File::open(path).map_err(|error| format!("cannot read: {error}"))?;
     let mut log = Log { gather: Gather::new(), open: Vec::new(), ended: Vec::new() };
-    let (mut start, mut last, mut number) = (None, 0, 0);
+    let (mut start, mut last) = (None, 0);
     for line in lines(BufReader::new(file)) {
-        number += 1;
-        let Some(line) = heard(&line.map_err(|error| error.to_string())?) else { continue };
+        let (number, shown) = line.map_err(|error| error.to_string())?;
+        let Some(line) = heard(&shown) else { continue };
         let Some(stamp) = line.stamp else {
             return Err(format!(
                 "line {number}: expected a time stamp, as `conntrack -E expect -o timestamp` prints \
