@@ -2,6 +2,7 @@
 //! What is asked or written wrongly is refused, with its place and with what was expected there.
 
 use std::fs;
+use std::path::Path;
 
 use super::{file, root, run};
 
@@ -20,7 +21,8 @@ fn refused(cases: &[(&[&str], i32, &str)]) {
 fn an_axis_of_a_policy_stands_once() {
     let twice = "table=oldest+table=newest";
     let knob = ["--knob", "timeout=0.1..1", "--policy", "learned-timeout"];
-    let study = file("axis.toml", format!("policies = [\"{twice}\"]\nscenario = \"ftp\"").as_bytes());
+    let study =
+        file("axis.toml", format!("policies = [\"{twice}\"]\nscenario = \"ftp\"").as_bytes());
     let place = "character 14: expected `table` once, not `table=newest`";
     refused(&[
         (&["sweep", "--scenario", "ftp", "--policy", twice], 2, place),
@@ -71,4 +73,29 @@ fn a_line_of_a_log_is_named_by_its_number_in_the_file() {
         (&["fit", "--format", "toml", &unstamped], 65, "line 4: expected a time stamp"),
         (&["import", &proc], 65, &below),
     ]);
+}
+
+/// What is missing can still be made; what is damaged is bad data.
+#[test]
+fn a_damaged_block_is_bad_data() {
+    let short = "set = [{ path = \"run.lasts\", value = \"100s\" }]";
+    let study = format!("scenario = \"ftp\"\nreplications = 2\n{short}\n");
+    let study = file("damaged.toml", study.as_bytes());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("damaged");
+    let _ = fs::remove_dir_all(&folder);
+    let out = folder.to_str().expect("a name in UTF-8");
+    assert_eq!(run(&["sweep", "run", &study, "--out", out]).0, 0);
+    let merge = ["sweep", "merge", &study, out];
+    assert_eq!(run(&merge).0, 0);
+    let blocks: Vec<_> = fs::read_dir(&folder).expect("it was made").flatten().collect();
+    let block = blocks[0].path();
+    let whole = fs::read(&block).expect("a block");
+    fs::write(&block, &whole[..whole.len() / 2]).expect("it can be written");
+    let name = block.file_name().and_then(|name| name.to_str()).expect("a name in UTF-8");
+    refused(&[
+        (&merge, 65, name),
+        (&merge, 65, ": sweep run into its folder makes the block anew"),
+    ]);
+    fs::remove_file(&block).expect("it is there");
+    refused(&[(&merge, 3, " is missing: sweep run makes it")]);
 }

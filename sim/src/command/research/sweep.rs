@@ -13,7 +13,7 @@ use crate::research::cell::Stopped;
 use crate::research::document::read_text;
 use crate::research::sweep::plan::{Plan, Row};
 use crate::research::sweep::script::{Scheduler, script};
-use crate::research::sweep::shard::{self, Shard};
+use crate::research::sweep::shard::{self, Shard, Unmerged};
 use crate::research::sweep::study::{Number, Set, Study, Vary};
 use crate::research::sweep::summary;
 
@@ -295,7 +295,7 @@ impl Sweep {
             Some(folder) => {
                 shard::run(&plan, Shard::ALL, self.jobs, folder, &tick).and_then(|_| {
                     let merged = shard::merge(&plan, std::slice::from_ref(folder));
-                    merged.map_err(Stopped::Here)
+                    merged.map_err(|why| Stopped::Here(why.to_string()))
                 })
             }
         };
@@ -393,7 +393,10 @@ impl Part {
             }
             Self::Merge { study, folders } => {
                 let plan = planned(study)?;
-                let rows = shard::merge(&plan, folders).map_err(Failure::Inconclusive)?;
+                let rows = shard::merge(&plan, folders).map_err(|why| match why {
+                    Unmerged::Damaged { path, why } => Failure::Data(path, why),
+                    Unmerged::Missing(_) => Failure::Inconclusive(why.to_string()),
+                })?;
                 out.write_all(&shard::bytes(&rows))?;
             }
             Self::Script { study, scheduler, shards, out: folder } => {

@@ -215,7 +215,11 @@ fn read(plan: &Plan, path: &Path) -> Result<Vec<Row>, String> {
     let rows = parse(&text)?;
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let whole = rows.len() == plan.rows_per_block() && rows.iter().all(|row| row.block == name);
-    if whole && bytes(&rows) == text.as_bytes() { Ok(rows) } else { Err("not whole".into()) }
+    if whole && bytes(&rows) == text.as_bytes() {
+        Ok(rows)
+    } else {
+        Err("expected a whole block".into())
+    }
 }
 
 /// Reads rows.
@@ -261,11 +265,27 @@ pub fn status(plan: &Plan, folders: &[PathBuf]) -> Status {
     status
 }
 
+/// Why the files of a plan cannot be brought together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmerged {
+    /// No folder has this block.
+    #[error("block {0} is missing: sweep run makes it")]
+    Missing(String),
+    /// A file is not what a run wrote, or not what another run did.
+    #[error("{}: {why}", .path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What was expected.
+        why: String,
+    },
+}
+
 /// All rows of a plan, from files in any of the folders.
 ///
 /// # Errors
-/// If a block is missing, or two files of one block differ.
-pub fn merge(plan: &Plan, folders: &[PathBuf]) -> Result<Vec<Row>, String> {
+/// If a block is missing, a file is damaged, or two files of one block differ.
+pub fn merge(plan: &Plan, folders: &[PathBuf]) -> Result<Vec<Row>, Unmerged> {
     let mut found: BTreeMap<&str, Vec<Row>> = BTreeMap::new();
     for block in &plan.blocks {
         for folder in folders {
@@ -273,10 +293,17 @@ pub fn merge(plan: &Plan, folders: &[PathBuf]) -> Result<Vec<Row>, String> {
             if !path.exists() {
                 continue;
             }
-            let rows = read(plan, &path).map_err(|why| format!("{}: {why}", path.display()))?;
+            let damaged = |why: String| Unmerged::Damaged { path: path.clone(), why };
+            let rows = read(plan, &path).map_err(|why| {
+                damaged(format!("{why}: sweep run into its folder makes the block anew"))
+            })?;
             match found.get(block.name.as_str()) {
                 Some(known) if *known != rows => {
-                    return Err(format!("{}: differs from another file of it", path.display()));
+                    return Err(damaged(
+                        "expected the rows of the other file of this block: one of them is no \
+                         result of this study; remove it"
+                            .into(),
+                    ));
                 }
                 _ => drop(found.insert(&block.name, rows)),
             }
@@ -286,7 +313,7 @@ pub fn merge(plan: &Plan, folders: &[PathBuf]) -> Result<Vec<Row>, String> {
     for block in &plan.blocks {
         match found.remove(block.name.as_str()) {
             Some(of_block) => rows.extend(of_block),
-            None => return Err(format!("block {} is missing", block.name)),
+            None => return Err(Unmerged::Missing(block.name.clone())),
         }
     }
     Ok(rows)
