@@ -350,14 +350,6 @@ impl<P: Platform> Engine<P> {
         self.timers.start(&self.memory, timer, key, Some(expires), at.now);
     }
 
-    /// When a connection times out, if its timer runs.
-    #[must_use]
-    pub fn conn_expiry(&self, ct: &ConnRef) -> Option<Jiffies> {
-        let key = TimerKey::conn(ct.0.index());
-        let pending = self.timers.is_pending(&self.memory, key);
-        pending.then(|| self.timers.expires(&self.memory, key))
-    }
-
     pub(crate) fn conn_timed_out(&self, at: At, index: u32) {
         self.delete(at, self.memory.conns.id(index), Origin::KERNEL);
     }

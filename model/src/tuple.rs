@@ -339,16 +339,6 @@ impl L3 {
             Self::Ipv6 => u128::MAX,
         }
     }
-
-    /// How many bytes of an [`Addr`] an address of this family uses.
-    #[must_use]
-    pub const fn address_bytes(self) -> usize {
-        match self {
-            Self::Unspec => 0,
-            Self::Ipv4 => 4,
-            Self::Ipv6 => 16,
-        }
-    }
 }
 
 /// Transport protocol, by its IANA number (`dst.protonum`).

@@ -244,3 +244,15 @@ fn a_module_that_gave_everything_back_unloads() {
     let stats = engine.fini().expect("nothing is left");
     assert_eq!((stats.expect_create, stats.expect_delete), (1, 1));
 }
+
+/// What `nf_conntrack_expect_init()` makes of a machine's conntrack table: for who plays one.
+#[test]
+fn a_machine_chooses_its_sizes_by_its_conntrack_table() {
+    let config = Config::from_conntrack_hash(Revision::LINUX_6_18, 16384);
+    assert_eq!((config.hash_size, config.expect_max), (512, 256));
+    assert!(config.expectations > config.expect_max, "a full table can be asked for more");
+    let (engine, at, ct) = world_of(config);
+    let exp = announce(&engine, at, &ct, 1);
+    assert_eq!(engine.expectation(exp.id()).master(), ct.id());
+    engine.put(exp);
+}
