@@ -29,6 +29,7 @@ pub mod forward;
 pub mod golden;
 pub mod import;
 pub mod log;
+mod opened;
 pub mod oracle;
 pub mod recording;
 pub mod replay;

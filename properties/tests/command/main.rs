@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The command, as a user meets it: what it prints, where, and how it ends.
 
+mod piped;
 mod refused;
 
 use std::fs;

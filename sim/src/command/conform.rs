@@ -11,7 +11,7 @@ use nfexp_traces::transcript::{Answer, Header, Line};
 use serde::Serialize;
 
 use super::Failure;
-use super::input::{bytes, unreadable};
+use super::input::{bytes, named_once, unreadable};
 use super::kernel::revision;
 use super::output::write_beside;
 use crate::conform::{Divergence, Player, Witness, as_trace, check, shrink};
@@ -44,6 +44,7 @@ impl Conform {
     /// # Errors
     /// [`Failure`]: bad data, or a divergence.
     pub fn run(&self) -> Result<(), Failure> {
+        named_once(&self.files)?;
         if self.answer {
             let (input, output) = (io::stdin().lock(), io::stdout().lock());
             return answer(self.revision, BufReader::new(input), output);

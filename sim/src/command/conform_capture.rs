@@ -8,7 +8,7 @@ use clap::Args;
 use nfexp_traces::capture::Frame;
 use serde_json::Value;
 
-use super::input::{bytes, frames_of_cut, text, unreadable};
+use super::input::{bytes, frames_of_cut, named_once, text, unreadable};
 use super::kernel::{Clock, Kernel};
 use super::replay::digest;
 use super::{Failure, remark};
@@ -33,6 +33,7 @@ impl ConformCapture {
     /// # Errors
     /// [`Failure::Differs`] at a divergence of either grade.
     pub fn run(&self) -> Result<(), Failure> {
+        named_once([&self.capture, &self.golden])?;
         let golden = lines(&self.golden)?;
         let (mut settings, mut pace) =
             self.kernel.settings(Clock::Frozen).map_err(Failure::Usage)?;

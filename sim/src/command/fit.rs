@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, TableStyle};
 
 use super::Failure;
+use super::input::named_once;
 use super::kernel::Kernel;
 use super::replay::ledger;
 use crate::report::delays::{Delays, delays};
@@ -48,6 +49,7 @@ impl Fit {
     /// # Errors
     /// [`Failure`]: bad data.
     pub fn run(&self) -> Result<(), Failure> {
+        named_once(&self.files)?;
         if self.format == Format::Toml {
             return self.toml();
         }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Files that verbs read.
 
-use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nfexp_traces::capture::{Capture, CaptureError, Frame};
 
 use super::{Failure, remark};
 use crate::forward::Router;
+use crate::opened::is_standard_input;
+pub(super) use crate::opened::{begin, open as bytes};
 use crate::settings::Settings;
 
 pub(super) fn bad_data(path: &Path, error: &CaptureError) -> Failure {
@@ -31,12 +32,14 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::Data(path.to_owned(), format!("cannot read: {error}"))
 }
 
-/// A file's bytes; `-` is standard input.
-pub(super) fn bytes(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    Ok(match path.as_os_str() == "-" {
-        true => Box::new(io::stdin()),
-        false => Box::new(File::open(path)?),
-    })
+/// Refuses to read standard input twice: the second time there is nothing left.
+pub(super) fn named_once<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<(), Failure> {
+    match paths.into_iter().filter(|path| is_standard_input(path)).nth(1) {
+        None => Ok(()),
+        Some(_) => Err(Failure::Usage(
+            "-: expected standard input once, its bytes come once; name the others as files".into(),
+        )),
+    }
 }
 
 /// A file's bytes as text.
@@ -49,20 +52,6 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
         let why = format!("line {line}, column {column}: expected text in UTF-8");
         Failure::Data(path.to_owned(), why)
     })
-}
-
-/// How a file begins, in a few bytes; whoever reads it next finds them again.
-pub(super) fn begin(path: &Path) -> io::Result<Vec<u8>> {
-    const ENOUGH: u64 = 64;
-    if path.as_os_str() == "-" {
-        return Ok(io::stdin().lock().fill_buf()?.iter().take(ENOUGH as usize).copied().collect());
-    }
-    let mut begin = Vec::new();
-    // Of a pipe nothing can be read twice.
-    if path.metadata()?.is_file() {
-        File::open(path)?.take(ENOUGH).read_to_end(&mut begin)?;
-    }
-    Ok(begin)
 }
 
 /// Whether a file is a trace: its name says so, or says nothing and it begins as text.

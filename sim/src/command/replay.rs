@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp replay`: what became of every expectation.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,10 +8,11 @@ use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use super::against::against;
-use super::input::{frames, frames_and_cut, is_trace, packets, router};
+use super::input::{bytes, frames, frames_and_cut, is_trace, named_once, packets, router};
 use super::kernel::{Clock, Kernel};
 use super::{Failure, trace};
 use crate::forward::Router;
+use crate::opened::is_file;
 use crate::recording::Recording;
 use crate::replay::{self, Happening};
 use crate::report::{Ledger, Moment, rows, story, text};
@@ -54,6 +54,7 @@ impl Replay {
     /// # Errors
     /// [`Failure`]: bad data, or a trace's answer that differs.
     pub fn run(&self) -> Result<(), Failure> {
+        named_once(self.files.iter().chain(&self.against))?;
         match (&self.against, &self.files[..]) {
             (None, files) => replay(files, self.format, &self.kernel),
             (Some(log), [capture]) if !is_trace(capture) => against(capture, log, &self.kernel),
@@ -192,8 +193,10 @@ fn record(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Fail
     ended
 }
 
+/// What a file's bytes come to; of a pipe nobody can tell afterwards.
 pub(super) fn digest(path: &Path) -> Option<String> {
     let mut hasher = Sha256::new();
-    io::copy(&mut File::open(path).ok()?, &mut hasher).ok()?;
+    let mut file = is_file(path).then(|| bytes(path).ok())??;
+    io::copy(&mut file, &mut hasher).ok()?;
     Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What comes through a pipe is read as a file is: looked at first, and once.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::{EVICTION, nfexp, root, run};
+
+/// How it ends, what it prints and what it tells, with this piped in under these names.
+fn piped(arguments: &[&str], input: &[u8]) -> (i32, String, String) {
+    let mut child = nfexp(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command is built");
+    // Who refuses the question does not listen.
+    let _ = child.stdin.take().expect("piped").write_all(input);
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
+}
+
+/// `<(…)` gives a pipe a name; what is behind it is looked at as `-` is.
+#[test]
+fn a_pipe_with_a_name_is_a_trace_a_log_or_a_capture() {
+    let bytes = |path: &str| fs::read(root().join(path)).expect("our own");
+    let trace = bytes("traces/corpus/evict/oldest_goes.trace");
+    let (capture, log) = (bytes(EVICTION), bytes("traces/tools/events-timestamp.txt"));
+    for (verb, input, shown) in [
+        (&["replay"][..], &trace, "born, ended: step"),
+        (&["replay"], &capture, "born, ended: packet"),
+        (&["show"], &trace, "dport=3 ftp"),
+        (&["import"], &capture, "new e2"),
+        (&["import"], &log, "expect e1"),
+        (&["replay", "--format", "kernel-jsonl"], &capture, "{\"head\":"),
+    ] {
+        let (code, printed, told) = piped(&[verb, &["/dev/fd/0"]].concat(), input);
+        assert_eq!((code, told.as_str()), (0, ""), "{verb:?}");
+        assert!(printed.contains(shown), "{verb:?}: {printed}");
+    }
+}
+
+/// A FIFO is opened once: whoever writes into it writes once.
+#[test]
+fn a_fifo_is_opened_once() {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("a-fifo");
+    let _ = fs::remove_file(&place);
+    let made = Command::new("mkfifo").arg(&place).status();
+    assert!(made.is_ok_and(|made| made.success()), "mkfifo is on every system with such pipes");
+    let trace = fs::read(root().join("traces/corpus/evict/oldest_goes.trace")).expect("our own");
+    let to = place.clone();
+    let writer = std::thread::spawn(move || fs::write(to, trace));
+    let (code, printed, told) = run(&["show", place.to_str().expect("a name in UTF-8")]);
+    assert_eq!((code, told.as_str()), (0, ""));
+    assert!(printed.contains("dport=3 ftp"), "{printed}");
+    writer.join().expect("it ends").expect("it was read");
+}
+
+#[test]
+fn standard_input_is_named_once() {
+    let chat = "traces/captures/irc/irc-dcc-chat.golden.jsonl";
+    for arguments in [
+        &["replay", "-", "-"][..],
+        &["replay", "--against", "-", "-"],
+        &["fit", "-", EVICTION, "-"],
+        &["conform-capture", "-", "-"],
+        &["conform", "-", chat, "-"],
+    ] {
+        let (code, printed, told) = piped(arguments, b"");
+        assert_eq!((code, printed.as_str()), (2, ""), "{arguments:?}");
+        assert!(told.contains("-: expected standard input once"), "{arguments:?}: {told}");
+    }
+}
