@@ -99,3 +99,11 @@ fn a_damaged_block_is_bad_data() {
     fs::remove_file(&block).expect("it is there");
     refused(&[(&merge, 3, " is missing: sweep run makes it")]);
 }
+
+/// What a trace says twice, the last of it would win.
+#[test]
+fn what_a_trace_says_it_says_once() {
+    let step = "conn m tcp 10.0.0.2:40000 > 10.0.0.1:21 helper=ftp helper=ftp";
+    let trace = file("twice.trace", format!("# Twice.\n{step}\n").as_bytes());
+    refused(&[(&["replay", &trace], 65, "twice.trace: line 2, column 52: expected helper once")]);
+}

@@ -127,11 +127,18 @@ impl<'a> Line<'a> {
         &mut self,
         mut take: impl FnMut(&str, Value<'a>) -> Want<()>,
     ) -> Result<(), TextError> {
+        let mut given = Vec::new();
         loop {
             let before = self.at;
             let Some(word) = self.next() else { return Ok(()) };
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
-            if let Err(expected) = take(key, Value(value)) {
+            // Of two, the last would win in silence.
+            let once = match given.contains(&key) {
+                true => Err(format!("{key} once")),
+                false => Ok(()),
+            };
+            given.push(key);
+            if let Err(expected) = once.and_then(|()| take(key, Value(value))) {
                 self.at = before;
                 return Err(self.error(expected));
             }

@@ -250,6 +250,20 @@ collect m";
     }
 
     #[test]
+    fn what_a_step_says_it_says_once() {
+        for (text, column, expected) in [
+            ("conn m tcp 1.1.1.1:5 > 1.1.1.2:21 helper=ftp helper=ftp", 46, "helper once"),
+            ("conn m tcp 1.1.1.1:5 > 1.1.1.2:21 helper=ftp helper=sip", 46, "helper once"),
+            ("expect e master=m tcp 1.1.1.1:* > 1.1.1.2:5 class=0 class=1", 53, "class once"),
+            ("packet tcp 1.1.1.1:5 > 1.1.1.2:21 dropped dropped", 43, "dropped once"),
+            ("helper-policy ftp max=1 max=2", 25, "max once"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!((error.column, error.expected.as_str()), (column, expected), "{text}");
+        }
+    }
+
+    #[test]
     fn answers_are_of_revisions_there_are_and_of_each_once() {
         let unknown = "one of 3.9, 6.18, 7.2, once";
         let twice = "an answer of other revisions than those above it";
