@@ -107,3 +107,23 @@ fn what_a_trace_says_it_says_once() {
     let trace = file("twice.trace", format!("# Twice.\n{step}\n").as_bytes());
     refused(&[(&["replay", &trace], 65, "twice.trace: line 2, column 52: expected helper once")]);
 }
+
+/// Nobody counts three hundred digits.
+#[test]
+fn a_number_out_of_bounds_is_told_briefly() {
+    let rate = "class.ftp.arrivals.per_second";
+    let (set, knob) = (format!("{rate}=1e300"), format!("{rate}=0..1e300"));
+    let ftp = ["--scenario", "ftp"];
+    for arguments in [
+        &["sweep", "--set", &set][..],
+        &["sensitivity", "--knob", &knob],
+        &["sensitivity", "--knob", "timeout=1..1e300"],
+        &["attack", "--most", "1e300"],
+        &["attack", "--until-recall", "1e300"],
+        &["size", "--target", "1e300"],
+    ] {
+        let (code, _, told) = run(&[arguments, &ftp[..]].concat());
+        assert_eq!(code, 2, "{arguments:?}: {told}");
+        assert!(told.contains(", not 1e300") && told.len() < 200, "{arguments:?}: {told}");
+    }
+}

@@ -24,7 +24,7 @@ use nfexp_model::helper::{Class, ExpectPolicy, IN_TREE};
 use serde::Deserialize;
 
 use super::cast::Cast;
-use super::law::{Arrivals, Law, Span};
+use super::law::{Arrivals, Law, Span, brief};
 use super::recorded::{Recorded, Sort};
 
 /// Who announces what.
@@ -252,7 +252,7 @@ impl Limits {
     fn check(&self) -> Result<(), String> {
         match self.timeout {
             Some(timeout) if timeout > Span::LONGEST => {
-                Err(format!("expected a timeout of at most 10^9 s, not {} s", timeout.0))
+                Err(format!("expected a timeout of at most 10^9 s, not {} s", brief(timeout.0)))
             }
             _ => Ok(()),
         }
@@ -297,6 +297,7 @@ impl Scenario {
         }
         let lasts = self.run.value.lasts.0;
         if !(1e-3..=1e9).contains(&lasts) {
+            let lasts = brief(lasts);
             return Err(format!("run.lasts: expected from 1ms to 10^9 s, not {lasts} s"));
         }
         if !(1..=1 << 22).contains(&self.run.value.expect_max) {
@@ -346,7 +347,7 @@ impl ClassSpec {
             shares.extend([loss.value.announcement, loss.value.connection]);
         }
         if let Some(share) = shares.iter().find(|share| !(0.0..=1.0).contains(*share)) {
-            return Err(format!("expected a share from 0 to 1, not {share}"));
+            return Err(format!("expected a share from 0 to 1, not {}", brief(*share)));
         }
         let counts = [&self.masters, &self.sources, &self.namespaces, &self.zones];
         for count in counts.into_iter().flatten() {

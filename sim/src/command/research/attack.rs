@@ -9,6 +9,7 @@ use clap::Args;
 use super::sweep::{Asked, jobs};
 use crate::command::{Failure, remark};
 use crate::research::cast::Cast;
+use crate::research::law::brief;
 use crate::research::statistics::{Estimate, Verdict};
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::study::{Number, Set, Study};
@@ -50,11 +51,11 @@ impl Attack {
         self.asked.takes(&["--policy", "--expect-max"], "a rate is looked for by recall alone")?;
         if !(0.0..1.0).contains(&self.until_recall) {
             let expected = "--until-recall: expected a recall from 0 to below 1, not";
-            return Err(Failure::Usage(format!("{expected} {}", self.until_recall)));
+            return Err(Failure::Usage(format!("{expected} {}", brief(self.until_recall))));
         }
         if !(1e-6..=1e6).contains(&self.most) {
             let expected = "--most: expected a rate from 0.000001 to 1000000 a second, not";
-            return Err(Failure::Usage(format!("{expected} {}", self.most)));
+            return Err(Failure::Usage(format!("{expected} {}", brief(self.most))));
         }
         if !study.vary.is_empty() || study.revisions.len() > 1 {
             let why = "expected a study that varies nothing and has one revision: what is varied \

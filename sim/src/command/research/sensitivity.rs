@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::sweep::{Asked, jobs};
 use crate::command::{Failure, remark};
 use crate::research::estimate::happenings;
+use crate::research::law::brief;
 use crate::research::policy::parse::lasting;
 use crate::research::random::Stream;
 use crate::research::statistics::{morris, sobol};
@@ -78,7 +79,7 @@ impl Knob {
             _ => f64::MIN..=f64::MAX,
         };
         if let Some(beyond) = [from, to].iter().find(|number| !bounds.contains(number)) {
-            let (least, most) = (bounds.start(), bounds.end());
+            let (least, most, beyond) = (bounds.start(), bounds.end(), brief(*beyond));
             return Err(Failure::Usage(format!(
                 "{path}: expected from {least} to {most}, not {beyond}"
             )));
@@ -230,7 +231,11 @@ impl Sensitivity {
                     study.policies[0] = turned.map_err(|why| self.asked.wrong(why))?;
                 }
                 path => {
-                    let value = Number::Text(format!("{value:.6}{}", knob.unit));
+                    let value = match value.abs() < 1e15 {
+                        true => format!("{value:.6}{}", knob.unit),
+                        false => format!("{}{}", brief(value), knob.unit),
+                    };
+                    let value = Number::Text(value);
                     study.set.push(Set { path: path.to_owned(), value });
                 }
             }

@@ -11,6 +11,7 @@ use crate::research::cast::{Cast, Kind};
 use crate::research::cell::{Block, Stopped};
 use crate::research::document::Document;
 use crate::research::estimate;
+use crate::research::law::brief;
 use crate::research::ledger::{Account, Ending};
 use crate::research::measure::Recording;
 use crate::research::policy::Spec;
@@ -48,7 +49,7 @@ impl Size {
         self.asked.takes(&[], "a size is looked for under the kernel's own policy")?;
         if !(0.0..1.0).contains(&self.target) {
             let expected = "--target: expected a share from 0 to below 1, not";
-            return Err(Failure::Usage(format!("{expected} {}", self.target)));
+            return Err(Failure::Usage(format!("{expected} {}", brief(self.target))));
         }
         let (study, beside) = self.asked.study("mixed-isp-nat")?;
         if study.replications < LEAST {

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{Law, Span};
+use super::{Law, Span, brief};
 use crate::research::random::Stream;
 
 /// When sessions begin.
@@ -168,6 +168,7 @@ impl Arrivals {
             Self::Renewal { .. } | Self::Batch { .. } => &[],
         };
         if let Some(rate) = rates.iter().find(|rate| !(0.0..=1e7).contains(*rate)) {
+            let rate = brief(*rate);
             return Err(format!("expected a rate from 0 to 10000000 per second, not {rate}"));
         }
         match self {

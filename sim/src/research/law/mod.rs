@@ -54,6 +54,17 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A number as people write it: where that has more digits than anybody counts, with an exponent.
+#[must_use]
+pub fn brief(number: f64) -> String {
+    match number.abs() {
+        far if far.is_finite() && far != 0.0 && !(1e-9..1e15).contains(&far) => {
+            format!("{number:e}")
+        }
+        _ => number.to_string(),
+    }
+}
+
 /// How long something takes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "law", rename_all = "kebab-case")]
@@ -170,7 +181,7 @@ impl Law {
     pub fn check(&self) -> Result<(), String> {
         let positive = |what: &str, value: f64| match value > 0.0 && value.is_finite() {
             true => Ok(()),
-            false => Err(format!("expected a positive {what}, not {value}")),
+            false => Err(format!("expected a positive {what}, not {}", brief(value))),
         };
         match self {
             Self::Constant { .. } => Ok(()),
@@ -229,6 +240,12 @@ fn gamma(shape: f64, stream: &mut Stream) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_told_in_no_more_digits_than_anybody_counts() {
+        let told = [0.0, 0.5, 256.0, -1e9, 1e300, -2.5e-300, f64::NAN, f64::INFINITY].map(brief);
+        assert_eq!(told, ["0", "0.5", "256", "-1000000000", "1e300", "-2.5e-300", "NaN", "inf"]);
+    }
 
     #[test]
     fn every_law_has_the_mean_its_formula_says() {
