@@ -127,3 +127,23 @@ fn a_number_out_of_bounds_is_told_briefly() {
         assert!(told.contains(", not 1e300") && told.len() < 200, "{arguments:?}: {told}");
     }
 }
+
+/// Ticks are a unit of time: how long one is, `--hz` or a trace says.
+#[test]
+fn a_time_may_be_in_ticks() {
+    let capture = "traces/captures/timeouts/ftp-expiry.pcap";
+    let at = |arguments: &[&str]| run(&[&["show", capture, "--at"], arguments].concat());
+    let seconds = at(&["10.5s"]);
+    assert_eq!(seconds.0, 0, "{}", seconds.2);
+    assert!(seconds.1.contains("dport=28959"), "{}", seconds.1);
+    assert_eq!(at(&["2625j"]), seconds);
+    assert_eq!(at(&["1050j", "--hz", "100"]).1, at(&["10.5s", "--hz", "100"]).1);
+    let tail = |span| run(&["replay", "--tail", span, super::EVICTION]);
+    assert_eq!(tail("75000j"), tail("300s"));
+    let trace = "traces/corpus/evict/oldest_goes.trace";
+    assert_eq!(run(&["show", "--at", "90j", trace]).0, 0);
+    refused(&[
+        (&["show", "--at", "90 j", capture], 2, "or a time as in `2.5s`, found `90 j`"),
+        (&["replay", "--tail", "90j", capture], 2, "--tail: expected whole seconds, not 0.36 s"),
+    ]);
+}

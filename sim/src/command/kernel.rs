@@ -29,9 +29,10 @@ pub struct Kernel {
     /// How time passes: as captured, or not at all (the default for kernel-jsonl).
     #[arg(long, value_enum)]
     pub clock: Option<Clock>,
-    /// How long to wait after the last packet: `5m`, `300s`, or a number of seconds.
+    /// How long to wait after the last packet, in whole seconds: `5m`, `300s`, `75000j` (timer
+    /// ticks), or a number of seconds.
     #[arg(long, default_value = "0s", value_parser = tail)]
-    pub tail: u64,
+    pub tail: Span,
     /// Options as recordings have them: `port=ftp:tcp/2121;param=nf_conntrack_ftp/loose:1`.
     #[arg(long, default_value = "")]
     pub options: String,
@@ -49,19 +50,52 @@ pub enum Clock {
 /// Ticks per second of most distributions' kernels.
 const HZ: u32 = 250;
 
-/// A span of time with its unit (`2.5s`, `5m`, `1500ms`, `1h`), up to thirty years.
-pub(super) fn nanoseconds(text: &str) -> Option<i64> {
+/// A span of time, as it is written: how long a tick is, a kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// So long.
+    Nanoseconds(i64),
+    /// So many ticks.
+    Ticks(u32),
+}
+
+impl Span {
+    /// With its unit (`2.5s`, `5m`, `1500ms`, `1h`, `90j`), up to thirty years.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('j') {
+            Some(ticks) => ticks.parse().ok().map(Self::Ticks),
+            None => nanoseconds(text).map(Self::Nanoseconds),
+        }
+    }
+
+    /// Where so many ticks make a second; the first nanosecond at which they have passed.
+    pub(super) fn nanoseconds(self, hz: u32) -> i64 {
+        match self {
+            Self::Nanoseconds(ns) => ns,
+            Self::Ticks(ticks) => {
+                let ns = (u64::from(ticks) * 1_000_000_000).div_ceil(u64::from(hz.max(1)));
+                ns.min(LONGEST) as i64
+            }
+        }
+    }
+}
+
+/// Thirty years, in nanoseconds.
+const LONGEST: u64 = 1_000_000_000_000_000_000;
+
+fn nanoseconds(text: &str) -> Option<i64> {
     let units = [("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
     let (number, unit) =
         units.iter().find_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)))?;
     let ns = number.parse::<f64>().ok()? * unit;
-    (0.0..1e18).contains(&ns).then_some(ns as i64)
+    (0.0..LONGEST as f64).contains(&ns).then_some(ns as i64)
 }
 
-/// A span as whole seconds.
-fn tail(text: &str) -> Result<u64, String> {
-    let seconds = text.parse().ok().filter(|seconds| *seconds <= 1_000_000_000);
-    let of_span = || nanoseconds(text).map(|ns| ns as u64 / 1_000_000_000);
+/// A span, or a number of seconds.
+fn tail(text: &str) -> Result<Span, String> {
+    let seconds = text.parse().ok().filter(|seconds: &i64| (0..=1_000_000_000).contains(seconds));
+    let seconds = seconds.map(|seconds| Span::Nanoseconds(seconds * 1_000_000_000));
+    let of_span = || Span::parse(text);
     let expected = || format!("expected a span of up to thirty years, as in `5m`, found `{text}`");
     seconds.or_else(of_span).ok_or_else(expected)
 }
@@ -85,7 +119,7 @@ impl Kernel {
             ("--expect-max", self.expect_max.is_some()),
             ("--helper", !self.helpers.is_empty()),
             ("--clock", self.clock.is_some()),
-            ("--tail", self.tail != 0),
+            ("--tail", self.tail.nanoseconds(HZ) != 0),
             ("--options", !self.options.is_empty()),
         ];
         let idle = given.iter().find(|(name, given)| *given && !taken.contains(name));
@@ -101,17 +135,23 @@ impl Kernel {
     /// If an option makes no sense.
     pub fn settings(&self, usual: Clock) -> Result<(Settings, Pace), String> {
         let clock = self.clock.unwrap_or(usual);
-        if clock == Clock::Frozen && self.tail != 0 {
+        let hz = self.hz.unwrap_or(HZ);
+        let tail = self.tail.nanoseconds(hz);
+        if tail % 1_000_000_000 != 0 {
+            let seconds = tail as f64 / 1e9;
+            return Err(format!("--tail: expected whole seconds, not {seconds} s"));
+        }
+        if clock == Clock::Frozen && tail != 0 {
             return Err(
                 "--tail: no time passes where the clock is frozen; ask for --clock capture".into(),
             );
         }
         let mut pace = match clock {
             Clock::Frozen => Pace::Frozen,
-            Clock::Capture => Pace::CAPTURED.with_tail(self.tail),
+            Clock::Capture => Pace::CAPTURED.with_tail(tail as u64 / 1_000_000_000),
         };
         let mut settings = Settings::of(self.revision, self.hash_size, self.expect_max);
-        settings.config.hz = self.hz.unwrap_or(HZ);
+        settings.config.hz = hz;
         settings.ports.extend(self.helpers.iter().cloned());
         settings.apply(&self.options, &mut pace)?;
         Ok((settings, pace))

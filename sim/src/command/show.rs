@@ -11,7 +11,7 @@ use nfexp_model::proc::SeqFile;
 use nfexp_model::{At, Engine};
 
 use super::input::{frames_until, is_trace, router};
-use super::kernel::{Clock, Kernel, nanoseconds};
+use super::kernel::{Clock, Kernel, Span};
 use super::{Failure, trace};
 use crate::forward::Router;
 use crate::replay::{Happening, Replay};
@@ -21,8 +21,8 @@ use crate::replay::{Happening, Replay};
 pub struct Show {
     /// A capture or a trace; `-` is standard input.
     file: PathBuf,
-    /// After this packet or step, from 1; or so long after the first of them (`2.5s`, `5m`);
-    /// after the last one if not given.
+    /// After this packet or step, from 1; or so long after the first of them (`2.5s`, `5m`, or
+    /// `90j`: timer ticks); after the last one if not given.
     #[arg(long, value_name = "MOMENT", value_parser = Moment::parse)]
     at: Option<Moment>,
     #[command(flatten)]
@@ -34,8 +34,8 @@ pub struct Show {
 pub(super) enum Moment {
     /// After so many packets or steps.
     After(u64),
-    /// So many nanoseconds after the first packet or step.
-    Since(i64),
+    /// So long after the first packet or step.
+    Since(Span),
 }
 
 impl Moment {
@@ -45,7 +45,7 @@ impl Moment {
                 "expected the number of a packet or step, from 1, or a time as in `2.5s`, found `{text}`"
             )
         };
-        match nanoseconds(text) {
+        match Span::parse(text) {
             Some(since) => Ok(Self::Since(since)),
             None => {
                 let number = text.parse().ok().filter(|number| *number > 0);
@@ -72,11 +72,12 @@ fn show(path: &Path, at: Option<Moment>, kernel: &Kernel) -> Result<(), Failure>
     }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
     let selection = settings.selection.clone();
+    let hz = settings.config.hz;
     let mut replay = Replay::new(router(settings)?, pace, selection, false);
     let mut nothing = |_: &mut Router, _: &Happening<'_>| {};
     frames_until(path, |frame| {
         if let Some(Moment::Since(at)) = at
-            && replay.since(frame.time_ns).is_some_and(|since| since > at)
+            && replay.since(frame.time_ns).is_some_and(|since| since > at.nanoseconds(hz))
         {
             return ControlFlow::Break(());
         }
@@ -88,7 +89,7 @@ fn show(path: &Path, at: Option<Moment>, kernel: &Kernel) -> Result<(), Failure>
     })?;
     match at {
         None => replay.finish(nothing),
-        Some(Moment::Since(at)) => replay.wait_until(at, nothing),
+        Some(Moment::Since(at)) => replay.wait_until(at.nanoseconds(hz), nothing),
         Some(Moment::After(at)) if at > replay.totals().packets => {
             let packets = replay.totals().packets;
             return Err(Failure::Usage(format!("--at {at}: the capture has {packets} packets")));

@@ -97,9 +97,10 @@ fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Resu
 pub(super) fn show(path: &Path, at: Option<At>, kernel: &Kernel) -> Result<String, Failure> {
     says_itself(path, kernel)?;
     let mut trace = read(path)?;
-    if let Some(At::Since(ns)) = at {
-        let hz = u64::from(config(&trace.setup, kernel.revision).hz);
-        let ticks = u128::from(ns.unsigned_abs()) * u128::from(hz) / 1_000_000_000;
+    if let Some(At::Since(span)) = at {
+        let hz = config(&trace.setup, kernel.revision).hz;
+        let ns = span.nanoseconds(hz).unsigned_abs();
+        let ticks = u128::from(ns) * u128::from(hz) / 1_000_000_000;
         end_at(&mut trace, u64::try_from(ticks).unwrap_or(u64::MAX));
     }
     let (mut steps, mut text) = (0, None);
