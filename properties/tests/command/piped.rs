@@ -74,3 +74,31 @@ fn standard_input_is_named_once() {
         assert!(told.contains("-: expected standard input once"), "{arguments:?}: {told}");
     }
 }
+
+/// A law and a study come from standard input as well as from a file.
+#[test]
+fn research_reads_standard_input() {
+    let capture = fs::read(root().join(EVICTION)).expect("our own capture");
+    let fit = |path: &str| piped(&["fit", "--format", "toml", path], &capture);
+    let (code, printed, told) = run(&["fit", "--format", "toml", EVICTION]);
+    assert_eq!((code, told.as_str()), (0, ""));
+    for path in ["-", "/dev/fd/0"] {
+        let (code, of_pipe, told) = fit(path);
+        assert_eq!((code, told.as_str()), (0, ""), "{path}");
+        let name = path.rsplit('/').next().expect("a name");
+        assert_eq!(of_pipe, printed.replace("ftp-eviction.pcap", name));
+    }
+    let study =
+        b"scenario = \"ftp\"\nreplications = 2\nset = [{ path = \"run.lasts\", value = \"100s\" }]";
+    for path in ["-", "/dev/fd/0"] {
+        let (code, printed, told) = piped(&["sweep", "plan", path], study);
+        assert_eq!((code, told.as_str()), (0, ""), "{path}");
+        assert_eq!(printed.lines().count(), 3, "{printed}");
+        let (code, printed, told) = piped(&["sweep", "plan", "--scenario", path], &capture);
+        let expected = if path == "-" { 2 } else { 0 };
+        assert_eq!(code, expected, "{path}: {told}{printed}");
+    }
+    let (code, _, told) = piped(&["sweep", "script", "-", "--for", "ray"], study);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("which every shard reads for itself"), "{told}");
+}

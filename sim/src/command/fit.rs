@@ -20,7 +20,7 @@ use crate::settings::Port;
 #[derive(Debug, Args)]
 pub struct Fit {
     /// Captures (pcap, pcapng or snoop, gzipped or not); for `toml` also logs of
-    /// `conntrack -E expect -o timestamp`.
+    /// `conntrack -E expect -o timestamp`. `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// How to tell it.

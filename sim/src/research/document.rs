@@ -4,7 +4,6 @@
 //! The rule that matters: a table that holds a number holds its `source`, too, or the document is
 //! refused.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::included;
 use super::law::Span;
 use super::recorded::{self, Recorded};
 use super::scenario::Scenario;
+use crate::opened;
 
 /// A number of a scenario and where it comes from, for reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +67,7 @@ impl Document {
     /// # Errors
     /// What was expected, with its place.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let mut head = Vec::new();
-        let file = File::open(path).map_err(|error| error.to_string())?;
-        file.take(64).read_to_end(&mut head).map_err(|error| error.to_string())?;
+        let head = opened::begin(path).map_err(|error| error.to_string())?;
         if recorded::is_recording(&head) {
             return Self::of_recording(path);
         }
@@ -243,14 +241,14 @@ impl Document {
     }
 }
 
-/// The text of a file that people write: no longer than any of them would.
+/// The text of a file that people write: no longer than any of them would; `-` is standard input.
 ///
 /// # Errors
 /// What the system says, or where it is no text: `expected` is what it should be.
 pub fn read_text(path: &Path, expected: &str) -> Result<String, String> {
     const MOST: u64 = 16 << 20;
     let mut bytes = Vec::new();
-    let file = File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
+    let file = opened::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes));
     file.map_err(|error| format!("cannot read: {error}"))?;
     if bytes.len() as u64 > MOST {
         return Err(format!("offset {MOST}: expected the end of {expected}"));

@@ -53,7 +53,7 @@ pub enum Format {
 /// What is asked: a study's file, or one line.
 #[derive(Debug, Args)]
 pub struct Asked {
-    /// A study (TOML).
+    /// A study (TOML); `-` is standard input.
     study: Option<PathBuf>,
     /// A shipped scenario's name, or a file.
     #[arg(long)]
@@ -400,6 +400,11 @@ impl Part {
                 out.write_all(&shard::bytes(&rows))?;
             }
             Self::Script { study, scheduler, shards, out: folder } => {
+                if study.as_os_str() == "-" {
+                    return Err(Failure::Usage(
+                        "-: expected a study's file, which every shard reads for itself".into(),
+                    ));
+                }
                 // What does not read here reads nowhere.
                 planned(study)?;
                 let text = script(

@@ -2,7 +2,7 @@
 //! A capture's announcements and connections, by the helpers and an engine without limits.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::Read;
 
 use nfexp_model::conn::ConnId;
 use nfexp_model::event::{Cause, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 /// So many at once that no capture meets the limit.
 const EXPECT_MAX: u32 = 1 << 16;
 
-pub(super) fn read(path: &Path, options: &str) -> Result<Recorded, String> {
+pub(super) fn read(file: impl Read + Send + 'static, options: &str) -> Result<Recorded, String> {
     let mut settings = Settings::of(Revision::LINUX_6_18, None, Some(EXPECT_MAX));
     let mut pace = Pace::CAPTURED;
     settings.apply(options, &mut pace)?;
@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path, options: &str) -> Result<Recorded, String> {
     let selection = settings.selection.clone();
     let router = Router::new(settings).map_err(|error| error.to_string())?;
     let mut replay = Replay::new(router, pace, selection, false);
-    let mut capture = Capture::open(path).map_err(|error| error.to_string())?;
+    let mut capture = Capture::new(file).map_err(|error| error.to_string())?;
     let mut listener = Listener { gather: Gather::new(), open: BTreeMap::new() };
     let mut hear =
         |router: &mut Router, happening: &Happening<'_>| listener.hear(router, happening);

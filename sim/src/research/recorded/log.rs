@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A log's announcements, and what its ends say about connections.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::net::IpAddr;
-use std::path::Path;
 
 use nfexp_model::expectation::Flags;
 use nfexp_model::tuple::Addr;
@@ -20,8 +18,7 @@ const TOGETHER: Micros = 100;
 
 type Master = (IpAddr, IpAddr, u16, u16);
 
-pub(super) fn read(path: &Path) -> Result<Recorded, String> {
-    let file = File::open(path).map_err(|error| format!("cannot read: {error}"))?;
+pub(super) fn read(file: impl Read) -> Result<Recorded, String> {
     let mut log = Log { gather: Gather::new(), open: Vec::new(), ended: Vec::new() };
     let (mut start, mut last) = (None, 0);
     for line in lines(BufReader::new(file)) {

@@ -19,13 +19,14 @@ mod capture;
 mod log;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use super::workload::Micros;
+use crate::opened;
 
 /// A recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,26 +91,23 @@ pub struct Said {
 }
 
 impl Recorded {
-    /// Reads a capture (pcap, pcapng, snoop) or a log of `conntrack -E expect -o timestamp`.
+    /// Reads a capture (pcap, pcapng, snoop) or a log of `conntrack -E expect -o timestamp`; `-`
+    /// is standard input.
     /// `options` set up the router as for `nfexp replay --options`.
     ///
     /// # Errors
     /// What was expected, and where.
     pub fn read(path: &Path, options: &str) -> Result<Self, String> {
-        let cannot = |error: std::io::Error| format!("cannot read: {error}");
-        let mut file = File::open(path).map_err(cannot)?;
-        let mut head = Vec::new();
-        let read = Read::by_ref(&mut file).take(64).read_to_end(&mut head);
-        read.map_err(cannot)?;
+        let cannot = |error: io::Error| format!("cannot read: {error}");
+        let head = opened::begin(path).map_err(cannot)?;
+        let mut file = Hashed::of(opened::open(path).map_err(cannot)?);
         let mut recorded = match is_log(&head) {
-            true => log::read(path)?,
-            false => capture::read(path, options)?,
+            true => log::read(file.clone())?,
+            false => capture::read(file.clone(), options)?,
         };
-        let mut hash = Sha256::new();
-        hash.update(&head);
-        std::io::copy(&mut file, &mut hash).map_err(cannot)?;
-        hash.update(options);
-        recorded.digest = super::sweep::plan::hex(&hash.finalize(), 16);
+        // What stands behind the last packet is part of the file.
+        io::copy(&mut file, &mut io::sink()).map_err(cannot)?;
+        recorded.digest = file.digest(options);
         Ok(recorded)
     }
 
@@ -130,6 +128,32 @@ impl Recorded {
     pub fn counts(&self) -> (usize, usize) {
         let said = || self.sessions.iter().flat_map(|session| &session.said);
         (said().count(), said().filter(|said| !said.arrivals.is_empty()).count())
+    }
+}
+
+/// A file that may give its bytes once, and what those that were read come to.
+#[derive(Clone)]
+struct Hashed(Arc<Mutex<(Box<dyn Read + Send>, Sha256)>>);
+
+impl Hashed {
+    fn of(file: Box<dyn Read + Send>) -> Self {
+        Self(Arc::new(Mutex::new((file, Sha256::new()))))
+    }
+
+    fn digest(self, options: &str) -> String {
+        let mut hash = self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        hash.update(options);
+        super::sweep::plan::hex(&hash.finalize(), 16)
+    }
+}
+
+impl Read for Hashed {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, hash) = &mut *shared;
+        let read = file.read(bytes)?;
+        hash.update(&bytes[..read]);
+        Ok(read)
     }
 }
 
