@@ -147,3 +147,18 @@ fn a_time_may_be_in_ticks() {
         (&["replay", "--tail", "90j", capture], 2, "--tail: expected whole seconds, not 0.36 s"),
     ]);
 }
+
+/// A mean over more than was said is told.
+#[test]
+fn sensitivity_says_what_it_averages() {
+    let rate = "class.ftp.arrivals.per_second=1,2";
+    let short = ["--set", "run.lasts=100s", "--replications", "1", "--rows", "2"];
+    let knob = ["sensitivity", "--scenario", "ftp", "--knob", "timeout=0.5..1"];
+    let asked = |more: &[&str]| run(&[&knob[..], &short, more].concat());
+    let (code, _, told) = asked(&["--vary", rate, "--revision", "3.9,6.18"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("the mean over 4 points: all values of --vary, sizes"), "{told}");
+    assert!(!asked(&[]).2.contains("the mean over"));
+    let (_, help, _) = run(&["sensitivity", "--help"]);
+    assert!(help.contains("recall is the mean over all of them"), "{help}");
+}

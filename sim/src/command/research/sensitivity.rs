@@ -19,6 +19,9 @@ use crate::research::sweep::study::{MOST_CELLS, Number, Set, Study, many};
 
 /// The arguments of `nfexp sensitivity`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "With --vary, several sizes or revisions, recall is the mean over all of them."
+)]
 pub struct Sensitivity {
     #[command(flatten)]
     asked: Asked,
@@ -125,6 +128,7 @@ impl Sensitivity {
         }
         self.check((&study, beside.as_deref()), &knobs)?;
         remark(format_args!("seed {}, {} rows", study.seed, self.rows));
+        Self::tell_means(&study, &knobs);
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
         let mut failed = None;
         let mut response = |inputs: &[f64]| {
@@ -161,6 +165,21 @@ impl Sensitivity {
             }
         }
         Ok(())
+    }
+
+    /// What a recall is the mean of, where that is more than replications.
+    fn tell_means(study: &Study, knobs: &[Knob]) {
+        if study.policies.len() > 1 {
+            remark(format_args!("the knobs are turned of the first policy, {}", study.policies[0]));
+        }
+        let one = Study { policies: vec![String::new()], replications: 1, ..study.clone() };
+        let sized = knobs.iter().any(|knob| knob.path == "expect_max");
+        let cells = one.cells() / if sized { one.expect_max.len().max(1) } else { 1 };
+        if cells > 1 {
+            remark(format_args!(
+                "recall is the mean over {cells} points: all values of --vary, sizes and revisions"
+            ));
+        }
     }
 
     /// What is wrong with the question is told before anything is run: more cells than any study
