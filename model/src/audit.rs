@@ -4,7 +4,8 @@
 //! *Census*: everything linked, counted in two ways: through the buckets and through the
 //! masters' lists. *Violation*: an invariant found false, by name.
 //!
-//! The rule that matters: an audit only looks, and may run after every step of everything.
+//! The rule that matters: an audit only looks, and may run after every step of everything. It looks
+//! at everything, though: who steps through a large table asks what one cost, and audits less often.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -93,55 +94,71 @@ fn violation<T>(invariant: Invariant, found: String) -> Result<T, Violation> {
 /// What was found in a master's list, by class.
 type Lists = BTreeMap<(ConnId, Class), u32>;
 
+/// An audit on its way.
+#[derive(Default)]
+struct Tally {
+    census: Census,
+    lists: Lists,
+    looked: u64,
+}
+
 impl<P: Platform> Engine<P> {
     /// Counts everything and checks what must hold.
     ///
     /// # Errors
     /// The first invariant that does not.
     pub fn audit(&self) -> Result<Census, Violation> {
-        let _locked = self.lock();
-        let mut census = Census {
-            expectations: self.memory.expectations.live(),
-            conns: self.memory.conns.live(),
-            ..Census::default()
-        };
-        let mut lists = Lists::new();
-        for net in (0..self.nets.len()).map(|net| NetId(net as u16)) {
-            if self.net(net).alive.load_locked() != 0 {
-                self.audit_net(net, &mut census, &mut lists)?;
-            }
-        }
-        self.audit_lists(&lists)?;
-        self.audit_children()?;
-        Ok(census)
+        self.audit_at_cost(&mut 0)
     }
 
-    fn audit_net(
-        &self,
-        net: NetId,
-        census: &mut Census,
-        lists: &mut Lists,
-    ) -> Result<(), Violation> {
+    /// The same, and adds to `looked` at how many buckets, links and slots it looked: what it cost.
+    ///
+    /// # Errors
+    /// As [`Engine::audit`].
+    pub fn audit_at_cost(&self, looked: &mut u64) -> Result<Census, Violation> {
+        let mut tally = Tally::default();
+        let audited = self.audit_all(&mut tally);
+        *looked += tally.looked;
+        audited.map(|()| tally.census)
+    }
+
+    fn audit_all(&self, tally: &mut Tally) -> Result<(), Violation> {
+        let _locked = self.lock();
+        tally.census.expectations = self.memory.expectations.live();
+        tally.census.conns = self.memory.conns.live();
+        for net in (0..self.nets.len()).map(|net| NetId(net as u16)) {
+            if self.net(net).alive.load_locked() != 0 {
+                self.audit_net(net, tally)?;
+            }
+        }
+        self.audit_lists(tally)?;
+        self.audit_children(tally)
+    }
+
+    fn audit_net(&self, net: NetId, tally: &mut Tally) -> Result<(), Violation> {
         let (table, slab) = (self.table(net), &self.memory.expectations);
         let mut linked = 0;
+        tally.looked += u64::from(table.buckets());
         for bucket in 0..table.buckets() {
             let mut index = table.bucket_first(slab, bucket, Access::Locked);
             let mut walked = 0;
             while index != NULL {
                 walked += 1;
+                tally.looked += 1;
                 if walked > slab.capacity() {
                     return violation(Invariant::LinkedOnce, format!("bucket {bucket} is a ring"));
                 }
                 let about = slab.at(index).about();
                 if about.net == net {
                     linked += 1;
-                    *lists.entry((about.master, about.class)).or_default() += 1;
-                    census.firing += u32::from(self.audit_one(net, index)?);
+                    *tally.lists.entry((about.master, about.class)).or_default() += 1;
+                    let firing = self.audit_one(net, index, &mut tally.looked)?;
+                    tally.census.firing += u32::from(firing);
                 }
                 index = table.bucket_next(slab, index, Access::Locked);
             }
         }
-        census.linked += linked;
+        tally.census.linked += linked;
         let count = self.net(net).count.load_locked();
         if count != linked {
             let found = format!("expect_count of {net:?} is {count}, {linked} are linked");
@@ -156,7 +173,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// One linked expectation; answers whether its timer is firing.
-    fn audit_one(&self, net: NetId, index: u32) -> Result<bool, Violation> {
+    fn audit_one(&self, net: NetId, index: u32, looked: &mut u64) -> Result<bool, Violation> {
         let slab = &self.memory.expectations;
         let (exp, id) = (slab.at(index), slab.id(index));
         let about = exp.about();
@@ -178,6 +195,7 @@ impl<P: Platform> Engine<P> {
         let table = self.table(net);
         let mut other = table.first(slab, net, &exp.tuple(), Access::Locked);
         while let Some(candidate) = other {
+            *looked += 1;
             let same = candidate.index == index;
             times += u32::from(same);
             if !same && !self.may_coexist(index, candidate.index, pending || !timers) {
@@ -208,11 +226,13 @@ impl<P: Platform> Engine<P> {
         apart || !both_settled || !clash((&a.tuple(), &a.mask()), (&b.tuple(), &b.mask()))
     }
 
-    fn audit_lists(&self, lists: &Lists) -> Result<(), Violation> {
+    fn audit_lists(&self, tally: &mut Tally) -> Result<(), Violation> {
         let slab = &self.memory.expectations;
+        tally.looked += u64::from(self.memory.conns.touched());
         for master in self.memory.conns.iter_live() {
             let conn = self.memory.conns.at(master.index());
             for class in Class::ALL {
+                tally.looked += 1;
                 let mut listed = 0;
                 let (mut index, mut newer) = (conn.newest[class.index()].get(), NULL);
                 while index != NULL && listed <= slab.capacity() {
@@ -222,10 +242,11 @@ impl<P: Platform> Engine<P> {
                         return violation(Invariant::LinkedOnce, found);
                     }
                     listed += 1;
+                    tally.looked += 1;
                     newer = index;
                     index = exp.older.get();
                 }
-                let linked = lists.get(&(master, class)).copied().unwrap_or(0);
+                let linked = tally.lists.get(&(master, class)).copied().unwrap_or(0);
                 if listed != linked || conn.oldest[class.index()].get() != newer {
                     let found = format!("{listed} listed of {master:?} {class:?}, {linked} linked");
                     return violation(Invariant::LinkedOnce, found);
@@ -236,8 +257,9 @@ impl<P: Platform> Engine<P> {
         Ok(())
     }
 
-    fn audit_children(&self) -> Result<(), Violation> {
+    fn audit_children(&self, tally: &mut Tally) -> Result<(), Violation> {
         let conns = &self.memory.conns;
+        tally.looked += u64::from(conns.touched());
         let mut held = BTreeMap::new();
         for child in conns.iter_live() {
             let Some(master) = conns.at(child.index()).about().master else { continue };

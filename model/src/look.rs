@@ -10,7 +10,9 @@ use crate::expectation::{About, ExpectId, Expectation};
 use crate::helper::{Helper, HelperId, NFT_CT_EXPECT};
 use crate::kernel::Jiffies;
 use crate::kernel::hlist::Index;
-use crate::kernel::platform::{Ordering, Platform, Word};
+use crate::kernel::platform::{Ordering, Plain, Platform, Word};
+use crate::kernel::rcu::{Callback, UpRcu};
+use crate::kernel::slab::{NULL, POISON};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::memory::Memory;
 use crate::netns::{Net, NetId};
@@ -67,6 +69,13 @@ impl<P: Platform> Engine<P> {
     pub fn expectation_about(&self, id: ExpectId) -> Option<About> {
         let lives = self.memory.expectations.is_live(id);
         lives.then(|| self.memory.expectations.at(id.index()).about())
+    }
+
+    /// Whether an expectation is in its bucket.
+    #[must_use]
+    pub fn is_linked(&self, id: ExpectId) -> bool {
+        let lives = self.memory.expectations.is_live(id);
+        lives && !matches!(self.memory.expectations.at(id.index()).hprev.get(), NULL | POISON)
     }
 
     /// How many references to an expectation are held (`use`).
@@ -145,5 +154,15 @@ impl<P: Platform> Engine<P> {
         }
         self.fail_nth.store(left - 1, Ordering::Relaxed);
         if left == 1 { Err(NoMemory(point)) } else { Ok(()) }
+    }
+}
+
+impl<P: Platform<Rcu = UpRcu>> Engine<P> {
+    /// The expectations that nobody holds any more and that a callback is to free, in its order.
+    #[must_use]
+    pub fn waiting_to_be_freed(&self) -> Vec<ExpectId> {
+        let slab = &self.memory.expectations;
+        let freed = |(_, Callback::FreeExpectation(index))| slab.id(index);
+        self.rcu.in_order().into_iter().map(freed).collect()
     }
 }

@@ -64,6 +64,7 @@ pub fn with_answers(mut trace: Trace, revision: Revision) -> Result<Trace, StepE
             block.answers.push(Answer { revisions: Vec::new(), lines });
         }
     }
+    simulator.audit()?;
     Ok(trace)
 }
 

@@ -132,7 +132,9 @@ impl Importer {
         }
         // A helper takes back before its connection goes, and is heard after that.
         let goes = |step: &Step| matches!(step, Step::Destroy { conn: gone } if *gone == conn);
-        let place = steps.iter().position(goes).unwrap_or(steps.len());
+        let stays = said.is_empty() || self.conns.contains_key(&event.master);
+        let place = if stays { None } else { steps.iter().position(goes) };
+        let place = place.unwrap_or(steps.len());
         steps.splice(place..place, said);
     }
 
@@ -217,14 +219,20 @@ impl Importer {
 /// it is read all the same. Its steps have no such time: what announces is there.
 fn in_order_of_steps(events: &[Event]) -> Vec<&Event> {
     let mut ordered: Vec<&Event> = events.iter().collect();
+    let announcer = |event: &Event| match event {
+        Event::Expect(event) if event.kind == ExpectEventKind::New => Some(event.master),
+        _ => None,
+    };
+    // Where many end at a time, none of them announces.
+    let announce: BTreeSet<ConnId> = events.iter().filter_map(announcer).collect();
     for at in (0..ordered.len()).rev() {
         let Event::Conn(ConnEvent { id, kind: ConnEventKind::Destroy, .. }) = ordered[at] else {
             continue;
         };
-        let announces = |event: &&Event| {
-            matches!(event, Event::Expect(ExpectEvent { master, kind: ExpectEventKind::New, .. })
-                if master == id)
-        };
+        if !announce.contains(id) {
+            continue;
+        }
+        let announces = |event: &&Event| announcer(event) == Some(*id);
         if let Some(last) = ordered[at..].iter().rposition(announces) {
             ordered[at..=at + last].rotate_left(1);
         }

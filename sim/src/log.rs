@@ -14,7 +14,7 @@
 //! expectation whose class's next one follows at once is left to the engine's eviction; any other
 //! is taken back, to no effect where the engine's own timer was up before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use nfexp_model::ctnetlink::dump::shown_mask;
@@ -128,8 +128,8 @@ pub struct LogImporter {
     revision: Revision,
     /// The name of each master, by its tuple.
     masters: BTreeMap<(IpAddr, u16, IpAddr, u16, u8), String>,
-    /// The names of what is linked, by what it stands for.
-    linked: Vec<(ToolLine, String)>,
+    /// The names of what is linked, by what it stands for, oldest first.
+    linked: HashMap<(u8, Ends, Ends), VecDeque<String>>,
     /// What ended, until it is known whether the next one takes its place.
     ended: Option<(ToolLine, String)>,
     /// The last time stamp, in microseconds.
@@ -154,7 +154,7 @@ impl LogImporter {
         let comments = vec![format!(" Imported from {name}.")];
         let revisions = vec![revision.name.to_owned()];
         let trace = Trace { comments, setup, revisions, blocks: Vec::new() };
-        let (masters, linked) = (BTreeMap::new(), Vec::new());
+        let (masters, linked) = (BTreeMap::new(), HashMap::new());
         Self { trace, revision, masters, linked, ended: None, last: None, counted: 0 }
     }
 
@@ -168,12 +168,7 @@ impl LogImporter {
         match line.event {
             Some(EventWord::Destroy) => {
                 self.settle(&mut steps);
-                let same = |(linked, _): &(ToolLine, String)| {
-                    (linked.proto, linked.expected, linked.master)
-                        == (line.proto, line.expected, line.master)
-                };
-                if let Some(at) = self.linked.iter().position(same) {
-                    let (_, name) = self.linked.remove(at);
+                if let Some(name) = self.unlink(&line) {
                     self.ended = Some((line, name));
                 }
             }
@@ -207,21 +202,24 @@ impl LogImporter {
         let follows = |(old, _): &mut (ToolLine, String)| {
             (old.master, old.class) == (line.master, line.class)
         };
-        match self.ended.take_if(follows) {
-            // The engine makes room for the newcomer itself.
-            Some((_, name)) => {
-                let master = self.master(&line, steps);
-                let name_of_new = self.expect(&line, master, steps);
-                steps.push(Step::Put { name });
-                self.linked.push((line, name_of_new));
-            }
-            None => {
-                self.settle(steps);
-                let master = self.master(&line, steps);
-                let name = self.expect(&line, master, steps);
-                self.linked.push((line, name));
-            }
+        let evicted = self.ended.take_if(follows);
+        self.settle(steps);
+        let master = self.master(&line, steps);
+        let name = self.expect(&line, master, steps);
+        // The engine makes room for the newcomer itself.
+        steps.extend(evicted.map(|(_, name)| Step::Put { name }));
+        self.linked.entry(key_of(&line)).or_default().push_back(name);
+    }
+
+    /// The oldest of those that stand for the same is linked no more.
+    fn unlink(&mut self, line: &ToolLine) -> Option<String> {
+        let key = key_of(line);
+        let names = self.linked.get_mut(&key)?;
+        let name = names.pop_front();
+        if names.is_empty() {
+            self.linked.remove(&key);
         }
+        name
     }
 
     /// The master's name; it begins where it is first heard of.
@@ -289,6 +287,11 @@ impl LogImporter {
         self.push(steps);
         with_answers(self.trace, self.revision)
     }
+}
+
+/// What an expectation stands for, and whose it is.
+fn key_of(line: &ToolLine) -> (u8, Ends, Ends) {
+    (line.proto, line.expected, line.master)
 }
 
 fn tuple_of(ends: &Ends, proto: u8) -> Tuple {

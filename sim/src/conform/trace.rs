@@ -57,6 +57,11 @@ pub fn as_trace(header: &Header, lines: &[Line], remark: &str, revision: Revisio
         let answers = vec![Answer { revisions: Vec::new(), lines: said }];
         trace.blocks.push(Block { lines: text, steps, answers });
     }
+    let audited = simulator.as_mut().map_or(Ok(()), Simulator::audit);
+    let last = trace.blocks.last_mut().and_then(|block| block.answers.last_mut());
+    if let (Err(error), Some(last)) = (audited, last) {
+        last.lines.push(format!("# {error}"));
+    }
     trace
 }
 

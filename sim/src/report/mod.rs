@@ -11,7 +11,7 @@ pub mod rows;
 pub mod story;
 pub mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nfexp_model::Engine;
 use nfexp_model::event::{Cause, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
@@ -60,6 +60,8 @@ pub struct Life {
 pub struct Ledger {
     lives: Vec<Life>,
     open: BTreeMap<ExpectId, usize>,
+    /// Those of them whose connection has not come, by where it is to go.
+    awaited: BTreeMap<Tuple, BTreeSet<usize>>,
     /// Connections that came, and how many of them were announced.
     conns: u64,
     related: u64,
@@ -84,13 +86,16 @@ impl Ledger {
 
     /// An announced connection came; what announced it may be there to stay.
     fn enter_arrival(&mut self, moment: Moment, original: &Tuple) {
-        for at in self.open.values() {
-            let life = &mut self.lives[*at];
-            let (tuple, mask) = (&life.born_as.tuple, &life.born_as.mask);
-            if life.arrived.is_none() && original.matches(tuple, mask) {
+        let lives = &mut self.lives;
+        let Some(awaited) = self.awaited.get_mut(&destination(original)) else { return };
+        awaited.retain(|at| {
+            let life = &mut lives[*at];
+            let comes = original.matches(&life.born_as.tuple, &life.born_as.mask);
+            if comes {
                 life.arrived = Some(moment);
             }
-        }
+            !comes
+        });
     }
 
     fn enter_expect(&mut self, engine: &Engine<Up>, moment: Moment, event: &ExpectEvent) {
@@ -104,6 +109,8 @@ impl Ledger {
                     (name, _) => name.to_owned(),
                 };
                 self.open.insert(event.id, self.lives.len());
+                let awaited = self.awaited.entry(destination(&event.tuple)).or_default();
+                awaited.insert(self.lives.len());
                 self.peak = self.peak.max(self.open.len() as u64);
                 self.lives.push(Life {
                     number: self.lives.len() as u64 + 1,
@@ -117,6 +124,13 @@ impl Ledger {
             }
             ExpectEventKind::Destroy(cause) => {
                 if let Some(at) = self.open.remove(&event.id) {
+                    let place = destination(&event.tuple);
+                    if let Some(awaited) = self.awaited.get_mut(&place) {
+                        awaited.remove(&at);
+                        if awaited.is_empty() {
+                            self.awaited.remove(&place);
+                        }
+                    }
                     let life = &mut self.lives[at];
                     life.ended = Some((moment, cause));
                     if cause == Cause::Match {
@@ -161,6 +175,11 @@ impl Ledger {
     pub fn conns(&self) -> (u64, u64) {
         (self.conns, self.related)
     }
+}
+
+/// A tuple without its source.
+fn destination(tuple: &Tuple) -> Tuple {
+    Tuple { src: Tuple::NONE.src, sport: Tuple::NONE.sport, ..*tuple }
 }
 
 /// Writes an expectation's tuple with `*` where anything goes.

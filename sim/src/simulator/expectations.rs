@@ -4,7 +4,7 @@
 use nfexp_model::At;
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::Origin;
-use nfexp_model::expectation::{ExpectId, Flags};
+use nfexp_model::expectation::Flags;
 use nfexp_model::helper::Class;
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
@@ -43,7 +43,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         if let Some(span) = said.timeout {
             self.engine.set_expires(&exp, self.now.after(span));
         }
-        self.names.insert(exp.id(), said.name.clone());
+        self.names.give(exp.id(), &said.name);
         self.exps.insert(said.name.clone(), exp);
         Ok(true)
     }
@@ -54,9 +54,11 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         let related = self.engine.related(at, self.exp_ref(name)?, origin, masters);
         self.drain();
         if let Err(error) = related {
-            let (exp, counting) = (self.exp_ref(name)?, Counting::Linked);
-            let refused = self.engine.audit_refusal(at, exp, error, counting);
-            self.find(refused);
+            if self.looks_into(error) {
+                let (exp, counting) = (self.exp_ref(name)?, Counting::Linked);
+                let refused = self.engine.audit_refusal(at, exp, error, counting);
+                self.find(refused);
+            }
             self.answers.push(format!("refused {name} {}", error.word()));
         }
         Ok(())
@@ -81,7 +83,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             return Ok(());
         }
         let id = self.exp_id(name)?;
-        if self.is_linked(id) {
+        if self.engine.is_linked(id) {
             self.engine.remove_expect(at, id);
         }
         Ok(())
@@ -89,15 +91,10 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
 
     pub(super) fn retime(&mut self, name: &str, span: Ticks, flags: Flags) -> Played {
         let id = self.exp_id(name)?;
-        let retimed =
-            self.is_linked(id) && self.engine.retime(self.at(), id, flags, self.now.after(span));
+        let retimed = self.engine.is_linked(id)
+            && self.engine.retime(self.at(), id, flags, self.now.after(span));
         self.say_unless(retimed, "too-late");
         Ok(())
-    }
-
-    fn is_linked(&self, id: ExpectId) -> bool {
-        let about = self.engine.expectation_about(id);
-        about.is_some_and(|about| self.engine.expectations_of(about.master).contains(&id))
     }
 
     pub(super) fn lookup(

@@ -11,11 +11,13 @@
 //!
 //! What a user asked for says so: `new e1 use=3 portid=7 report`.
 //!
-//! After every step the softirqs run that a [`Schedule`] picks, and the table is audited.
+//! After every step the softirqs run that a [`Schedule`] picks, and the table is audited: while it is
+//! small each time, and later as often as the steps pay for it (`audits.rs`).
 //!
 //! The rule that matters: what a kernel does wrong (a use after free of v3.9, say) is an error
 //! of the step and not the end of the process: see [`Simulator::step`].
 
+mod audits;
 mod conns;
 mod expectations;
 mod fork;
@@ -30,7 +32,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nfexp_model::audit::Violation;
-use nfexp_model::conn::ConnRef;
+use nfexp_model::conn::{ConnId, ConnRef};
 use nfexp_model::engine::Firing;
 use nfexp_model::event::{Cause, Event};
 use nfexp_model::eviction::Eviction;
@@ -45,6 +47,8 @@ use nfexp_model::{At, Config, Engine};
 use nfexp_traces::step::Step;
 use nfexp_traces::text::Setup;
 
+use self::audits::Pace;
+use self::names::Names;
 use crate::conform::Host;
 use crate::schedule::{InOrder, Schedule};
 
@@ -107,8 +111,12 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
     conns: BTreeMap<String, ConnRef>,
     exps: BTreeMap<String, ExpectRef>,
     /// Under which name each expectation is told of, as long as it is allocated.
-    names: BTreeMap<ExpectId, String>,
-    conn_names: BTreeMap<nfexp_model::conn::ConnId, String>,
+    names: Names,
+    conn_names: BTreeMap<ConnId, String>,
+    /// How many of them there may be before those of connections that are gone are forgotten.
+    conn_names_most: usize,
+    /// What was freed since it was last told.
+    freed: Vec<ExpectId>,
     /// Timers that a trace detached by name.
     fired: BTreeMap<String, Firing>,
     schedule: Box<dyn Schedule>,
@@ -118,6 +126,8 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
     ticked: bool,
     files: BTreeMap<String, SeqFile>,
     held: BTreeMap<Cpu, u32>,
+    /// Whether no callback was due while a reader was held, and none has left since.
+    waiting: bool,
     /// Users, and packets of a network.
     host: Host,
     answers: Vec<String>,
@@ -125,6 +135,12 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
     /// What the events say of lives, and the first thing found wrong since the last audit.
     watch: Watch,
     found: Option<Violation>,
+    audits: Pace,
+    refusals: Pace,
+    /// Whether an audit has seen what the last step did.
+    audited: bool,
+    /// What audits have looked at.
+    looked: u64,
 }
 
 /// The engine of a trace.
@@ -182,19 +198,26 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             now,
             conns: BTreeMap::new(),
             exps: BTreeMap::new(),
-            names: BTreeMap::new(),
+            names: Names::default(),
             conn_names: BTreeMap::new(),
+            conn_names_most: 0,
+            freed: Vec::new(),
             fired: BTreeMap::new(),
             schedule,
             firing: Vec::new(),
             ticked: false,
             files: BTreeMap::new(),
             held: BTreeMap::new(),
+            waiting: false,
             host: Host::default(),
             answers: Vec::new(),
             raw: Vec::new(),
             watch: Watch::default(),
             found: None,
+            audits: Pace::default(),
+            refusals: Pace::default(),
+            audited: false,
+            looked: 0,
         })
     }
 
@@ -229,14 +252,14 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     fn play(&mut self, step: &Step) -> Played {
+        self.audited = false;
         self.act(step)?;
         self.run_softirqs();
         // What was found on the way is the cause of what an audit finds.
         if let Some(violation) = self.found.take() {
             return Err(violation.into());
         }
-        self.engine.audit()?;
-        Ok(())
+        self.audit_if_due()
     }
 
     /// Notes what was found, to be told after the step.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a trace holds by name.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use nfexp_model::conn::ConnRef;
 use nfexp_model::expectation::{ExpectId, ExpectRef};
 use nfexp_model::helper::HelperId;
@@ -10,6 +12,42 @@ use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::netns::NetId;
 
 use super::{Played, SimulatorOn, StepError};
+
+/// What each expectation is called, and which ones are called so: one name may be given again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    of: BTreeMap<ExpectId, String>,
+    called: BTreeMap<String, BTreeSet<ExpectId>>,
+}
+
+impl Names {
+    pub(super) fn give(&mut self, id: ExpectId, name: &str) {
+        self.take(id);
+        self.of.insert(id, name.to_owned());
+        self.called.entry(name.to_owned()).or_default().insert(id);
+    }
+
+    /// Forgets the name of an expectation.
+    pub(super) fn take(&mut self, id: ExpectId) -> Option<String> {
+        let name = self.of.remove(&id)?;
+        if let Some(called) = self.called.get_mut(&name) {
+            called.remove(&id);
+            if called.is_empty() {
+                self.called.remove(&name);
+            }
+        }
+        Some(name)
+    }
+
+    fn of(&self, id: ExpectId) -> Option<&String> {
+        self.of.get(&id)
+    }
+
+    /// The first of this name.
+    fn called(&self, name: &str) -> Option<ExpectId> {
+        self.called.get(name)?.first().copied()
+    }
+}
 
 impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn say_unless(&mut self, fine: bool, line: &str) {
@@ -24,7 +62,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
 
     pub(super) fn name_of(&self, id: ExpectId) -> String {
         let tuple = || self.engine.expectation(id).tuple().to_string();
-        self.names.get(&id).cloned().unwrap_or_else(tuple)
+        self.names.of(id).cloned().unwrap_or_else(tuple)
     }
 
     pub(super) fn free_name(&self, name: &str) -> Played {
@@ -48,9 +86,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     pub(super) fn exp_id(&self, name: &str) -> Played<ExpectId> {
-        let named = self.names.iter().find(|(_, known)| *known == name).map(|(id, _)| *id);
         let held = self.exps.get(name).map(ExpectRef::id);
-        held.or(named).ok_or_else(|| StepError::Trace(format!("there is no expectation {name}")))
+        held.or_else(|| self.names.called(name))
+            .ok_or_else(|| StepError::Trace(format!("there is no expectation {name}")))
     }
 
     pub(super) fn helper_id(&self, name: &str) -> Played<HelperId> {

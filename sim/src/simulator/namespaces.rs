@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Steps about namespaces and helpers, what is counted, and the end of everything.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nfexp_model::event::{Cause, Origin};
@@ -27,10 +28,11 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn netns_exit(&mut self, net: NetId) -> Played {
         self.known_net(net)?;
         let at = self.at();
+        let names: BTreeMap<_, _> =
+            self.conns.iter().rev().map(|(name, ct)| (ct.id(), name.clone())).collect();
         for id in self.engine.conns_of(net) {
             let (tuple, zone) = self.engine.place_of(id);
-            let named = self.conns.values().find(|ct| ct.id() == id);
-            if let Some(ct) = named {
+            if let Some(ct) = names.get(&id).and_then(|name| self.conns.get(name)) {
                 self.engine.delete_conn(at, ct, Origin::KERNEL);
             } else if let Some((ct, _)) = self.engine.find_conn(net, zone, &tuple) {
                 self.engine.delete_conn(at, &ct, Origin::KERNEL);
@@ -79,11 +81,12 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         Ok(())
     }
 
-    /// Gives everything back, unloads the module, and finds nothing left.
+    /// Audits, gives everything back, unloads the module, and finds nothing left.
     ///
     /// # Errors
     /// What is left, or what broke on the way.
     pub fn finish(mut self) -> Played {
+        self.audit()?;
         let ended = catch_unwind(AssertUnwindSafe(|| self.give_back()));
         let crashed = |_| StepError::Crash("while everything was given back".to_owned());
         ended.map_err(crashed)?;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What happens by itself: time, timers, grace periods, events.
 
-use std::collections::BTreeMap;
-
 use nfexp_model::event::{ConnEventKind, Event, ExpectEventKind, Origin};
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
@@ -41,7 +39,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             if self.ticked || due {
                 runnable.push(Softirq::Timers);
             }
-            if self.engine.rcu().is_due() {
+            if self.callbacks_are_due() {
                 runnable.push(Softirq::RcuCallbacks);
             }
             let pick = if runnable.is_empty() { None } else { self.schedule.pick(&runnable) };
@@ -56,10 +54,28 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                     Some(firing) => self.firing.push(firing),
                     None => self.ticked = false,
                 },
-                Softirq::RcuCallbacks => drop(self.engine.run_rcu_callbacks()),
+                Softirq::RcuCallbacks => self.run_rcu_callbacks(),
             }
         }
         self.tell_freed();
+    }
+
+    /// Whether a callback could run. Who waits for a reader waits as long as none leaves, and is
+    /// not asked again at each step.
+    fn callbacks_are_due(&mut self) -> bool {
+        if self.waiting {
+            return false;
+        }
+        let due = self.engine.rcu().is_due();
+        self.waiting = !due && self.held.values().any(|depth| *depth > 0);
+        due
+    }
+
+    fn run_rcu_callbacks(&mut self) {
+        let waiting = self.engine.waiting_to_be_freed();
+        self.engine.run_rcu_callbacks();
+        let slab = &self.engine.memory().expectations;
+        self.freed.extend(waiting.into_iter().filter(|id| !slab.is_live(*id)));
     }
 
     /// The first half of an expiry, whatever the time.
@@ -91,21 +107,26 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         let depth = self.held.get_mut(&cpu).filter(|depth| **depth > 0);
         let depth = depth.ok_or_else(|| StepError::Trace(format!("{cpu:?} holds no section")))?;
         *depth -= 1;
+        self.waiting = false;
         self.engine.rcu().release(cpu);
         Ok(())
     }
 
     /// Forgets the names of what is gone; tells what was freed while a reader is or was held.
     fn tell_freed(&mut self) {
-        let memory = self.engine.memory();
-        let (gone, here): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.names)
-            .into_iter()
-            .partition(|(id, _)| !memory.expectations.is_live(*id));
-        self.names = here;
-        if !self.held.is_empty() {
-            self.answers.extend(gone.into_values().map(|name| format!("free {name}")));
+        let mut freed = std::mem::take(&mut self.freed);
+        freed.sort_unstable();
+        for name in freed.into_iter().filter_map(|id| self.names.take(id)) {
+            if !self.held.is_empty() {
+                self.answers.push(format!("free {name}"));
+            }
         }
-        self.conn_names.retain(|id, _| memory.conns.is_live(*id));
+        // No event tells when a connection's memory goes, and nobody asks for what has gone.
+        if self.conn_names.len() > self.conn_names_most {
+            let conns = &self.engine.memory().conns;
+            self.conn_names.retain(|id, _| conns.is_live(*id));
+            self.conn_names_most = self.conn_names.len() * 2 + 64;
+        }
     }
 
     pub(super) fn drain(&mut self) {
