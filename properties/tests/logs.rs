@@ -4,7 +4,7 @@
 //! * The logs of the FTP and TFTP captures have the events of their replay, one by one.
 //! * Another capture's log has not.
 //! * A log becomes a trace that plays, with as many expectations as the log begins; a listing
-//!   becomes one, too, as text or XML.
+//!   becomes one, too, as text or XML; and a log of more masters than a trace has memory for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,9 @@ fn a_log_becomes_a_trace_that_plays() {
     for capture in captures("ftp") {
         let text = fs::read(capture.with_extension("expect.log")).expect("a capture has a log");
         let mut importer = LogImporter::new("a log", Revision::LINUX_6_18);
-        lines(&text[..]).for_each(|line| importer.take(&line.expect("a tool's line").1));
+        for line in lines(&text[..]) {
+            importer.take(&line.expect("a tool's line").1).expect("there is room");
+        }
         let trace = importer.finish().expect("the trace plays").to_string();
         let begun =
             logged(&capture).iter().filter(|line| line.event == Some(EventWord::New)).count();
@@ -105,7 +107,9 @@ fn a_listing_becomes_a_trace_in_either_form() {
     };
     let imported = |text: &str| {
         let mut importer = LogImporter::new("a listing", Revision::LINUX_6_18);
-        lines(text.as_bytes()).for_each(|line| importer.take(&line.expect("a tool's line").1));
+        for line in lines(text.as_bytes()) {
+            importer.take(&line.expect("a tool's line").1).expect("there is room");
+        }
         let trace = importer.finish().expect("the trace plays").to_string();
         trace.lines().filter(|line| line.starts_with("new ")).count()
     };
@@ -113,4 +117,33 @@ fn a_listing_becomes_a_trace_in_either_form() {
     let xml = rows("events.xml", &|line| line.contains("type=\"new\""), " type=\"new\"");
     assert_eq!(imported(&text), text.lines().count(), "{text}");
     assert!(imported(&xml) > 10 && imported(&xml) == xml.lines().count(), "{xml}");
+}
+
+#[test]
+fn a_log_of_more_masters_than_there_is_memory_for_becomes_a_trace_while_few_expect() {
+    let master = |number: u32| {
+        let from = format!("10.1.{}.{}", number >> 8, number & 0xff);
+        let mask = "mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535";
+        format!(
+            "proto=6 src={from} dst=10.0.0.1 sport=0 dport=5000 {mask} \
+             master-src={from} master-dst=10.0.0.1 sport=40000 dport=21 class=0 helper=ftp"
+        )
+    };
+    let both = |line: String| format!("    [NEW] 300 {line}\n[DESTROY] 300 {line}\n");
+    // The first of them comes again when it has gone.
+    let numbers = (1..=17_000).chain([1]);
+    let text: String = numbers.map(|number| both(master(number))).collect();
+    let mut importer = LogImporter::new("a long log", Revision::LINUX_6_18);
+    for line in lines(text.as_bytes()) {
+        importer.take(&line.expect("a tool's line").1).expect("there is room");
+    }
+    let trace = importer.finish().expect("the trace plays");
+    assert_eq!(trace.setup.conns, Some(1 << 14));
+    let said = trace.blocks.iter().flat_map(|block| &block.answers).flat_map(|said| &said.lines);
+    let (mut told, mut gone) = (0, 0);
+    for line in said {
+        told += usize::from(line.starts_with("new "));
+        gone += usize::from(line.starts_with("gone "));
+    }
+    assert_eq!((told, gone), (17_001, 1 << 14));
 }

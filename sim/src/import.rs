@@ -34,7 +34,14 @@ pub struct Importer {
     /// Those of a first packet that is a step already, and let them in.
     came: BTreeSet<ConnId>,
     counted: (u64, u64),
+    /// Those that ended for the next one's sake, and are there until it is.
+    leaving: usize,
+    /// How many expectations and connections there were at most.
+    most: (usize, usize),
 }
+
+/// Expectations and connections a trace has memory for, if no more were there at a time.
+const ROOM: u32 = 4096;
 
 impl Importer {
     /// A trace of the capture of this name, on an engine like the router's.
@@ -45,15 +52,24 @@ impl Importer {
             hz: Some(engine.hz),
             hash_size: Some(engine.hash_size),
             expect_max: Some(engine.expect_max),
-            expectations: Some(4096),
-            conns: Some(4096),
+            expectations: Some(ROOM),
+            conns: Some(ROOM),
             ..Setup::default()
         };
         let comments = vec![format!(" Imported from {name}.")];
         let revisions = vec![engine.revision.name.to_owned()];
         let trace = Trace { comments, setup, revisions, blocks: Vec::new() };
         let (conns, exps, came) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { trace, now: router.now(), conns, exps, came, counted: (0, 0) }
+        Self {
+            trace,
+            now: router.now(),
+            conns,
+            exps,
+            came,
+            counted: (0, 0),
+            leaving: 0,
+            most: (0, 0),
+        }
     }
 
     /// Takes in what happened at a packet, or between two.
@@ -99,6 +115,8 @@ impl Importer {
         self.counted.0 += 1;
         let name = format!("e{}", self.counted.0);
         self.exps.insert(event.id, (name.clone(), master.clone()));
+        let there = self.exps.len() + std::mem::take(&mut self.leaving);
+        self.most.0 = self.most.0.max(there);
         let announcement = Announcement {
             name: name.clone(),
             master,
@@ -122,6 +140,7 @@ impl Importer {
     /// helper took back is said, and where nothing fires, who collected.
     fn end(&mut self, engine: &Engine, event: &ExpectEvent, cause: Cause, steps: &mut Vec<Step>) {
         let Some((exp, conn)) = self.exps.remove(&event.id) else { return };
+        self.leaving += usize::from(matches!(cause, Cause::Eviction | Cause::Refresh));
         let collected = engine.config().revision.expiry == Expiry::Collected;
         let mut said = Vec::new();
         if cause == Cause::Unexpect {
@@ -175,6 +194,7 @@ impl Importer {
         self.counted.1 += 1;
         let name = format!("c{}", self.counted.1);
         self.conns.insert(id, name.clone());
+        self.most.1 = self.most.1.max(self.conns.len());
         name
     }
 
@@ -210,9 +230,19 @@ impl Importer {
     ///
     /// # Errors
     /// If it cannot be played.
-    pub fn finish(self, engine: &Engine) -> Result<Trace, StepError> {
+    pub fn finish(mut self, engine: &Engine) -> Result<Trace, StepError> {
+        self.trace.setup.expectations = Some(room(self.most.0, "expectations")?);
+        self.trace.setup.conns = Some(room(self.most.1, "connections with a helper or a master")?);
         with_answers(self.trace, engine.config().revision)
     }
+}
+
+/// Memory for so many at a time.
+fn room(there: usize, what: &str) -> Result<u32, StepError> {
+    const MOST: u32 = Setup::MOST;
+    let room = u32::try_from(there).ok().filter(|there| *there <= MOST);
+    let full = || format!("it has memory for {MOST} {what} at a time, and there are {there}");
+    room.map(|there| there.max(ROOM)).ok_or_else(|| StepError::Trace(full()))
 }
 
 /// The events, with the end of a connection behind what it announced after it: the packet that ended

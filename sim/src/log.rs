@@ -14,7 +14,7 @@
 //! expectation whose class's next one follows at once is left to the engine's eviction; any other
 //! is taken back, to no effect where the engine's own timer was up before.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use nfexp_model::ctnetlink::dump::shown_mask;
@@ -126,18 +126,35 @@ pub fn agree(replayed: &ToolLine, logged: &ToolLine) -> bool {
 pub struct LogImporter {
     trace: Trace,
     revision: Revision,
-    /// The name of each master, by its tuple.
-    masters: BTreeMap<(IpAddr, u16, IpAddr, u16, u8), String>,
-    /// The names of what is linked, by what it stands for, oldest first.
-    linked: HashMap<(u8, Ends, Ends), VecDeque<String>>,
+    /// The masters that are there, by their tuples.
+    masters: BTreeMap<MasterKey, Master>,
+    /// Those that expect nothing.
+    idle: BTreeSet<MasterKey>,
+    /// The names of what is linked and their masters, by what it stands for, oldest first.
+    linked: HashMap<(u8, Ends, Ends), VecDeque<(String, MasterKey)>>,
     /// What ended, until it is known whether the next one takes its place.
     ended: Option<(ToolLine, String)>,
     /// The last time stamp, in microseconds.
     last: Option<u64>,
-    counted: u64,
+    /// How many expectations and masters were named.
+    counted: (u64, u64),
+    /// How many expectations are held, and how many were at most.
+    held: (u32, u32),
+}
+
+/// Addresses and ports of a master, and its protocol.
+type MasterKey = (IpAddr, u16, IpAddr, u16, u8);
+
+/// A connection that expects, or did.
+#[derive(Debug)]
+struct Master {
+    name: String,
+    linked: u32,
 }
 
 const HZ: u32 = 250;
+/// Expectations and connections a trace has memory for, if the log needs no more at a time.
+const ROOM: u32 = 1 << 14;
 
 impl LogImporter {
     /// A trace of the log of this name, for `revision`.
@@ -147,20 +164,32 @@ impl LogImporter {
             hz: Some(HZ),
             hash_size: Some(1024),
             expect_max: Some(4096),
-            expectations: Some(1 << 14),
-            conns: Some(1 << 14),
+            expectations: Some(ROOM),
+            conns: Some(ROOM),
             ..Setup::default()
         };
         let comments = vec![format!(" Imported from {name}.")];
         let revisions = vec![revision.name.to_owned()];
         let trace = Trace { comments, setup, revisions, blocks: Vec::new() };
-        let (masters, linked) = (BTreeMap::new(), HashMap::new());
-        Self { trace, revision, masters, linked, ended: None, last: None, counted: 0 }
+        Self {
+            trace,
+            revision,
+            masters: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            linked: HashMap::new(),
+            ended: None,
+            last: None,
+            counted: (0, 0),
+            held: (0, 0),
+        }
     }
 
     /// Takes a line in.
-    pub fn take(&mut self, shown: &Shown) {
-        let Some(mut line) = told(shown) else { return };
+    ///
+    /// # Errors
+    /// If there is more at a time than a trace has memory for.
+    pub fn take(&mut self, shown: &Shown) -> Result<(), String> {
+        let Some(mut line) = told(shown) else { return Ok(()) };
         // What a listing shows is there.
         line.event.get_or_insert(EventWord::New);
         let mut steps = Vec::new();
@@ -172,9 +201,10 @@ impl LogImporter {
                     self.ended = Some((line, name));
                 }
             }
-            _ => self.begin(line, &mut steps),
+            _ => self.begin(line, &mut steps)?,
         }
         self.push(steps);
+        Ok(())
     }
 
     /// Time passes between two stamps.
@@ -195,46 +225,70 @@ impl LogImporter {
     fn settle(&mut self, steps: &mut Vec<Step>) {
         let Some((_, exp)) = self.ended.take() else { return };
         steps.push(Step::Unexpect { exp: exp.clone() });
-        steps.push(Step::Put { name: exp });
+        self.put(exp, steps);
     }
 
-    fn begin(&mut self, line: ToolLine, steps: &mut Vec<Step>) {
+    fn put(&mut self, name: String, steps: &mut Vec<Step>) {
+        self.held.0 -= 1;
+        steps.push(Step::Put { name });
+    }
+
+    fn begin(&mut self, line: ToolLine, steps: &mut Vec<Step>) -> Result<(), String> {
         let follows = |(old, _): &mut (ToolLine, String)| {
             (old.master, old.class) == (line.master, line.class)
         };
         let evicted = self.ended.take_if(follows);
         self.settle(steps);
-        let master = self.master(&line, steps);
-        let name = self.expect(&line, master, steps);
+        let key = self.master(&line, steps)?;
+        let name = self.expect(&line, &key, steps)?;
         // The engine makes room for the newcomer itself.
-        steps.extend(evicted.map(|(_, name)| Step::Put { name }));
-        self.linked.entry(key_of(&line)).or_default().push_back(name);
+        if let Some((_, name)) = evicted {
+            self.put(name, steps);
+        }
+        self.linked.entry(key_of(&line)).or_default().push_back((name, key));
+        Ok(())
     }
 
     /// The oldest of those that stand for the same is linked no more.
     fn unlink(&mut self, line: &ToolLine) -> Option<String> {
         let key = key_of(line);
         let names = self.linked.get_mut(&key)?;
-        let name = names.pop_front();
+        let (name, its_master) = names.pop_front()?;
         if names.is_empty() {
             self.linked.remove(&key);
         }
-        name
+        if let Some(master) = self.masters.get_mut(&its_master) {
+            master.linked -= 1;
+            if master.linked == 0 {
+                self.idle.insert(its_master);
+            }
+        }
+        Some(name)
     }
 
-    /// The master's name; it begins where it is first heard of.
-    fn master(&mut self, line: &ToolLine, steps: &mut Vec<Step>) -> String {
+    /// The master; it begins where it is first heard of. When a log says that one ended is not
+    /// known: those that expect nothing go where there are too many.
+    fn master(&mut self, line: &ToolLine, steps: &mut Vec<Step>) -> Result<MasterKey, String> {
         let known = line.helper.as_deref().and_then(|name| IN_TREE.iter().find(|h| h.name == name));
         // Of which protocol the master is, a log does not say; its helper does.
         let proto = known.and_then(|helper| helper.proto.first()).copied().unwrap_or(Proto::TCP);
         let tuple = tuple_of(&line.master, proto.0);
         let ends = &line.master;
         let key = (ends.src, tuple.sport, ends.dst, tuple.dport, tuple.proto.0);
-        if let Some(name) = self.masters.get(&key) {
-            return name.clone();
+        if self.masters.contains_key(&key) {
+            return Ok(key);
         }
-        let name = format!("m{}", self.masters.len() + 1);
-        self.masters.insert(key, name.clone());
+        if self.masters.len() >= ROOM as usize {
+            let idle = std::mem::take(&mut self.idle).into_iter();
+            let gone = idle.filter_map(|key| self.masters.remove(&key));
+            steps.extend(gone.map(|master| Step::Destroy { conn: master.name }));
+        }
+        has_room(self.masters.len() as u32, "masters that expect something")?;
+        self.counted.1 += 1;
+        let name = format!("m{}", self.counted.1);
+        self.masters.insert(key, Master { name: name.clone(), linked: 0 });
+        let conns = &mut self.trace.setup.conns;
+        *conns = (*conns).max(Some(self.masters.len() as u32));
         let helper = match &line.helper {
             Some(helper) if known.is_some() => HelperChoice::Named(helper.clone()),
             _ => HelperChoice::Extension,
@@ -243,13 +297,28 @@ impl LogImporter {
             Place { zone: nfexp_model::netns::Zone(line.zone.unwrap_or(0)), ..Place::default() };
         let conn = name.clone();
         steps.push(Step::Conn { name: conn, tuple, place, helper, mark: 0, secmark: 0 });
-        steps.push(Step::Confirm { conn: name.clone() });
-        name
+        steps.push(Step::Confirm { conn: name });
+        Ok(key)
     }
 
-    fn expect(&mut self, line: &ToolLine, master: String, steps: &mut Vec<Step>) -> String {
-        self.counted += 1;
-        let name = format!("e{}", self.counted);
+    /// An expectation of a master that is there; its name.
+    fn expect(
+        &mut self,
+        line: &ToolLine,
+        key: &MasterKey,
+        steps: &mut Vec<Step>,
+    ) -> Result<String, String> {
+        has_room(self.held.0, "expectations")?;
+        self.held.0 += 1;
+        self.held.1 = self.held.1.max(self.held.0);
+        self.counted.0 += 1;
+        let name = format!("e{}", self.counted.0);
+        let mut master = String::new();
+        if let Some(known) = self.masters.get_mut(key) {
+            known.linked += 1;
+            master.clone_from(&known.name);
+        }
+        self.idle.remove(key);
         let tuple = tuple_of(&line.expected, line.proto);
         let masked = tuple_of(&line.mask, line.proto);
         let mask = Mask { src: masked.src, sport: masked.sport };
@@ -265,7 +334,7 @@ impl LogImporter {
             timeout: Some(Ticks(u64::from(line.seconds) * u64::from(HZ))),
         };
         steps.push(Step::Expect { announcement, skip_master: false, origin: Origin::KERNEL });
-        name
+        Ok(name)
     }
 
     fn push(&mut self, steps: Vec<Step>) {
@@ -285,8 +354,16 @@ impl LogImporter {
         let mut steps = Vec::new();
         self.settle(&mut steps);
         self.push(steps);
+        self.trace.setup.expectations = Some(self.held.1.max(ROOM));
         with_answers(self.trace, self.revision)
     }
+}
+
+/// Whether a trace that has so many may have one more.
+fn has_room(there: u32, what: &str) -> Result<(), String> {
+    const MOST: u32 = Setup::MOST;
+    let full = || format!("expected at most {MOST} {what} at a time, as a trace has memory for");
+    if there < MOST { Ok(()) } else { Err(full()) }
 }
 
 /// What an expectation stands for, and whose it is.

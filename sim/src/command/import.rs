@@ -69,7 +69,7 @@ fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
             let expected = "expected what `conntrack` prints: /proc does not tell whose each is";
             return Err(bad(format!("line {number}: {expected}")));
         }
-        importer.take(&shown);
+        importer.take(&shown).map_err(|why| bad(format!("line {number}: {why}")))?;
     }
     let trace = importer.finish();
     trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))

@@ -73,6 +73,11 @@ pub struct Setup {
     pub helpers: Vec<(String, u32, u32)>,
 }
 
+impl Setup {
+    /// What a trace may ask for: enough for any behaviour, little enough for any machine.
+    pub const MOST: u32 = 1 << 16;
+}
+
 /// Steps, and what they are answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {

@@ -108,8 +108,7 @@ impl Line<'_> {
     }
 
     fn setup(&mut self, setup: &mut Setup) -> Result<(), TextError> {
-        // What a trace may ask for: enough for any behaviour, little enough for any machine.
-        const MOST: u32 = 1 << 16;
+        const MOST: u32 = Setup::MOST;
         self.options(|key, value| {
             let number: u32 = value.number()?;
             let (place, most) = match key {
