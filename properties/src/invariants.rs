@@ -15,7 +15,8 @@
 //! ```
 //!
 //! The rule that matters: the same predicates run under loom, in random schedules, under real
-//! threads, and after every step of the simulator.
+//! threads, and after every step of the simulator; of a table too large for that, whenever so many
+//! steps have passed that they pay for an audit, and at the end.
 
 use nfexp_model::audit::Invariant;
 

@@ -2,9 +2,9 @@
 //! When the table is audited.
 //!
 //! ```text
-//!   looked at  ≤ SMALL     after every step
-//!   looked at  > SMALL     after looked at / PER_STEP steps; the steps pay for it
-//!   the end                whatever no audit has seen
+//!   the last one looked at ≤ SMALL    after every step
+//!   the last one looked at > SMALL    after 1/PER_STEP of that in steps, which pay for it
+//!   at the end                        whatever no audit has seen
 //! ```
 //!
 //! The rule that matters: a step costs the same however large the table is. What a step of a large
@@ -113,9 +113,9 @@ mod tests {
         for master in 1..=masters {
             let [high, low] = [master >> 8, master & 0xff];
             let steps = format!(
-                "conn m{master} tcp 10.0.{high}.{low}:40000 > 10.0.0.1:21 helper=ftp\n\
+                "conn m{master} tcp 10.1.{high}.{low}:40000 > 10.0.0.1:21 helper=ftp\n\
                  confirm m{master}\n\
-                 expect e{master} m{master} tcp 10.0.{high}.{low}:* > 10.0.0.1:{master}\n"
+                 expect e{master} master=m{master} tcp 10.1.{high}.{low}:* > 10.0.0.1:{master}\n"
             );
             let trace = parse(&steps).expect("steps");
             for (_, step) in trace.blocks.iter().flat_map(|block| &block.steps) {

@@ -148,13 +148,17 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
 pub fn config(setup: &Setup, revision: Revision) -> Config {
     let usual = Config::SMALL;
     let mut helpers = usual.helpers.to_vec();
+    // Of two of one name the first is meant.
+    let names = helpers.iter().map(|helper| helper.name).enumerate().rev();
+    let mut places: BTreeMap<&str, usize> = names.map(|(place, name)| (name, place)).collect();
     for (name, max_expected, timeout_secs) in &setup.helpers {
         // A trace's own helpers live as long as the process: there are few, and they are small.
         let name: &'static str = String::leak(name.clone());
         let policy =
             ExpectPolicy { max_expected: *max_expected, timeout_secs: *timeout_secs, name: "" };
         let policies: &'static [ExpectPolicy] = Vec::leak(vec![policy]);
-        match helpers.iter_mut().find(|helper| helper.name == name) {
+        let place = *places.entry(name).or_insert(helpers.len());
+        match helpers.get_mut(place) {
             Some(known) => known.policies = policies,
             None => helpers.push(Helper { name, policies, ..helpers[0] }),
         }
