@@ -95,13 +95,15 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
 #[cfg(test)]
 mod tests {
     use nfexp_model::Config;
+    use nfexp_model::audit::Invariant;
+    use nfexp_traces::step::Step;
     use nfexp_traces::text::parse;
 
     use super::*;
     use crate::simulator::Simulator;
 
-    /// What audits look at while so many masters expect one each, whom nobody takes back.
-    fn looked_at(masters: u32) -> u64 {
+    /// So many masters, one after the other, who expect one each; there is room for half of those.
+    fn expecting(masters: u32) -> Simulator {
         let config = Config {
             hash_size: 1024,
             expect_max: masters / 2,
@@ -122,14 +124,29 @@ mod tests {
                 simulator.step(step).expect("the engine is sound");
             }
         }
-        simulator.audit().expect("the engine is sound");
-        simulator.looked_at()
+        simulator
     }
 
     #[test]
     fn twice_the_steps_look_at_twice_as_much() {
-        let [half, all] = [2_000, 4_000].map(looked_at);
+        let [half, all] = [2_000, 4_000].map(|masters| {
+            let mut simulator = expecting(masters);
+            simulator.audit().expect("the engine is sound");
+            simulator.looked_at()
+        });
         assert!(all < half * 5 / 2, "{half} for half of it, {all} for all");
+    }
+
+    #[test]
+    fn what_breaks_a_large_table_is_told_at_the_end_at_the_latest() {
+        let mut simulator = expecting(1_000);
+        simulator.audit().expect("the engine is sound");
+        simulator.audits.owes(SMALL * 100);
+        let master = simulator.conns["m7"].id();
+        simulator.engine.memory().conns.free(master.index());
+        assert_eq!(simulator.step(&Step::Memory).map(|said| said.len()), Ok(1), "not due");
+        let Err(StepError::Violation(found)) = simulator.finish() else { panic!("it is broken") };
+        assert_eq!(found.invariant, Invariant::MasterAlive, "{found}");
     }
 
     #[test]
