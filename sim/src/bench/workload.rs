@@ -344,6 +344,7 @@ impl Workload {
         let count = match self.shape {
             // A walk through many takes the kernel's layout many times as long.
             Shape::Group(each) => SLICE / (each / 256).max(1),
+            Shape::Evict(each) => SLICE / (each / 32).max(1),
             _ => SLICE,
         };
         for _ in 0..count {
