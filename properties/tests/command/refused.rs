@@ -108,6 +108,14 @@ fn what_a_trace_says_it_says_once() {
     refused(&[(&["replay", &trace], 65, "twice.trace: line 2, column 52: expected helper once")]);
 }
 
+/// Whoever misspells one is told which there are.
+#[test]
+fn a_helper_that_there_is_not_is_told_beside_those_there_are() {
+    let trace = file("nobody.trace", b"conn m tcp 1.1.1.1:5 > 1.1.1.2:21 helper=fpt\n");
+    let told = "line 1: there is no helper fpt: expected one of ftp, tftp, irc";
+    refused(&[(&["replay", &trace], 65, told)]);
+}
+
 /// Nobody counts three hundred digits.
 #[test]
 fn a_number_out_of_bounds_is_told_briefly() {

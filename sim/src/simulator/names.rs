@@ -92,8 +92,12 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     pub(super) fn helper_id(&self, name: &str) -> Played<HelperId> {
-        let missing = || StepError::Trace(format!("there is no helper {name}"));
-        self.engine.helper_named(name).ok_or_else(missing)
+        self.engine.helper_named(name).ok_or_else(|| {
+            // A trace may define thousands.
+            let named = self.engine.config().helpers.iter().map(|helper| helper.name).take(32);
+            let named = named.collect::<Vec<_>>().join(", ");
+            StepError::Trace(format!("there is no helper {name}: expected one of {named}"))
+        })
     }
 
     pub(super) fn known_net(&self, net: NetId) -> Played {
