@@ -48,8 +48,7 @@ impl Bench {
             rows => rows.iter().any(|prefix| row.name().starts_with(prefix)),
         };
         let rows: Vec<&Row> = ROWS.iter().filter(asked).collect();
-        let names: Vec<String> = ROWS.iter().map(Row::name).collect();
-        let is_none = |asked: &&String| !names.iter().any(|name| name.starts_with(*asked));
+        let is_none = |asked: &&String| !ROWS.iter().any(|row| row.name().starts_with(*asked));
         if let Some(asked) = self.rows.iter().find(is_none) {
             return Err(unknown(asked));
         }

@@ -12,6 +12,7 @@ use super::{Failure, remark};
 use crate::forward::Router;
 use crate::opened::is_standard_input;
 pub(super) use crate::opened::{begin, open as bytes};
+use crate::research::document::place_behind;
 use crate::settings::Settings;
 
 pub(super) fn bad_data(path: &Path, error: &CaptureError) -> Failure {
@@ -47,9 +48,7 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..good]);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let why = format!("line {line}, column {column}: expected text in UTF-8");
+        let why = format!("{}: expected text in UTF-8", place_behind(&before));
         Failure::Data(path.to_owned(), why)
     })
 }

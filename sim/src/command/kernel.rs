@@ -122,10 +122,7 @@ impl Kernel {
             ("--tail", self.tail.nanoseconds(HZ) != 0),
             ("--options", !self.options.is_empty()),
         ];
-        let idle = given.iter().find(|(name, given)| *given && !taken.contains(name));
-        idle.map_or(Ok(()), |(name, _)| {
-            Err(Failure::Usage(format!("{because}: {name} would change nothing")))
-        })
+        Failure::of_idle(&given, taken, because)
     }
 
     /// The router these arguments describe, and how its time passes; `usual` is how it does

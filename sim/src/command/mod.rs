@@ -109,6 +109,14 @@ impl Failure {
         first.map_or(Ok(()), Err)
     }
 
+    /// Refuses the first argument that was given, is not `taken` and would change nothing.
+    fn of_idle(given: &[(&str, bool)], taken: &[&str], because: &str) -> Result<(), Self> {
+        let idle = given.iter().find(|(name, given)| *given && !taken.contains(name));
+        idle.map_or(Ok(()), |(name, _)| {
+            Err(Self::Usage(format!("{because}: {name} would change nothing")))
+        })
+    }
+
     /// The exit code.
     #[must_use]
     pub const fn code(&self) -> u8 {

@@ -261,9 +261,14 @@ pub fn read_text(path: &Path, expected: &str) -> Result<String, String> {
 pub(super) fn located(text: &str, error: &toml::de::Error) -> String {
     let Some(span) = error.span() else { return error.message().to_owned() };
     let before = text.get(..span.start).unwrap_or(text);
+    format!("{}: {}", place_behind(before), error.message())
+}
+
+/// The place in a text that has this before it.
+pub(crate) fn place_behind(before: &str) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    format!("line {line}, column {column}: {}", error.message())
+    format!("line {line}, column {column}")
 }
 
 /// Collects the tables that hold numbers: with a source, and without.

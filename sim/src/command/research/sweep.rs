@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::command::{Failure, remark};
+use crate::opened::is_standard_input;
 use crate::report::text::counted;
 use crate::research::cell::Stopped;
 use crate::research::document::read_text;
@@ -152,10 +153,7 @@ impl Asked {
             ("--walks", self.walks),
             ("a second --revision", self.revision.len() > 1),
         ];
-        let idle = given.iter().find(|(name, given)| *given && !taken.contains(name));
-        idle.map_or(Ok(()), |(name, _)| {
-            Err(Failure::Usage(format!("{because}: {name} would change nothing")))
-        })
+        Failure::of_idle(&given, taken, because)
     }
 
     /// The plan of it; `walks` are counted, or if it says so itself.
@@ -400,7 +398,7 @@ impl Part {
                 out.write_all(&shard::bytes(&rows))?;
             }
             Self::Script { study, scheduler, shards, out: folder } => {
-                if study.as_os_str() == "-" {
+                if is_standard_input(study) {
                     return Err(Failure::Usage(
                         "-: expected a study's file, which every shard reads for itself".into(),
                     ));
