@@ -20,7 +20,7 @@ use core::fmt;
 use super::hlist::{Access, Chain, Index, IndexOf, Walk};
 use super::listing::Listing;
 use super::platform::{Plain, Platform, Word};
-use super::slab::{NULL, Object, POISON, Slab};
+use super::slab::{NULL, Object, POISON, Record, Slab};
 use super::sources::{Sources, WIDE};
 use super::tags::{Place, Tags};
 use crate::expectation::Expectation;
@@ -317,10 +317,15 @@ fn grow<P: Platform>(tags: &mut Tags, slab: &Slab<P, Expectation<P>>) {
         let exp = slab.at(index);
         hash(exp.net(), &exp.tuple())
     };
-    tags.grow(slab.capacity(), hash_of, |index, place| {
-        let head = &slab.at(index).hprev;
-        head.set(head.get() & IS_WIDE | HEAD | place.bits());
-    });
+    tags.grow(
+        slab.capacity(),
+        |index| slab.at(index).prefetch(),
+        hash_of,
+        |index, place| {
+            let head = &slab.at(index).hprev;
+            head.set(head.get() & IS_WIDE | HEAD | place.bits());
+        },
+    );
 }
 
 /// What a snapshot takes along (`snapshot.rs`).

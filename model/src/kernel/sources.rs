@@ -20,7 +20,7 @@
 use core::cell::Cell;
 
 use super::platform::{Plain, Platform};
-use super::slab::{NULL, Slab};
+use super::slab::{NULL, Record, Slab};
 use super::tags::Tags;
 use crate::expectation::Expectation;
 use crate::netns::NetId;
@@ -78,7 +78,8 @@ impl Sources {
             return;
         }
         if self.tags.is_full() {
-            self.tags.grow(slab.capacity(), |index| place_of(slab.at(index)).1, |_, _| {});
+            let hash_of = |index| place_of(slab.at(index)).1;
+            self.tags.grow(slab.capacity(), |index| slab.at(index).prefetch(), hash_of, |_, _| {});
         }
         self.tags.insert(hash, index);
     }

@@ -34,6 +34,9 @@ const MANY: usize = 1 << 12;
 /// With fewer than these the tags are: half a megabyte.
 const FEW: usize = 1 << 16;
 
+/// How many are fetched side by side when the table grows.
+const AHEAD: usize = 32;
+
 /// The handles of a group: half of a cache line, never parts of two. The last is none.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
@@ -100,9 +103,11 @@ impl Tags {
     }
 
     /// A larger table with everything in it; indices are at most `largest`. Everything has moved.
+    /// `fetch` is told of each some time before its hash is asked for: most are in no cache.
     pub(super) fn grow(
         &mut self,
         largest: u32,
+        fetch: impl Fn(u32),
         hash_of: impl Fn(u32) -> u64,
         moved: impl Fn(u32, Place),
     ) {
@@ -113,7 +118,10 @@ impl Tags {
         self.handles = vec![Handles::default(); groups];
         self.room = room_in(groups);
         self.index_mask = u32::MAX >> largest.max(1).leading_zeros();
+        let mut coming = old.indices();
+        coming.by_ref().take(AHEAD).for_each(&fetch);
         for index in old.indices() {
+            coming.next().into_iter().for_each(&fetch);
             let place = self.insert(hash_of(index), index);
             moved(index, place);
         }
@@ -428,7 +436,7 @@ mod tests {
                 assert_eq!(found.is_some(), places.borrow().contains_key(&key));
                 if *add && found.is_none() {
                     if table.is_full() {
-                        table.grow(256, poor, |key, place| {
+                        table.grow(256, |_| {}, poor, |key, place| {
                             places.borrow_mut().insert(key, place);
                         });
                     }
@@ -450,7 +458,7 @@ mod tests {
     #[test]
     fn an_index_may_take_another_ones_place() {
         let mut table = Tags::new();
-        table.grow(9, poor, |_, _| {});
+        table.grow(9, |_| {}, poor, |_, _| {});
         let place = table.insert(poor(3), 3);
         table.replace(place, 9);
         assert_eq!(table.find(poor(3), Some), Some(9));
