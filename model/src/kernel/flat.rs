@@ -479,6 +479,20 @@ impl<P: Platform> Index<P> for Flat<P> {
         }
     }
 
+    #[inline(always)]
+    fn is_far(&self) -> bool {
+        matches!(&self.0, Kind::Tags(tagged) if tagged.tags.borrow().are_far())
+    }
+
+    #[inline(always)]
+    fn foresee(&self, slab: &Slab<P, Expectation<P>>, net: NetId, tuple: &Tuple) {
+        if let Kind::Tags(tagged) = &self.0 {
+            let (tags, hash) = (tagged.tags.borrow(), hash(net, tuple));
+            tags.prefetch_handles(hash);
+            slab.at(tags.candidate(hash)).prefetch();
+        }
+    }
+
     #[inline]
     fn prefetch_linked(&self, exp: &Expectation<P>) {
         if let Kind::Tags(tagged) = &self.0

@@ -151,6 +151,16 @@ pub trait Index<P: Platform>: Sized {
     #[inline(always)]
     fn prefetch_linked(&self, _exp: &Expectation<P>) {}
 
+    /// Whether what a search reads is probably not in the nearest caches.
+    #[inline(always)]
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    /// Fetches what a search for this destination will read.
+    #[inline(always)]
+    fn foresee(&self, _slab: &Slab<P, Expectation<P>>, _net: NetId, _tuple: &Tuple) {}
+
     /// How many buckets a listing goes through.
     fn buckets(&self) -> u32;
     /// The first expectation a listing shows of a bucket.
