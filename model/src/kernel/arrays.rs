@@ -220,15 +220,19 @@ impl ArrayWheel {
             ready.iter().rev().for_each(|of| owners.prefetch(of.get().0));
         }
         ready.iter().rev().for_each(|of| behind(of.get().0, far));
-        if let Some(mut next) = self.due.borrow().last().copied() {
+        // What fires next is due, too, or in the slot of the next jiffy.
+        let turn = if self.kind == WheelKind::Cascading { TVR } else { TVN };
+        let soon = |jiffies| slots.chain((self.clk.get().wrapping_add(jiffies) % turn) as usize);
+        let (mut next, then) = match self.due.borrow().last() {
+            Some(due) => (*due, soon(0)),
+            None => (soon(0), soon(1)),
+        };
+        if !next.is_empty() {
             let (block, count) = self.next_block(&slots, &mut next);
             slots.block(block)[..count].iter().for_each(|entry| owners.prefetch(entry.key));
             self.fetched.set(true);
-            slots.prefetch(next, 1);
-        } else {
-            let turn = if self.kind == WheelKind::Cascading { TVR } else { TVN };
-            slots.prefetch(slots.chain((self.clk.get() % turn) as usize), 2);
         }
+        slots.prefetch(if next.is_empty() { then } else { next }, 1);
     }
 
     /// Makes the next block ready, or goes on to the next jiffy at which something may be due;
