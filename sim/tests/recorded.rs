@@ -132,6 +132,35 @@ fn whatever_was_recorded_plays_under_every_policy() {
     assert!(played > 60, "{played}");
 }
 
+/// Where events come faster than they are read, some are not heard. The connection found the one that
+/// stood, which is the later of two equal ones; as if it were the first's, it was counted twice.
+#[test]
+fn an_end_that_was_not_heard_belongs_to_no_later_one() {
+    let log = fs::read_to_string(capture("irc/irc-dcc-chat.expect.log")).expect("our own");
+    let (first, rest) = log.split_once('\n').expect("several lines");
+    let again = first.replace("1795559907.840626", "1795559908.100626");
+    assert_ne!(first, again);
+    let path = folder("unheard").join("unheard.log");
+    fs::write(&path, format!("{first}\n{again}\n{rest}")).expect("a folder of ours");
+    let recorded = Recorded::read(&path, "").expect("a log");
+    let said = &recorded.sessions[0].said;
+    assert_eq!(said.iter().map(|said| said.watched).collect::<Vec<_>>(), [260_000, 1_004_548]);
+    assert_eq!(said.iter().map(|said| said.arrivals.len()).collect::<Vec<_>>(), [0, 1]);
+    let document = Document::open(&path).expect("a scenario");
+    let block = Block {
+        scenario: &document,
+        revision: Revision::LINUX_6_18,
+        hz: 250,
+        seed: 1,
+        replication: 1,
+        policies: &[nfexp_sim::research::policy::parse::policy("kernel").expect("it reads")],
+        sizes: &[2],
+        recording: Recording::default(),
+        most_happenings: MOST,
+    };
+    block.run().expect("the ledger balances");
+}
+
 const SCENARIO: &str = r#"
 name = "again"
 fits = "again.fits.toml"

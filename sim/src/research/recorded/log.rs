@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A log's announcements, and what its ends say about connections.
 
+use std::collections::HashMap;
 use std::io::{BufReader, Read};
 use std::net::IpAddr;
 
@@ -18,8 +19,11 @@ const TOGETHER: Micros = 100;
 
 type Master = (IpAddr, IpAddr, u16, u16);
 
+/// By what an expectation that stands is told from all others.
+type Known = (u8, Ends, Ends, Option<u16>);
+
 pub(super) fn read(file: impl Read) -> Result<Recorded, String> {
-    let mut log = Log { gather: Gather::new(), open: Vec::new(), ended: Vec::new() };
+    let mut log = Log { gather: Gather::new(), open: HashMap::new(), ended: Vec::new() };
     let (mut start, mut last) = (None, 0);
     for line in lines(BufReader::new(file)) {
         let (number, shown) = line.map_err(|error| error.to_string())?;
@@ -42,7 +46,7 @@ pub(super) fn read(file: impl Read) -> Result<Recorded, String> {
 #[derive(Debug)]
 struct Log {
     gather: Gather<Master>,
-    open: Vec<(ToolLine, At)>,
+    open: HashMap<Known, At>,
     /// What ended of one master at one time, and when: nothing else was heard since.
     ended: Vec<(ToolLine, At, Micros)>,
 }
@@ -56,11 +60,7 @@ impl Log {
             if !self.ended.iter().all(follows) {
                 self.settle();
             }
-            let same = |(open, _): &(ToolLine, At)| {
-                (open.proto, open.expected, open.master) == (line.proto, line.expected, line.master)
-            };
-            if let Some(place) = self.open.iter().position(same) {
-                let (_, at) = self.open.remove(place);
+            if let Some(at) = self.open.remove(&known_by(&line)) {
                 self.gather.ended(at, now);
                 self.ended.push((line, at, now));
             }
@@ -75,6 +75,11 @@ impl Log {
             self.ended.clear();
         }
         self.settle();
+        // Its end was not heard, as when events come faster than they are read: no two equal ones
+        // stand at a time, so that from here on it is this one that a connection finds.
+        if let Some(before) = self.open.remove(&known_by(&line)) {
+            self.gather.ended(before, now);
+        }
         let permanent = line.flags.has(Flags::PERMANENT);
         let told = Told {
             source: Addr::from(line.master.src).bits(),
@@ -87,7 +92,7 @@ impl Log {
             whom: format!("{} {:?} {:?}", line.proto, line.expected, line.mask),
         };
         let at = self.gather.said(now, master(&line.master), &told);
-        self.open.push((line, at));
+        self.open.insert(known_by(&line), at);
     }
 
     /// What ended alone and before its time was matched.
@@ -101,6 +106,10 @@ impl Log {
             }
         }
     }
+}
+
+fn known_by(line: &ToolLine) -> Known {
+    (line.proto, line.expected, line.master, line.zone)
 }
 
 fn master(ends: &Ends) -> Master {
