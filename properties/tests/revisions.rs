@@ -10,6 +10,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use nfexp_model::revision::Revision;
 use nfexp_properties::explore::{Limits, Verdict, explore};
@@ -132,4 +135,23 @@ fn whatever_two_revisions_answer_differently_knobs_explain() {
         }
     }
     assert!(found > 100, "only {found} differences: the corpus shows too little");
+}
+
+/// Two knobs make each of these listings the other's. Who plays the trace for each of them, for every
+/// knob, takes minutes.
+#[test]
+fn many_differences_take_as_long_as_one() {
+    let path = repository().join("traces/corpus/proc/class_without_a_name.trace");
+    let text = fs::read_to_string(path).expect("a trace of the corpus");
+    let (steps, _) = text.split_once("show\n").expect("it lists");
+    let (tell, told) = channel();
+    let text = format!("{steps}{}", "show\n".repeat(3000));
+    thread::spawn(move || {
+        let trace = parse(&text).expect("a trace");
+        tell.send(partings(&trace, Revision::LINUX_3_9, Revision::LINUX_6_18))
+    });
+    let told = told.recv_timeout(Duration::from_secs(60)).expect("it takes a second or two");
+    let listings: Vec<_> = told.iter().filter(|parting| parting.step == "show net=0").collect();
+    assert_eq!(listings.len(), 3000);
+    assert!(listings.iter().all(|parting| parting.knobs == ["wheel", "class_text"]), "{told:?}");
 }

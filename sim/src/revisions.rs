@@ -60,54 +60,72 @@ fn play(trace: &Trace, revision: Revision) -> Vec<Vec<String>> {
 #[must_use]
 pub fn partings(trace: &Trace, from: Revision, to: Revision) -> Vec<Parting> {
     let (ours, theirs) = (play(trace, from), play(trace, to));
-    let knobs = from.differing_knobs(&to);
-    let turn = |kernel: Revision, knob: &str| {
-        kernel.with_knob_of(knob, &to).expect("a knob that differs exists")
-    };
-    let alone: Vec<_> = knobs.iter().map(|knob| play(trace, turn(from, knob))).collect();
     let steps: Vec<_> = trace.blocks.iter().flat_map(|block| &block.steps).collect();
-    let mut partings = Vec::new();
-    for at in 0..ours.len().max(theirs.len()) {
-        if ours.get(at) == theirs.get(at) {
-            continue;
-        }
-        let with = |answers: &[Vec<Vec<String>>], wanted: &dyn Fn(Option<&Vec<String>>) -> bool| {
-            let chosen = knobs.iter().zip(answers).filter(|(_, played)| wanted(played.get(at)));
-            chosen.map(|(knob, _)| *knob).collect::<Vec<_>>()
-        };
-        let single = with(&alone, &|answer| answer == theirs.get(at));
-        let also = with(&alone, &|answer| answer != theirs.get(at) && answer != ours.get(at));
-        let responsible = match single.is_empty() {
-            false => single,
-            true => fewest(trace, from, to, (at, theirs.get(at))),
-        };
+    let parting = |at: usize| {
         let (line, step) = steps
             .get(at)
             .map_or_else(|| (0, "the end".to_owned()), |(line, step)| (*line, step.to_string()));
         let answers = [&ours, &theirs].map(|answers| answers.get(at).cloned().unwrap_or_default());
-        partings.push(Parting { line, step, answers, knobs: responsible, also });
+        Parting { line, step, answers, knobs: Vec::new(), also: Vec::new() }
+    };
+    let all = 0..ours.len().max(theirs.len());
+    let places: Vec<_> = all.filter(|at| ours.get(*at) != theirs.get(*at)).collect();
+    let mut partings: Vec<_> = places.iter().map(|at| parting(*at)).collect();
+    // No kernel is played for each place: what it answers is held against all of them.
+    if places.is_empty() {
+        return partings;
+    }
+    for knob in from.differing_knobs(&to) {
+        let played = play(trace, turned(from, &[knob], &to));
+        for (at, parting) in places.iter().zip(&mut partings) {
+            let answer = played.get(*at);
+            if answer == theirs.get(*at) {
+                parting.knobs.push(knob);
+            } else if answer != ours.get(*at) {
+                parting.also.push(knob);
+            }
+        }
+    }
+    let unexplained: Vec<_> =
+        (0..places.len()).filter(|number| partings[*number].knobs.is_empty()).collect();
+    let gives = |played: &[Vec<String>], number: usize| {
+        let at = places[number];
+        played.get(at) == theirs.get(at)
+    };
+    for (needed, numbers) in fewest(trace, (from, to), unexplained, gives) {
+        numbers.into_iter().for_each(|number| partings[number].knobs.clone_from(&needed));
     }
     partings
 }
 
-/// The fewest knobs of `to` that give its answer at a step.
+/// The fewest knobs of `to` that give its answer, each with those that need them; `gives` says
+/// whether what was played gives it to one. Those that need the same share a play.
 fn fewest(
     trace: &Trace,
-    from: Revision,
-    to: Revision,
-    (at, wanted): (usize, Option<&Vec<String>>),
-) -> Vec<&'static str> {
-    let mut needed = from.differing_knobs(&to);
-    for knob in from.differing_knobs(&to) {
-        let fewer: Vec<_> = needed.iter().copied().filter(|other| *other != knob).collect();
-        let kernel = fewer.iter().fold(from, |kernel, knob| {
-            kernel.with_knob_of(knob, &to).expect("a knob that differs exists")
-        });
-        if play(trace, kernel).get(at) == wanted {
-            needed = fewer;
+    (from, to): (Revision, Revision),
+    unexplained: Vec<usize>,
+    gives: impl Fn(&[Vec<String>], usize) -> bool,
+) -> Vec<(Vec<&'static str>, Vec<usize>)> {
+    let knobs = from.differing_knobs(&to);
+    let mut groups = vec![(knobs.clone(), unexplained)];
+    for knob in knobs {
+        let mut parted = Vec::new();
+        for (needed, numbers) in groups.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
+            let fewer: Vec<_> = needed.iter().copied().filter(|other| *other != knob).collect();
+            let played = play(trace, turned(from, &fewer, &to));
+            let (without, with) = numbers.into_iter().partition(|number| gives(&played, *number));
+            parted.extend([(fewer, without), (needed, with)]);
         }
+        groups = parted;
     }
-    needed
+    groups
+}
+
+/// A kernel with these knobs of another.
+fn turned(kernel: Revision, knobs: &[&str], to: &Revision) -> Revision {
+    knobs.iter().fold(kernel, |kernel, knob| {
+        kernel.with_knob_of(knob, to).expect("a knob that differs exists")
+    })
 }
 
 /// Whether turning one knob changes what a trace is answered.
