@@ -42,6 +42,16 @@ impl Value<'_> {
         ticks.map(Ticks).ok_or_else(|| "a span with a unit, as in `300s`".to_owned())
     }
 
+    /// As a policy counts.
+    pub(super) fn seconds(self) -> Want<u32> {
+        let units = [("s", 1), ("m", 60)];
+        let read = units.iter().find_map(|(unit, times)| {
+            let number: u32 = self.0.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(*times)
+        });
+        read.ok_or_else(|| format!("whole seconds, as in `300s`, {} at most", u32::MAX))
+    }
+
     pub(super) fn flags(self) -> Want<Flags> {
         if let Ok(number) = self.0.parse() {
             return Ok(Flags(number));

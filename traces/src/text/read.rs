@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reading a trace.
 
-use nfexp_model::kernel::Ticks;
 use nfexp_model::revision::Revision;
 
 use super::line::Line;
@@ -57,7 +56,7 @@ pub fn parse(text: &str) -> Result<Trace, TextError> {
             let (mut max, mut timeout) = (0, 0);
             line.options(|key, value| match key {
                 "max" => value.number().map(|number| max = number),
-                "timeout" => value.span(1).map(|Ticks(secs)| timeout = secs as u32),
+                "timeout" => value.seconds().map(|secs| timeout = secs),
                 _ => Err("`max` or `timeout`".to_owned()),
             })?;
             trace.setup.helpers.push((name, max, timeout));
@@ -245,6 +244,19 @@ collect m";
                 (error.line, error.column, error.expected.as_str()),
                 (place.0, place.1, expected)
             );
+        }
+    }
+
+    /// Of 2^32 and one seconds, one was left; and ticks were taken for seconds.
+    #[test]
+    fn a_policy_is_of_whole_seconds() {
+        let of = |timeout| parse(&format!("helper-policy ftp max=1 timeout={timeout}"));
+        for (timeout, secs) in [("0s", 0), ("5m", 300), ("4294967295s", u32::MAX)] {
+            assert_eq!(of(timeout).expect(timeout).setup.helpers[0].2, secs);
+        }
+        for timeout in ["4294967297s", "71582789m", "1500ms", "90j", "300"] {
+            let error = of(timeout).expect_err(timeout);
+            assert!(error.expected.starts_with("whole seconds") && error.column == 25, "{error}");
         }
     }
 
