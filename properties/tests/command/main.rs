@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The command, as a user meets it: what it prints, where, and how it ends.
 
+mod bounded;
 mod piped;
 mod refused;
 
@@ -206,7 +207,7 @@ fn research_refuses_what_nobody_can_run() {
         (vec!["sweep", "--scenario", &forever], 65, "run.lasts: expected from 1ms to 10^9 s"),
         (vec!["sweep", "--scenario", &long], 65, "expected a timeout of at most 10^9 s"),
         (vec!["sweep", "--scenario", "/dev/zero"], 65, "offset 0: expected a pcap"),
-        (vec!["sweep", "/dev/zero"], 65, "offset 16777216: expected the end of a study in UTF-8"),
+        (vec!["sweep", "/dev/zero"], 65, "offset 4194304: expected the end of a study in UTF-8"),
         (vec!["sweep", &bytes], 65, "offset 4: expected a study in UTF-8"),
         (vec!["sweep", &zero], 65, "replications: expected from 1 to 10000"),
         (vec!["sweep", &less], 65, "line 2: "),

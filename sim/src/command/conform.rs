@@ -20,6 +20,10 @@ use crate::simulator::unless_it_crashes;
 
 /// How many steps are told before a divergence.
 const TOLD: usize = 10;
+/// The largest transcript that is compared: all of it is kept, to be shrunk.
+const LARGEST_BYTES: u64 = 64 << 20;
+/// And the longest.
+const MOST_LINES: u64 = 1 << 20;
 
 /// The arguments of `nfexp conform`.
 #[derive(Debug, Args)]
@@ -158,6 +162,8 @@ fn read(path: &Path) -> Result<(Header, Vec<Line>), Failure> {
     let mut lines = Vec::new();
     while let Some(line) = reader.next_line().map_err(|error| bad_data(path, &error))? {
         lines.push(line);
+        let within = reader.is_within(LARGEST_BYTES, MOST_LINES);
+        within.map_err(|error| bad_data(path, &error))?;
     }
     Ok((header, lines))
 }

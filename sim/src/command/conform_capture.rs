@@ -15,6 +15,9 @@ use super::{Failure, remark};
 use crate::recording::{Agreement, Difference, Recording, agreement, options_of};
 use crate::report::story::described;
 
+/// The largest recording that is read: JSON takes some sixty times as much memory at worst.
+const LARGEST_BYTES: u64 = 16 << 20;
+
 /// The arguments of `nfexp conform-capture`.
 #[derive(Debug, Args)]
 pub struct ConformCapture {
@@ -113,8 +116,12 @@ impl ConformCapture {
 fn lines(path: &Path) -> Result<Vec<Value>, Failure> {
     let data = |why: String| Failure::Data(path.to_owned(), why);
     let mut read = Vec::new();
-    let done = bytes(path).and_then(|mut input| input.read_to_end(&mut read));
+    let done = bytes(path).and_then(|input| input.take(LARGEST_BYTES + 1).read_to_end(&mut read));
     done.map_err(|error| unreadable(path, &error))?;
+    if read.len() as u64 > LARGEST_BYTES {
+        let most = LARGEST_BYTES >> 20;
+        return Err(data(format!("expected a recording of at most {most} MiB")));
+    }
     let text = text(path, read)?;
     let mut lines = Vec::new();
     for (at, line) in text.lines().enumerate() {

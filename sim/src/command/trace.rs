@@ -19,6 +19,9 @@ use crate::simulator::{Simulator, StepError, config};
 
 /// The largest trace that is read.
 const LARGEST_BYTES: u64 = 64 << 20;
+/// The longest: a line, however short, may be a step, which takes some hundred bytes, and as many to
+/// answer.
+const MOST_LINES: usize = 1 << 20;
 
 /// Reads a trace.
 ///
@@ -33,7 +36,12 @@ pub(super) fn read(path: &Path) -> Result<Trace, Failure> {
     if bytes.len() as u64 > LARGEST_BYTES {
         return Err(data("expected a trace of at most 64 MiB".to_owned()));
     }
-    parse(&text(path, bytes)?).map_err(|error| data(error.to_string()))
+    let text = text(path, bytes)?;
+    if text.lines().nth(MOST_LINES).is_some() {
+        let line = MOST_LINES + 1;
+        return Err(data(format!("line {line}: expected a trace of at most {MOST_LINES} lines")));
+    }
+    parse(&text).map_err(|error| data(error.to_string()))
 }
 
 /// Refuses what a trace says itself, in its first lines and by its steps.

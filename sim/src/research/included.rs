@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use toml::{Table, Value};
 
-use super::document::located;
+use super::document::{located, read_text};
 use super::recorded::Recorded;
 
 /// Puts the tables of the file named by `fits` where they are asked for.
@@ -24,7 +24,8 @@ pub(super) fn fits(table: &mut Table, folder: &Path) -> Result<(), String> {
     let Some(file) = table.remove("fits") else { return spread(table, "", None) };
     let file = file.as_str().ok_or("fits: expected the name of a file")?.to_owned();
     let path = folder.join(&file);
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("fits: {file}: {error}"))?;
+    let text = read_text(&path, "fitted laws in UTF-8");
+    let text = text.map_err(|why| format!("fits: {file}: {why}"))?;
     let fitted: Table = text
         .parse()
         .map_err(|error: toml::de::Error| format!("fits: {file}: {}", located(&text, &error)))?;

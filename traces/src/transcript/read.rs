@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::{Answer, Header, Line, Operation};
 
-/// The longest line that is read: a dump of a full table is well below.
-pub const LONGEST_LINE: u64 = 64 << 20;
+/// The longest line that is read, in bytes: a dump of a full table is well below, and what stands in
+/// one takes a hundred times as much memory at worst.
+pub const LONGEST_LINE: u64 = 4 << 20;
 
 /// Why a transcript could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +36,26 @@ pub enum ReadError {
 pub struct Reader<R> {
     input: R,
     line: u64,
+    bytes: u64,
     text: Vec<u8>,
 }
 
 impl<R: BufRead> Reader<R> {
     /// Reads from `input`.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, text: Vec::new() }
+        Self { input, line: 0, bytes: 0, text: Vec::new() }
+    }
+
+    /// Refuses what is longer than this, so far: for whoever keeps all of it.
+    ///
+    /// # Errors
+    /// Where the last line that was read ends behind so many bytes, or comes after so many lines.
+    pub fn is_within(&self, bytes: u64, lines: u64) -> Result<(), ReadError> {
+        if self.bytes <= bytes && self.line <= lines {
+            return Ok(());
+        }
+        let most = format!("at most {lines} lines and {} MiB", bytes >> 20);
+        Err(self.wrong(format!("expected a transcript of {most}")))
     }
 
     /// The header.
@@ -88,6 +102,7 @@ impl<R: BufRead> Reader<R> {
                 return Ok(false);
             }
             self.line += 1;
+            self.bytes += read as u64;
             if read as u64 == LONGEST_LINE {
                 return Err(self.wrong(format!("expected at most {LONGEST_LINE} bytes")));
             }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What is larger than anybody would write is refused before it costs memory.
+
+use std::fs;
+
+use super::{EVICTION, file, root, run};
+
+/// It is bad data, and this is said of it.
+fn refused(arguments: &[&str], message: &str) {
+    let (code, _, told) = run(arguments);
+    assert_eq!(code, 65, "{arguments:?}: {told}");
+    assert!(told.contains(message) && told.len() < 3000, "{arguments:?}: {told}");
+}
+
+/// Every step takes memory, however short it is written.
+#[test]
+fn a_trace_is_of_a_million_lines_at_most() {
+    let trace = file("long.trace", "memory\n".repeat((1 << 20) + 1).as_bytes());
+    for verb in ["replay", "show", "diff-revisions"] {
+        refused(&[verb, &trace], "long.trace: line 1048577: expected a trace of at most 1048576");
+    }
+}
+
+/// It is kept as a whole, to be shrunk.
+#[test]
+fn a_transcript_is_bounded() {
+    let known = root().join("traces/transcripts/core-1.jsonl");
+    let known = fs::read_to_string(known).expect("our own");
+    let header = known.lines().next().expect("a header");
+    let line =
+        |bytes: usize| format!("{{\"i\":1,\"op\":\"exp_flush\",\"x\":\"{}\"}}", "x".repeat(bytes));
+    let many = [header, &vec![line(4_000_000); 17].join("\n")].join("\n");
+    let many = file("many.jsonl", many.as_bytes());
+    refused(&["conform", &many], "many.jsonl: line 18: expected a transcript of at most 1048576");
+    let wide = file("wide.jsonl", [header, &line(4 << 20)].join("\n").as_bytes());
+    refused(&["conform", &wide], "wide.jsonl: line 2: expected at most 4194304 bytes");
+}
+
+/// Its lines are held against each other as a whole.
+#[test]
+fn a_recording_is_bounded() {
+    let large = format!("{{\"head\":{{}},\"x\":[{}0]}}", "{\"\":0},".repeat(3 << 20));
+    let large = file("large.golden.jsonl", large.as_bytes());
+    refused(&["conform-capture", EVICTION, &large], "expected a recording of at most 16 MiB");
+}
+
+/// Scenarios and studies, and what a scenario takes from another file.
+#[test]
+fn what_people_write_is_no_longer_than_they_would() {
+    let numbers = file("numbers.toml", format!("x = [{}0]", "0,".repeat(3 << 20)).as_bytes());
+    refused(&["sweep", &numbers], "numbers.toml: offset 4194304: expected the end of a study");
+    let endless = file("endless.toml", b"name = \"endless\"\nfits = \"/dev/zero\"\n");
+    let told = "fits: /dev/zero: offset 4194304: expected the end of fitted laws";
+    refused(&["sweep", "--scenario", &endless], told);
+}
