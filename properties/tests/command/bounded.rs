@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is larger than anybody would write is refused before it costs memory.
+//! What is larger than anybody would write is refused before it costs memory, and told briefly.
 
 use std::fs;
 
@@ -36,12 +36,16 @@ fn a_transcript_is_bounded() {
     refused(&["conform", &wide], "wide.jsonl: line 2: expected at most 4194304 bytes");
 }
 
-/// Its lines are held against each other as a whole.
+/// Its options are told by its head, which has a place, too.
 #[test]
-fn a_recording_is_bounded() {
+fn a_recording_is_bounded_and_its_head_has_a_place() {
     let large = format!("{{\"head\":{{}},\"x\":[{}0]}}", "{\"\":0},".repeat(3 << 20));
     let large = file("large.golden.jsonl", large.as_bytes());
     refused(&["conform-capture", EVICTION, &large], "expected a recording of at most 16 MiB");
+    let head = b"{\"head\":{\"helpers\":{\"sip\":[\"tcp/65536\"]}}}";
+    let head = file("head.golden.jsonl", head);
+    let told = "head.golden.jsonl: line 1: expected a helper and a port, as in";
+    refused(&["conform-capture", EVICTION, &head], told);
 }
 
 /// Scenarios and studies, and what a scenario takes from another file.
@@ -52,4 +56,15 @@ fn what_people_write_is_no_longer_than_they_would() {
     let endless = file("endless.toml", b"name = \"endless\"\nfits = \"/dev/zero\"\n");
     let told = "fits: /dev/zero: offset 4194304: expected the end of fitted laws";
     refused(&["sweep", "--scenario", &endless], told);
+}
+
+/// What is found instead may be anything.
+#[test]
+fn a_long_word_is_told_without_its_middle() {
+    let word = "é".repeat(1 << 20);
+    let trace = file("word.trace", format!("conn m {word}\n").as_bytes());
+    let told = "word.trace: line 1, column 8: expected a protocol, by name or number, found `éé";
+    refused(&["replay", &trace], told);
+    let study = file("word.toml", format!("scenario = \"{word}\"").as_bytes());
+    refused(&["sweep", &study], "éé: expected a file or one of ftp, sip-office");
 }

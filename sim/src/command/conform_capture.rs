@@ -42,7 +42,8 @@ impl ConformCapture {
             self.kernel.settings(Clock::Frozen).map_err(Failure::Usage)?;
         if self.kernel.options.is_empty() {
             let options = options_of(&golden);
-            let bad = |why| Failure::Data(self.golden.clone(), why);
+            // Options are told by the head.
+            let bad = |why| Failure::Data(self.golden.clone(), format!("line 1: {why}"));
             settings.apply(&options, &mut pace).map_err(bad)?;
         }
         let recording = Recording::new(settings, pace);

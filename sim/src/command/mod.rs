@@ -24,6 +24,7 @@ pub mod research;
 pub mod show;
 mod trace;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::{fmt, io};
 
@@ -135,7 +136,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Data(path, why) => write!(f, "{}: {why}", path.display()),
+            Self::Data(path, why) => write!(f, "{}: {}", path.display(), brief(why)),
             Self::Usage(why)
             | Self::System(why)
             | Self::Differs(why)
@@ -143,6 +144,22 @@ impl fmt::Display for Failure {
             | Self::Skipped(why) => f.write_str(why),
             Self::NoReader => Ok(()),
         }
+    }
+}
+
+/// What is wrong with a file, without the middle if that is long: what stands in the file is.
+fn brief(why: &str) -> Cow<'_, str> {
+    const BEGIN: usize = 1500;
+    const END: usize = 500;
+    let at = |mut place: usize| {
+        while !why.is_char_boundary(place) {
+            place -= 1;
+        }
+        place
+    };
+    match why.len().checked_sub(END).filter(|end| *end > BEGIN) {
+        Some(end) => Cow::Owned(format!("{} … {}", &why[..at(BEGIN)], &why[at(end)..])),
+        None => Cow::Borrowed(why),
     }
 }
 
