@@ -20,6 +20,13 @@ pub struct Played {
     pub failure: Option<(usize, StepError)>,
 }
 
+/// How much a trace is answered: who lists a full table again and again is answered more than a
+/// machine keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    bytes: usize,
+}
+
 /// A block that was answered otherwise than it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -29,6 +36,24 @@ pub struct Difference {
     pub expected: Vec<String>,
     /// What it was answered.
     pub answered: Vec<String>,
+}
+
+impl Answered {
+    /// A million lines of a hundred bytes.
+    const MOST: usize = 128 << 20;
+
+    /// What a step is answered, if that is not too much.
+    ///
+    /// # Errors
+    /// [`StepError::Trace`].
+    pub(crate) fn more(&mut self, said: Vec<String>) -> Result<Vec<String>, StepError> {
+        self.bytes += said.iter().map(|said| size_of::<String>() + said.len()).sum::<usize>();
+        if self.bytes <= Self::MOST {
+            return Ok(said);
+        }
+        let most = Self::MOST >> 20;
+        Err(StepError::Trace(format!("expected at most {most} MiB of answers in all")))
+    }
 }
 
 impl Played {
@@ -79,14 +104,14 @@ pub fn play(
 ) -> Result<Played, StepError> {
     let mut simulator = Simulator::new(config(&trace.setup, revision))?;
     let mut played = Played::default();
-    let mut steps = 0;
+    let (mut steps, mut answered) = (0, Answered::default());
     for block in &trace.blocks {
         let mut lines = Vec::new();
         for (line, step) in &block.steps {
             if played.failure.is_some() {
                 break;
             }
-            match simulator.step(step) {
+            match simulator.step(step).and_then(|said| answered.more(said)) {
                 Ok(said) => lines.extend(said),
                 Err(error) => {
                     lines.push(format!("error: {error}"));

@@ -16,6 +16,7 @@
 use nfexp_model::revision::Revision;
 use nfexp_traces::text::Trace;
 
+use crate::golden::Answered;
 use crate::simulator::{Simulator, config};
 
 /// A step that two revisions answer differently.
@@ -33,33 +34,44 @@ pub struct Parting {
     pub also: Vec<&'static str>,
 }
 
+/// Knobs, and the differences that need all of them, by number.
+type Group = (Vec<&'static str>, Vec<usize>);
+
 /// What each step of a trace is answered on a revision; a crash is the last answer.
-fn play(trace: &Trace, revision: Revision) -> Vec<Vec<String>> {
-    let mut answers = Vec::new();
+///
+/// # Errors
+/// At which line there are too many to keep.
+fn play(trace: &Trace, revision: Revision) -> Result<Vec<Vec<String>>, String> {
+    let (mut answers, mut answered) = (Vec::new(), Answered::default());
     let Ok(mut simulator) = Simulator::new(config(&trace.setup, revision)) else {
-        return answers;
+        return Ok(answers);
     };
-    for (_, step) in trace.blocks.iter().flat_map(|block| &block.steps) {
+    for (line, step) in trace.blocks.iter().flat_map(|block| &block.steps) {
         match simulator.step(step) {
-            Ok(said) => answers.push(said),
+            Ok(said) => {
+                let said = answered.more(said).map_err(|error| format!("line {line}: {error}"));
+                answers.push(said?);
+            }
             Err(error) => {
                 answers.push(vec![error.to_string()]);
                 // What is broken cannot be taken apart without breaking more.
                 std::mem::forget(simulator);
-                return answers;
+                return Ok(answers);
             }
         }
     }
     if let Err(error) = simulator.finish() {
         answers.push(vec![format!("at the end: {error}")]);
     }
-    answers
+    Ok(answers)
 }
 
 /// Every step that `from` and `to` answer differently, in order.
-#[must_use]
-pub fn partings(trace: &Trace, from: Revision, to: Revision) -> Vec<Parting> {
-    let (ours, theirs) = (play(trace, from), play(trace, to));
+///
+/// # Errors
+/// At which line there are more answers than can be kept.
+pub fn partings(trace: &Trace, from: Revision, to: Revision) -> Result<Vec<Parting>, String> {
+    let (ours, theirs) = (play(trace, from)?, play(trace, to)?);
     let steps: Vec<_> = trace.blocks.iter().flat_map(|block| &block.steps).collect();
     let parting = |at: usize| {
         let (line, step) = steps
@@ -73,10 +85,10 @@ pub fn partings(trace: &Trace, from: Revision, to: Revision) -> Vec<Parting> {
     let mut partings: Vec<_> = places.iter().map(|at| parting(*at)).collect();
     // No kernel is played for each place: what it answers is held against all of them.
     if places.is_empty() {
-        return partings;
+        return Ok(partings);
     }
     for knob in from.differing_knobs(&to) {
-        let played = play(trace, turned(from, &[knob], &to));
+        let played = play(trace, turned(from, &[knob], &to))?;
         for (at, parting) in places.iter().zip(&mut partings) {
             let answer = played.get(*at);
             if answer == theirs.get(*at) {
@@ -92,10 +104,10 @@ pub fn partings(trace: &Trace, from: Revision, to: Revision) -> Vec<Parting> {
         let at = places[number];
         played.get(at) == theirs.get(at)
     };
-    for (needed, numbers) in fewest(trace, (from, to), unexplained, gives) {
+    for (needed, numbers) in fewest(trace, (from, to), unexplained, gives)? {
         numbers.into_iter().for_each(|number| partings[number].knobs.clone_from(&needed));
     }
-    partings
+    Ok(partings)
 }
 
 /// The fewest knobs of `to` that give its answer, each with those that need them; `gives` says
@@ -105,20 +117,20 @@ fn fewest(
     (from, to): (Revision, Revision),
     unexplained: Vec<usize>,
     gives: impl Fn(&[Vec<String>], usize) -> bool,
-) -> Vec<(Vec<&'static str>, Vec<usize>)> {
+) -> Result<Vec<Group>, String> {
     let knobs = from.differing_knobs(&to);
     let mut groups = vec![(knobs.clone(), unexplained)];
     for knob in knobs {
         let mut parted = Vec::new();
         for (needed, numbers) in groups.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
             let fewer: Vec<_> = needed.iter().copied().filter(|other| *other != knob).collect();
-            let played = play(trace, turned(from, &fewer, &to));
+            let played = play(trace, turned(from, &fewer, &to))?;
             let (without, with) = numbers.into_iter().partition(|number| gives(&played, *number));
             parted.extend([(fewer, without), (needed, with)]);
         }
         groups = parted;
     }
-    groups
+    Ok(groups)
 }
 
 /// A kernel with these knobs of another.

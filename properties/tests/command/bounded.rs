@@ -21,6 +21,20 @@ fn a_trace_is_of_a_million_lines_at_most() {
     }
 }
 
+/// A table of thousands of lines, listed a thousand times.
+#[test]
+fn a_table_may_be_listed_again_and_again() {
+    let expect = |port| format!("expect e{port} master=m tcp 10.0.0.2:* > 10.0.0.1:{port}\n");
+    let table = "config expectations=65536 expect-max=65536\nhelper-policy ftp max=65535 timeout=300s\n\
+                 conn m tcp 10.0.0.2:40000 > 10.0.0.1:21 helper=ftp\n";
+    let table = table.to_owned() + &(1..4000).map(expect).collect::<String>();
+    let listed = format!("{table}{}", "show\n".repeat(1000));
+    let listed = file("listed.trace", listed.as_bytes());
+    for verb in ["replay", "diff-revisions"] {
+        refused(&[verb, &listed], ": expected at most 128 MiB of answers in all");
+    }
+}
+
 /// It is kept as a whole, to be shrunk.
 #[test]
 fn a_transcript_is_bounded() {

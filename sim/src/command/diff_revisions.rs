@@ -59,6 +59,13 @@ impl DiffRevisions {
             std::panic::set_hook(Box::new(|_| ()));
             let partings = partings(&trace, self.from, self.to);
             std::panic::set_hook(hook);
+            let partings = match partings {
+                Ok(partings) => partings,
+                Err(why) => {
+                    failures.push(Failure::Data(path.clone(), why));
+                    continue;
+                }
+            };
             for parting in &partings {
                 match self.format {
                     Format::Text => self.tell(&mut out, path, parting)?,
