@@ -21,7 +21,7 @@ fn a_trace_is_of_a_million_lines_at_most() {
     }
 }
 
-/// A table of thousands of lines, listed a thousand times.
+/// A table of thousands of lines, listed a thousand times; what is listed at the end is listed once.
 #[test]
 fn a_table_may_be_listed_again_and_again() {
     let expect = |port| format!("expect e{port} master=m tcp 10.0.0.2:* > 10.0.0.1:{port}\n");
@@ -33,6 +33,8 @@ fn a_table_may_be_listed_again_and_again() {
     for verb in ["replay", "diff-revisions"] {
         refused(&[verb, &listed], ": expected at most 128 MiB of answers in all");
     }
+    let (code, shown, told) = run(&["show", &file("table.trace", table.as_bytes())]);
+    assert_eq!((code, shown.lines().count()), (0, 3999), "{told}");
 }
 
 /// It is kept as a whole, to be shrunk.

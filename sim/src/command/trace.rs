@@ -111,14 +111,23 @@ pub(super) fn show(path: &Path, at: Option<At>, kernel: &Kernel) -> Result<Strin
         let ticks = u128::from(ns) * u128::from(hz) / 1_000_000_000;
         end_at(&mut trace, u64::try_from(ticks).unwrap_or(u64::MAX));
     }
-    let (mut steps, mut text) = (0, None);
-    let look = |simulator: &mut Simulator| Some(listing(simulator.engine(), simulator.now()));
-    let played = play(&trace, kernel.revision, |step, simulator| {
+    // A listing is as long as the table, which may grow with every step: only the one is made.
+    let mut steps = 0;
+    let count = |step, _: &mut Simulator| {
         steps = step;
-        text = look(simulator);
         if at == Some(At::After(step)) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    };
+    let played = play(&trace, kernel.revision, count);
     let played = played.map_err(|error| Failure::System(error.to_string()))?;
+    let mut text = None;
+    let look = |step, simulator: &mut Simulator| {
+        if step < steps {
+            return ControlFlow::Continue(());
+        }
+        text = Some(listing(simulator.engine(), simulator.now()));
+        ControlFlow::Break(())
+    };
+    play(&trace, kernel.revision, look).map_err(|error| Failure::System(error.to_string()))?;
     let is_there = match at {
         None => true,
         Some(At::After(at)) => at == steps,
