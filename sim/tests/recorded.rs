@@ -161,6 +161,16 @@ fn an_end_that_was_not_heard_belongs_to_no_later_one() {
     block.run().expect("the ledger balances");
 }
 
+/// Two weeks are more microseconds than a number of a scenario may be.
+#[test]
+fn a_recording_of_weeks_is_a_scenario() {
+    let log = fs::read_to_string(capture("irc/irc-dcc-chat.expect.log")).expect("our own");
+    let path = folder("weeks").join("weeks.log");
+    fs::write(&path, log.replace("1795559908.", "1796769508.")).expect("a folder of ours");
+    let document = Document::open(&path).expect("a scenario");
+    assert_eq!(document.read().run.value.lasts.0, 1_209_603.0);
+}
+
 const SCENARIO: &str = r#"
 name = "again"
 fits = "again.fits.toml"

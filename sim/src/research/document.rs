@@ -79,9 +79,14 @@ impl Document {
         let recorded = Recorded::read_some(path, "")?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let text = |text: &str| Value::String(text.to_owned());
+        // A moment longer, so that the last packet is in it.
+        let lasts = match recorded.span.saturating_add(1_000_000) {
+            short @ 0..1_000_000_000_000 => format!("{short}us"),
+            // No number of a scenario is larger.
+            long => format!("{}s", long.div_ceil(1_000_000)),
+        };
         let run = [
-            // A moment longer, so that the last packet is in it.
-            ("lasts", text(&format!("{}us", recorded.span + 1_000_000))),
+            ("lasts", text(&lasts)),
             ("transient", Value::Boolean(true)),
             ("source", text("as long as the recording, and a second")),
         ];
