@@ -86,6 +86,7 @@ impl Importer {
                 Event::Conn(event) => self.conn(router.engine(), event, &mut steps),
             }
         }
+        self.dropped(router.engine(), happening.events, &mut steps);
         for id in happening.retimed {
             steps.extend(self.retime(router, *id));
         }
@@ -155,6 +156,19 @@ impl Importer {
         let place = if stays { None } else { steps.iter().position(goes) };
         let place = place.unwrap_or(steps.len());
         steps.splice(place..place, said);
+    }
+
+    /// Of a connection whose first packet announced and was dropped, only its expectations tell that
+    /// it is gone: it was never confirmed.
+    fn dropped(&mut self, engine: &Engine, events: &[Event], steps: &mut Vec<Step>) {
+        for event in events {
+            let Event::Expect(ExpectEvent { kind, master, .. }) = event else { continue };
+            let gone = *kind == ExpectEventKind::Destroy(Cause::MasterGone)
+                && !engine.memory().conns.is_live(*master);
+            if gone && let Some(conn) = self.conns.remove(master) {
+                steps.push(Step::Destroy { conn });
+            }
+        }
     }
 
     /// Another time, other flags: nothing tells of them.

@@ -448,6 +448,24 @@ fn what_is_imported_plays() {
     }
 }
 
+/// A call whose first packet is dropped where the table is full: nothing but its expectations tells
+/// that it is gone, and they kept the places of later ones.
+#[test]
+fn a_first_packet_that_is_dropped_is_imported() {
+    let full = ["--expect-max", "2", "traces/captures/sip/sip-video.pcap"];
+    let (code, imported, told) = run(&[&["import"], &full[..]].concat());
+    assert_eq!(code, 0, "{told}");
+    let (code, played, told) =
+        run(&["replay", "--format", "csv", &file("dropped.trace", imported.as_bytes())]);
+    assert_eq!(code, 0, "{told}");
+    let (_, replayed, _) = run(&[&["replay", "--format", "csv"], &full[..]].concat());
+    let causes = |rows: &str| -> Vec<String> {
+        rows.lines().filter_map(|row| row.rsplit(',').next()).map(str::to_owned).collect()
+    };
+    assert_eq!(causes(&played), causes(&replayed));
+    assert_eq!(causes(&played).len(), 9);
+}
+
 /// A kernel that crashes in a golden trace is an answer, and told nowhere else.
 #[test]
 fn a_crash_that_is_expected_is_quiet() {
