@@ -37,6 +37,25 @@ fn a_table_may_be_listed_again_and_again() {
     assert_eq!((code, shown.lines().count()), (0, 3999), "{told}");
 }
 
+/// The file is at fault, not the system.
+#[test]
+fn a_capture_of_more_than_a_trace_holds_is_named() {
+    let head = [0xa1b2_c3d4_u32, 0x0002_0004, 0, 0, 65_535, 101].map(u32::to_be_bytes);
+    let mut capture = head.concat();
+    for client in 0..=u16::MAX as u32 + 1 {
+        let source = 0x0a00_0000 + client;
+        let words = [0x4500_001c, 0, 0x4011_0000, source, 0x0b00_0001];
+        let sum: u32 = words.iter().map(|word| (word >> 16) + (word & 0xffff)).sum();
+        let check = !((sum >> 16) + (sum & 0xffff)) & 0xffff;
+        let words = [0, 0, 28, 28, words[0], words[1], words[2] | check, words[3], words[4]];
+        // An empty datagram to TFTP's port, without a checksum.
+        let words = words.into_iter().chain([0x9c40_0045, 0x0008_0000]);
+        capture.extend(words.flat_map(u32::to_be_bytes));
+    }
+    let capture = file("crowd.pcap", &capture);
+    refused(&["import", &capture], "crowd.pcap: the trace does not play: it has memory for 65536");
+}
+
 /// It is kept as a whole, to be shrunk.
 #[test]
 fn a_transcript_is_bounded() {

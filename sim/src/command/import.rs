@@ -16,6 +16,7 @@ use crate::forward::Router;
 use crate::import::Importer;
 use crate::log::LogImporter;
 use crate::replay::{Happening, Replay};
+use crate::simulator::StepError;
 
 /// The arguments of `nfexp import`.
 #[derive(Debug, Args)]
@@ -71,8 +72,7 @@ fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
         }
         importer.take(&shown).map_err(|why| bad(format!("line {number}: {why}")))?;
     }
-    let trace = importer.finish();
-    trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))
+    importer.finish().map_err(|error| unplayable(path, &error))
 }
 
 fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
@@ -85,6 +85,10 @@ fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
         |router: &mut Router, happening: &Happening<'_>| importer.take(router, happening);
     packets(path, |capture, most| replay.play(capture, most, &mut take))?;
     replay.finish(take);
-    let trace = importer.finish(replay.router.engine());
-    trace.map_err(|error| Failure::System(format!("the trace does not play: {error}")))
+    importer.finish(replay.router.engine()).map_err(|error| unplayable(path, &error))
+}
+
+/// There is more in a file than a trace has memory for, or what no trace can say.
+fn unplayable(path: &Path, error: &StepError) -> Failure {
+    Failure::Data(path.to_owned(), format!("the trace does not play: {error}"))
 }
