@@ -156,3 +156,34 @@ def found_options_of_ip():
         head = struct.pack(">BBHHHBBH", 0x45 + len(options) // 4, 0, 36 + len(options), 7, 0, 64, 17, 0)
         frames.append(head + socket.inet_aton("10.0.0.2") + socket.inet_aton("10.0.1.2") + options + udp(n))
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+def datagram(proto, body, ends=("10.0.0.2", "10.0.0.1")):
+    if ":" in ends[0]:
+        return struct.pack(">IHBB", 6 << 28, len(body), proto, 64) + b"".join(socket.inet_pton(socket.AF_INET6, x) for x in ends) + body
+    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 7, 0, 64, proto, 0) + b"".join(map(socket.inet_aton, ends)) + body
+
+
+SIX = "fd91:1::2", "fd91:2::2"
+
+
+def udp(sport, dport, data):
+    return struct.pack(">HHHH", sport, dport, 8 + len(data), 0) + data
+
+
+@scenario("found", "own-packets", link=RAW, family=6, made=True)
+def found_addresses_in_full():
+    """IPv6 addresses with more zeros than anybody writes, with four bytes at the end, and ended by a colon or a zero byte"""
+    t = Talk(21, ("fd91:1::a02:304", "fd91:2::2"))
+    t.server(b"220 hello\r\n")
+    t.client(b"USER me\r\n")
+    written = (b"fd91:1::00a02:0000304", b"0fd91:1::a02:304", b"fd91:1::10.2.3.4", b"fd91:0001::010.2.03.004", b"fd91:1::a02:304\0", b"fd91:1::10.2.3.4:",
+               b"fd91:1:0:0:0:0:10.2.3.4", b"fd91:1:0:0:0:0:a02:304", b"fd91:1::0:0:0:a02:304", b"fd91:1::10304", b"fd91:1::a02:304:", b"fd91:1:::a02:304")
+    for n, text in enumerate(written):
+        t.client(b"EPRT |2|" + text + (b"" if text[-1:] in b"\0:" else b"|") + b"%d|\r\n" % (5000 + n))
+    for n, text in enumerate(written):
+        sdp = b"v=0\r\nc=IN IP6 " + text + b"\r\nm=audio %d RTP/AVP 0\r\n" % (6000 + 2 * n)
+        contact = b"REGISTER sip:x SIP/2.0\r\nCSeq: 1 REGISTER\r\nExpires: 60\r\nContact: <sip:me@[" + text + b"]:5062>\r\n\r\n"
+        for m, message in enumerate((b"INVITE sip:x SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n" + sdp, contact)):
+            t.frames.append(datagram(17, udp(1024 + 2 * n + m, 5060, message), t.ends))
+    return t.made()

@@ -18,12 +18,11 @@
 //! `try_rfc1123()`, `try_eprt()`, `try_epsv_response()`, `get_port()`, `find_nl_seq()` and
 //! `update_nl_seq()` of `nf_conntrack_ftp.c`, all revisions.
 
-use std::net::Ipv6Addr;
-
 use nfexp_model::conntrack::Direction;
 use nfexp_model::expectation::Expected;
 use nfexp_model::tuple::{Addr, L3, Proto};
 
+use super::address::ipv6;
 use super::{Announced, Reading, Seen};
 
 /// What the helper remembers of a control connection (`struct nf_ct_ftp_master`).
@@ -237,11 +236,9 @@ fn eprt_command(data: &[u8], l3: L3, command: Command) -> Option<Command> {
             let (n, length) = numbers::<4>(rest, b'.', Some(delimiter))?;
             (with_ipv4(command.addr, n), length)
         }
-        (L3::Ipv6, b'2') => {
-            let length = rest.iter().position(|&byte| byte == delimiter)?;
-            let text = std::str::from_utf8(&rest[..length]).ok()?;
-            (Addr(text.parse::<Ipv6Addr>().ok()?.octets()), length)
-        }
+        // KERNEL: get_ipv6_addr(), all revisions: the port begins behind whatever byte ended the
+        // address, if it was a zero or a colon, too.
+        (L3::Ipv6, b'2') => ipv6(rest, Some(delimiter))?,
         _ => return None,
     };
     Some(Command { addr, port: port(rest.get(length + 1..)?, delimiter)? })

@@ -12,6 +12,7 @@
 //! The rule that matters: a grammar reads what the kernel's parser reads, quirks included, not
 //! what the protocol means.
 
+mod address;
 pub mod amanda;
 pub mod broadcast;
 pub mod ftp;

@@ -14,10 +14,10 @@
 //! `ct_sip_parse_header_uri()`, `ct_sip_get_sdp_header()` and what they call, of
 //! `nf_conntrack_sip.c`, 6.18.
 
-use std::net::Ipv6Addr;
-
 use memchr::memchr2;
 use nfexp_model::tuple::{Addr, L3};
+
+use crate::helpers::address::{ipv4, ipv6};
 
 /// The port where none is written.
 const SIP_PORT: u16 = 5060;
@@ -237,14 +237,14 @@ impl Scan<'_> {
     fn address(&self, at: usize, limit: usize, in_uri: bool) -> Option<(Addr, usize)> {
         let text = self.text.get(at..limit)?;
         if self.l3 == L3::Ipv4 {
-            let (addr, len) = ipv4(text)?;
+            let (addr, len) = ipv4(text, None)?;
             return Some((addr, at + len));
         }
         let open = usize::from(in_uri && text.first() == Some(&b'['));
         if in_uri && open == 0 {
             return None;
         }
-        let (addr, len) = ipv6(&text[open..])?;
+        let (addr, len) = ipv6(&text[open..], None)?;
         let end = open + len;
         let close = usize::from(in_uri && text.get(end) == Some(&b']'));
         (!in_uri || close == 1).then_some((addr, at + end + close))
@@ -400,49 +400,4 @@ impl Scan<'_> {
 /// The kernel's `isalpha()`, which knows Latin-1.
 pub(super) const fn is_alpha(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || matches!(byte, 0xc0..=0xd6 | 0xd8..=0xf6 | 0xf8..=0xff)
-}
-
-/// An IPv4 address and its length: ended by anything but a digit, a dot or a hex letter.
-#[doc(alias = "in4_pton")]
-fn ipv4(text: &[u8]) -> Option<(Addr, usize)> {
-    let mut bytes = [0; 16];
-    let (mut part, mut value, mut digits) = (0, 0_u32, 0);
-    for at in 0..=text.len() {
-        match text.get(at) {
-            Some(digit) if digit.is_ascii_digit() => {
-                value = value * 10 + u32::from(digit - b'0');
-                digits += 1;
-                if value > 255 {
-                    return None;
-                }
-                continue;
-            }
-            Some(b'a'..=b'f' | b'A'..=b'F') => return None,
-            other => {
-                if digits == 0 {
-                    return None;
-                }
-                bytes[part] = value as u8;
-                part += 1;
-                let ends = other != Some(&b'.');
-                if ends {
-                    return (part == 4).then_some((Addr(bytes), at));
-                }
-                if part == 4 {
-                    return None;
-                }
-                (value, digits) = (0, 0);
-            }
-        }
-    }
-    None
-}
-
-/// An IPv6 address and its length: all that looks like one must be one.
-#[doc(alias = "in6_pton")]
-fn ipv6(text: &[u8]) -> Option<(Addr, usize)> {
-    let is_part = |byte: &&u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-    let len = text.iter().take_while(is_part).count();
-    let address = std::str::from_utf8(&text[..len]).ok()?.parse::<Ipv6Addr>().ok()?;
-    Some((Addr(address.octets()), len))
 }
