@@ -56,17 +56,15 @@ impl Router {
             return if passes { fate } else { Fate::Dropped };
         };
         // KERNEL: ip_mc_output(), 6.18: a copy for this host, which has no socket any more, is
-        // made first and passes the hooks of its own, going out and coming in.
-        let original =
-            std::mem::replace(&mut self.route, Route::Send { broadcast: None, looped: true });
-        let copy_passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
+        // made first and passes the hooks of its own, going out and, at once, coming in.
+        let copy = Route::Send { broadcast: None, looped: true };
+        let original = std::mem::replace(&mut self.route, copy);
+        if self.help(ct, direction, packet, fate) && self.confirm(ct) {
+            self.route = Route::Deliver;
+            self.help(ct, direction, packet, fate);
+        }
         self.route = original;
         let passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
-        if copy_passes {
-            self.route = Route::Send { broadcast: None, looped: true };
-            self.help(ct, direction, packet, fate);
-            self.route = original;
-        }
         if passes { fate } else { Fate::Dropped }
     }
 

@@ -148,6 +148,23 @@ fn route_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Route {
     if goes { Route::Forward } else { Route::Nowhere }
 }
 
+/// Whether what this host sent to an address would take the interface that a packet takes.
+///
+/// # Source
+/// `ip_route_output_key_hash_rcu()`, `ip6_route_output_flags()`, 6.18, with an interface for what
+/// comes in before the one for what goes out.
+pub(super) fn leaves_like(packet: Route, host: Option<&Host>, addr: IpAddr) -> bool {
+    let stays = match addr {
+        // KERNEL: to 0.0.0.0 is to this host itself.
+        IpAddr::V4(addr) => addr.is_unspecified() || host.is_some_and(|host| host.addr == addr),
+        // KERNEL: each interface has a way to all groups, and the first one is taken.
+        IpAddr::V6(addr) if addr.is_multicast() => return false,
+        IpAddr::V6(addr) => addr.is_loopback(),
+    };
+    // What is for this host, a copy of what it sent to all, too, stays with it.
+    stays == (packet == Route::Deliver)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +185,27 @@ mod tests {
         assert_eq!(v4(None, "10.0.0.1", "239.255.255.250"), Route::Nowhere);
         assert_eq!(v4(None, "0.0.0.0", "10.0.0.2"), Route::Nowhere);
         assert_eq!(v4(None, "0.1.0.1", "10.0.0.2"), Route::Forward);
+    }
+
+    #[test]
+    fn media_may_leave_as_their_signalling_does() {
+        let host = Host::parse("10.0.4.1/23").expect("a literal host");
+        let leave = |packet, addr: &str| {
+            leaves_like(packet, Some(&host), addr.parse().expect("a literal address"))
+        };
+        for addr in ["10.0.0.2", "10.0.5.255", "127.0.0.1", "0.0.0.1", "224.0.0.1", "::", "fe80::1"]
+        {
+            assert!(leave(Route::Forward, addr), "{addr}");
+            assert!(!leave(Route::Deliver, addr), "{addr}");
+        }
+        for addr in ["10.0.4.1", "0.0.0.0", "::1"] {
+            assert!(!leave(Route::Forward, addr), "{addr}");
+            assert!(leave(Route::Deliver, addr), "{addr}");
+        }
+        for group in ["ff02::1", "ff0e::1"] {
+            let ways = [Route::Forward, Route::Deliver].map(|packet| leave(packet, group));
+            assert_eq!(ways, [false; 2], "{group}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use nfexp_traces::helpers::{Announced, Linked, Refused, Tracker};
 
 use super::flows::Flows;
 use super::keymap::Keymap;
-use super::route::{Host, Route};
+use super::route::{self, Host, Route};
 use super::{NET, ZONE};
 
 /// What a helper may do while it looks at a packet.
@@ -145,8 +145,7 @@ impl Tracker for Asked<'_> {
     }
 
     fn leaves_as_this(&self, addr: Addr) -> bool {
-        // There is one interface, unless the way ends here.
-        let here = |addr| self.host.is_some_and(|host| host.is(addr));
-        self.route != Route::Deliver && !here(addr)
+        let l3 = self.engine.conn(self.ct.id()).about().original.l3;
+        route::leaves_like(self.route, self.host, addr.ip(l3))
     }
 }

@@ -187,3 +187,25 @@ def found_addresses_in_full():
         for m, message in enumerate((b"INVITE sip:x SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n" + sdp, contact)):
             t.frames.append(datagram(17, udp(1024 + 2 * n + m, 5060, message), t.ends))
     return t.made()
+
+
+def invite(addr, port):
+    family = b"IP6 " if ":" in addr else b"IP4 "
+    sdp = b"v=0\r\nc=IN " + family + addr.encode() + b"\r\nm=audio %d RTP/AVP 0\r\n" % port
+    return b"INVITE sip:x SIP/2.0\r\nCSeq: 1 INVITE\r\n\r\n" + sdp
+
+
+BY_WAY = "param=nf_conntrack_sip/sip_external_media:1;param=nf_conntrack_sip/sip_direct_media:0"
+
+
+@scenario("found", "own-packets", link=RAW, made=True, options=BY_WAY, also={"host": BY_WAY + ";local=10.0.5.233/23"})
+def found_media_by_way():
+    """SIP: media that would go the way of their signalling are not announced; to a host itself and to groups of IPv6 is another"""
+    frames = []
+    four = "10.0.1.9", "10.0.5.233", "10.0.5.255", "0.0.0.0", "0.0.0.1", "127.0.0.1", "255.255.255.255", "224.0.0.1"
+    for m, (src, dst) in enumerate((("10.0.5.7", "10.0.9.9"), ("10.0.5.7", "10.0.5.233"), ("10.0.5.233", "10.0.5.7"), ("10.0.5.233", "10.0.5.255"))):
+        for n, addr in enumerate(four):
+            frames.append(datagram(17, udp(1024 + n, 5060, invite(addr, 6000 + 100 * m + 2 * n)), (src, dst)))
+    for n, addr in enumerate(("fd91::9", "::", "::1", "fe80::1", "ff02::1", "ff0e::1")):
+        frames.append(datagram(17, udp(1024 + n, 5060, invite(addr, 7000 + 2 * n)), SIX))
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
