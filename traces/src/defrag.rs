@@ -4,6 +4,9 @@
 //! A datagram comes out with its last missing fragment. Fragments that overlap end their
 //! datagram; a repetition is ignored. (The goldens of `captures/lies` hold the finer rules.)
 //!
+//! A fragment of IPv6 that is the whole datagram comes out at once, unless others of its name wait: it
+//! overlaps them.
+//!
 //! The rule that matters: memory is bounded as the kernel bounds it, by what a fragment costs
 //! and not by what it carries, and a step costs little however many wait.
 //!
@@ -325,6 +328,15 @@ mod tests {
         assert_eq!(out[2], Some([a, b].concat()), "what lies within is a repetition");
         let out = play(&[(0, true, a), (0, true, a), (16, false, b)]);
         assert_eq!(out[2], Some([a, b].concat()));
+    }
+
+    #[test]
+    fn the_only_fragment_comes_out_unless_others_wait() {
+        let (only, end) = ((0, false, [1; 24].as_slice()), (8, false, [2; 16].as_slice()));
+        assert_eq!(play(&[only]), [Some(vec![1; 24])]);
+        let first = (0, true, &only.2[..8]);
+        assert_eq!(play(&[end, only, first]), [None, None, None], "together they are spoilt");
+        assert_eq!(play(&[end, only, only]), [None, None, Some(vec![1; 24])]);
     }
 
     #[test]

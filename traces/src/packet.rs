@@ -33,7 +33,7 @@ pub struct Datagram<'a> {
     pub ends: Ends<'a>,
     /// Transport protocol, after IPv6 extension headers.
     pub proto: Proto,
-    /// Which part of which datagram it is, if it is a fragment.
+    /// Which part of which datagram it is, if it is a fragment; of IPv6 perhaps the only one.
     pub fragment: Option<Fragment>,
     /// Whether IP's own header says that it is a fragment, if only of one part.
     pub marked: bool,
@@ -285,10 +285,8 @@ impl Datagram<'_> {
                     let place = u16::from_be_bytes([*high, *low]);
                     let id = u32::from_be_bytes([*a, *b, *c, *d]);
                     let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
-                    if more || offset != 0 {
-                        let headers = before - self.body.len();
-                        self.fragment = Some(Fragment { id, offset, more, headers });
-                    }
+                    let headers = before - self.body.len();
+                    self.fragment = Some(Fragment { id, offset, more, headers });
                     Some((*following, 8))
                 }
                 _ => None,

@@ -209,3 +209,18 @@ def found_media_by_way():
     for n, addr in enumerate(("fd91::9", "::", "::1", "fe80::1", "ff02::1", "ff0e::1")):
         frames.append(datagram(17, udp(1024 + n, 5060, invite(addr, 7000 + 2 * n)), SIX))
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, family=6, made=True)
+def found_atomic_among_fragments():
+    """IPv6: a fragment that is the whole datagram, alone, and where another of its name waits, which it overlaps; two such headers"""
+    whole = udp(4000, 5000, bytes(24))
+
+    def part(start, data, more=0, nexts=17):
+        return struct.pack(">BBHI", nexts, 0, start | more, 9) + data
+    end, only, first = part(16, whole[16:]), part(0, whole), part(0, whole[:16], 1)
+    option, later = bytes([44, 0, 1, 4, 0, 0, 0, 0]), part(8, whole[8:])
+    frames = [datagram(44, p, SIX) for p in (only, end, only, first, only, end, only, only)]
+    frames += [datagram(60, option + p, SIX) for p in (only, end, only, only)]
+    frames += [datagram(44, part(0, inner, nexts=44), SIX) for inner in (only, later, first)]
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
