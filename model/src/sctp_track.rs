@@ -204,8 +204,10 @@ impl SctpTrack {
             }
             match chunk.kind {
                 INIT => track.tags[1] = init_tag(&chunk)?,
-                HEARTBEAT | HEARTBEAT_ACK => track.tags[0] = tag,
-                _ => track.tags[1] = tag,
+                HEARTBEAT => track.tags[0] = tag,
+                SHUTDOWN_ACK => track.tags[1] = tag,
+                // KERNEL: sctp_new(), 6.18: no other chunk says what the answer is tagged with.
+                _ => {}
             }
         }
         Some(track)
@@ -346,6 +348,34 @@ mod tests {
         assert_eq!(lives, [10, 3, 3, 210, 210, 3, 3, 10].map(Some));
         let forged = track.packet(Original, 8, &chunk(DATA, &[0; 16]), true);
         assert_eq!(forged, SctpOutcome::Invalid, "another tag");
+    }
+
+    #[test]
+    fn who_begins_with_two_chunks_is_answered_with_the_tag_of_a_few() {
+        const ERROR: u8 = 9;
+        let data = chunk(DATA, &[0; 16]);
+        // What is begun with, and which tag is taken from either side then.
+        for (kinds, taken) in [
+            ([HEARTBEAT, HEARTBEAT], Some([5, 0])),
+            ([HEARTBEAT, ERROR], Some([5, 0])),
+            ([ERROR, HEARTBEAT_ACK], Some([5, 0])),
+            ([SHUTDOWN_ACK, ERROR], Some([0, 5])),
+            ([HEARTBEAT, SHUTDOWN_ACK], Some([5, 5])),
+            ([COOKIE_ECHO, HEARTBEAT], Some([5, 0])),
+            ([COOKIE_ECHO, HEARTBEAT_ACK], None),
+            ([ERROR, ERROR], None),
+        ] {
+            let body = kinds.map(|kind| chunk(kind, &[0; 4])).concat();
+            let mut track = SctpTrack::begin(5, &body).expect("either would begin one");
+            let begins = track.packet(Original, 5, &body, false) != SctpOutcome::Invalid;
+            let takes = |direction, tag| {
+                let mut track = track;
+                track.packet(direction, tag, &data, true) != SctpOutcome::Invalid
+            };
+            let tag_of = |direction| [0, 5].into_iter().find(|tag| takes(direction, *tag));
+            let found = begins.then(|| [Original, Reply].map(|side| tag_of(side).unwrap_or(9)));
+            assert_eq!(found, taken, "{kinds:?}");
+        }
     }
 
     #[test]

@@ -224,3 +224,17 @@ def found_atomic_among_fragments():
     frames += [datagram(60, option + p, SIX) for p in (only, end, only, only)]
     frames += [datagram(44, part(0, inner, nexts=44), SIX) for inner in (only, later, first)]
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_sctp_two_chunks():
+    """SCTP begun with two chunks: which of them say what the answer, and the next packet, are tagged with"""
+    frames, known = [], (4, 5, 7, 8, 9, 10)
+    for n, kinds in enumerate([(kind,) for kind in known] + [(a, b) for a in known for b in known[:5]]):
+        for m, (side, tag) in enumerate(((1, 0), (1, 5), (0, 0), (0, 5))):
+            ends = "10.%d.%d.2" % (m, n), "10.0.0.1"
+            for from_side, its_tag, chunks in ((0, 5, kinds), (side, tag, (3,))):
+                ports = (3000, 5000) if from_side == 0 else (5000, 3000)
+                body = struct.pack(">HHII", *ports, its_tag, 0) + b"".join(struct.pack(">BBHI", kind, 0, 8, 0) for kind in chunks)
+                frames.append(datagram(132, body, ends if from_side == 0 else ends[::-1]))
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
