@@ -98,6 +98,8 @@ pub enum L4<'a> {
         error: bool,
         /// The tuple of the packet that an error is about, if it can be told.
         about: Option<Tuple>,
+        /// Whether that is of GRE in the form that PPTP uses.
+        enhanced: bool,
     },
     /// GRE.
     Gre {
@@ -415,8 +417,11 @@ fn other_packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
                 _ => (head[0] < 128, matches!(head[0], 128 | 129 | 139 | 140)),
             };
             let about = if error { inner_tuple(ends.l3(), &body[8..]) } else { None };
+            let enhanced = about.is_some_and(|(_, enhanced)| enhanced);
+            let about = about.map(|(tuple, _)| tuple);
             let id = if query { u16::from_be_bytes([head[4], head[5]]) } else { 0 };
-            Ok(Packet { tuple: of(id, kind), l4: L4::Icmp { error, about }, payload: &body[8..] })
+            let l4 = L4::Icmp { error, about, enhanced };
+            Ok(Packet { tuple: of(id, kind), l4, payload: &body[8..] })
         }
         Proto::GRE => {
             let (key, enhanced) = gre_key(body).ok_or(Skip::Malformed)?;
@@ -441,8 +446,9 @@ fn gre_key(body: &[u8]) -> Option<(u16, bool)> {
     }
 }
 
-/// The tuple of the packet that an error quotes, of which only the first bytes are there.
-fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
+/// The tuple of the packet that an error quotes, of which only the first bytes are there; and whether
+/// it is of enhanced GRE.
+fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<(Tuple, bool)> {
     let (proto, ends, body) = match l3 {
         L3::Ipv4 => {
             let header_len = usize::from(quoted.first()? & 15) * 4;
@@ -467,13 +473,18 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<Tuple> {
     };
     let at = |at: usize| Some(u16::from_be_bytes([*body.get(at)?, *body.get(at + 1)?]));
     let proto = Proto(proto);
+    let mut enhanced = false;
     let (sport, dport) = match proto {
         Proto::TCP | Proto::UDP | Proto::UDPLITE | Proto::SCTP => (at(0)?, at(2)?),
-        Proto::GRE => (0, gre_key(body)?.0),
+        Proto::GRE => {
+            let key;
+            (key, enhanced) = gre_key(body)?;
+            (0, key)
+        }
         Proto::ICMP | Proto::ICMPV6 => (at(4)?, at(0)?),
         _ => (0, 0),
     };
-    Some(ends.tuple(proto, sport, dport))
+    Some((ends.tuple(proto, sport, dport), enhanced))
 }
 
 #[cfg(test)]

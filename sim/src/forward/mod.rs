@@ -352,12 +352,16 @@ impl Router {
 
     /// The whole way of a packet.
     fn track_whole(&mut self, packet: &Packet<'_>, mut known: Found) -> Fate {
-        if let L4::Icmp { about, error } = packet.l4 {
+        if let L4::Icmp { about, error, enhanced } = packet.l4 {
             if packet.tuple.proto == Proto::ICMPV6 && is_neighbourly(packet.tuple.dport >> 8) {
                 return Fate::Untracked;
             }
             if error {
-                return about.map_or(Fate::Invalid, |about| self.error_about(&about, packet));
+                let Some(mut about) = about else { return Fate::Invalid };
+                if enhanced {
+                    about.sport = self.keymap.source_key(&about);
+                }
+                return self.error_about(&about, packet);
             }
         }
         let mut packet = *packet;
@@ -423,11 +427,7 @@ impl Router {
 
     /// An ICMP error belongs to the connection it is about.
     fn error_about(&mut self, about: &Tuple, packet: &Packet<'_>) -> Fate {
-        let mut about = *about;
-        if about.proto == Proto::GRE && about.dport != 0 {
-            about.sport = self.keymap.source_key(&about);
-        }
-        let Some((ct, direction)) = self.engine.find_conn(NET, ZONE, &about) else {
+        let Some((ct, direction)) = self.engine.find_conn(NET, ZONE, about) else {
             return Fate::Invalid;
         };
         // It comes from the other end, and goes to whoever sent what it quotes.

@@ -238,3 +238,27 @@ def found_sctp_two_chunks():
                 body = struct.pack(">HHII", *ports, its_tag, 0) + b"".join(struct.pack(">BBHI", kind, 0, 8, 0) for kind in chunks)
                 frames.append(datagram(132, body, ends if from_side == 0 else ends[::-1]))
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+def pptp(kind, body):
+    return struct.pack(">HHIHH", 12 + len(body), 1, 0x1A2B3C4D, kind, 0) + body
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_pptp_call_without_number():
+    """PPTP: a call whose numbers are 2 and none, streams that name none, of PPTP and not, and errors about each"""
+    t = Talk(1723)
+    back = t.ends[::-1]
+    streams = [datagram(47, struct.pack(">HHHH", *head, 4, 0) + b"ppp!", back) for head in ((0x3001, 0x880B), (0, 0x800))]
+
+    def errors():
+        t.frames += [datagram(1, b"\3\1" + bytes(6) + stream[:28]) for stream in streams]
+    t.frames += streams
+    errors()
+    t.client(pptp(1, b"\1\0\0\0" + bytes(140)))
+    t.server(pptp(2, b"\1\0\1\0" + bytes(140)))
+    t.client(pptp(7, struct.pack(">H", 0) + bytes(154)))
+    t.server(pptp(8, struct.pack(">HHBB", 2, 0, 1, 0) + bytes(14)))
+    t.frames += [datagram(47, struct.pack(">HHHH", 0x3001, 0x880B, 4, 2) + b"ppp!"), *streams]
+    errors()
+    return t.made()
