@@ -221,11 +221,26 @@ impl Router {
         }
     }
 
-    /// The timer of a connection that is in the table fires when it ends, or before.
+    /// A connection that was found, unless it is past its timeout: then it ends now.
+    ///
+    /// KERNEL: nf_ct_gc_expired(), since v4.9: whoever finds it asks its time stamp; what collects
+    /// the others, here the timer, may be late.
+    fn unless_over(&mut self, ct: ConnRef) -> Option<ConnRef> {
+        let lives = self.flows.get(ct.id()).is_none_or(|flow| flow.deadline.time_after(self.now));
+        if lives || !self.engine.conn(ct.id()).status().has(Status::CONFIRMED) {
+            return Some(ct);
+        }
+        self.delete(&ct);
+        self.engine.put_conn(self.at(), ct);
+        None
+    }
+
+    /// The timer of a connection that is in the table fires when it ends, or before; of one that is
+    /// past its timeout already, when it would have.
     fn arm(&mut self, ct: &ConnRef) {
         let flow = self.flows.of(ct.id());
         let deadline = flow.deadline;
-        if flow.fires.time_after(deadline) {
+        if flow.fires.time_after(deadline) && deadline.time_after(self.now) {
             flow.fires = deadline;
             self.engine.set_conn_expiry(self.at(), ct, deadline);
         }
@@ -312,7 +327,10 @@ impl Router {
         direction: Direction,
         datagram: &Datagram<'_>,
     ) -> Option<(Fate, bool)> {
-        let standing = self.flows.at(slot)?.standing;
+        let Flow { standing, deadline, .. } = *self.flows.at(slot)?;
+        if !deadline.time_after(self.now) {
+            return None;
+        }
         let seen_reply = match standing {
             Standing::Plain | Standing::Helped => true,
             Standing::Unanswered => false,
@@ -376,6 +394,7 @@ impl Router {
                 Found::Nothing => None,
                 Found::Unknown => self.engine.find_conn(NET, ZONE, &packet.tuple),
             };
+            let found = found.and_then(|(ct, direction)| Some((self.unless_over(ct)?, direction)));
             let (ct, direction) = match found {
                 Some(found) => found,
                 None if self.begins_in_vain() => return Fate::Invalid,
@@ -427,7 +446,9 @@ impl Router {
 
     /// An ICMP error belongs to the connection it is about.
     fn error_about(&mut self, about: &Tuple, packet: &Packet<'_>) -> Fate {
-        let Some((ct, direction)) = self.engine.find_conn(NET, ZONE, about) else {
+        let found = self.engine.find_conn(NET, ZONE, about);
+        let found = found.and_then(|(ct, direction)| Some((self.unless_over(ct)?, direction)));
+        let Some((ct, direction)) = found else {
             return Fate::Invalid;
         };
         // It comes from the other end, and goes to whoever sent what it quotes.
@@ -480,6 +501,29 @@ mod tests {
             |id| (id, engine.conn(id).status(), router.flows.get(id).map(|flow| flow.deadline));
         let conns: Vec<_> = engine.conns_of(NET).into_iter().map(of).collect();
         format!("{events:?} {conns:?} {:?}", router.take_retimed())
+    }
+
+    /// A timer of five seconds is late by up to 64 ticks; whoever speaks again asks the time stamp.
+    #[test]
+    fn who_speaks_again_past_its_timeout_begins_anew() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = path.join("../traces/captures/found/found-just-past-its-timeout.pcap");
+        let mut capture = Capture::open(&path).unwrap();
+        let frame = capture.next_packet().unwrap().expect("it holds a datagram");
+        let datagram = datagram(frame.link, frame.bytes).expect("it is one");
+        for (late_ticks, again) in [(-1, false), (0, true), (1, true), (63, true), (64, true)] {
+            let mut settings = Settings::of(Revision::LINUX_6_18, None, None);
+            settings.sysctls.udp_secs = 5;
+            let mut router = Router::new(settings).expect("memory");
+            assert_eq!(router.forward(&datagram), Fate::New);
+            let ticks = (1250_i64 + late_ticks) as u64;
+            router.advance(router.now().after(Ticks(ticks)));
+            assert_eq!(router.forward(&datagram), Fate::New);
+            let begun = std::iter::from_fn(|| router.poll_event())
+                .filter(|event| matches!(event, Event::Conn(_)))
+                .count();
+            assert_eq!(begun, if again { 3 } else { 1 }, "{late_ticks} ticks late");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_traces::helpers::State;
 use nfexp_traces::packet::{L4, Packet, Tcp, plain_transport};
 
-use super::flows::{Standing, Track};
+use super::flows::{Flow, Standing, Track};
 use super::route::Route;
 use super::{Fate, NET, Router, ZONE};
 
@@ -92,7 +92,9 @@ impl Router {
         direction: Direction,
         packet: &Packet<'_>,
     ) -> Option<Fate> {
-        let helped = match self.flows.at(slot)?.standing {
+        let Flow { standing, deadline, .. } = *self.flows.at(slot)?;
+        let helped = match standing {
+            _ if !deadline.time_after(self.now) => return None,
             Standing::Plain => false,
             Standing::Helped if self.route == Route::Forward => true,
             _ => return None,

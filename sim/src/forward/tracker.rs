@@ -110,7 +110,10 @@ impl Tracker for Asked<'_> {
 
     fn refresh(&mut self, secs: u32) {
         let span = Ticks::of_timeout(secs, self.engine.config().hz);
-        self.deadline = Some(self.at.now.after(span));
+        // KERNEL: nf_ct_is_expired(), since v4.9: half of all time stamps lie in the past.
+        let lies_ahead = span.0 as i32 > 0;
+        let now = self.at.now;
+        self.deadline = Some(if lies_ahead { now.after(span) } else { now });
     }
 
     fn keymap_add(&mut self, direction: Direction, tuple: &Tuple) -> bool {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What `mutate.py` found: sessions, made by hand, in which the model once parted from the kernel, one each."""
+"""What `mutate.py` and random sessions found: sessions, made by hand, in which the model once parted from the kernel, one each."""
 import socket
 import struct
 
@@ -262,3 +262,28 @@ def found_pptp_call_without_number():
     t.frames += [datagram(47, struct.pack(">HHHH", 0x3001, 0x880B, 4, 2) + b"ppp!"), *streams]
     errors()
     return t.made()
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_registered_for_ever():
+    """RAS: registrations for 99 days less a second, after which the connection goes on, and for 99 days, after which it is over"""
+    frames = []
+    for n, ttl in enumerate((8_589_934, 8_589_935)):
+        ends = "10.0.%d.2" % n, "10.0.0.1"
+        asks = [datagram(17, udp(1719, 1719, per.rrq(seq, ends[0], 1720, 1719, (300, False))), ends) for seq in (1, 2)]
+        # A number of three bytes is stepped over twice, so more must follow.
+        granted = datagram(17, udp(1719, 1719, per.rcf(1, ends[0], 1720, (ttl, False)) + bytes(4)), ends[::-1])
+        frames += [asks[0], granted, asks[1], granted]
+        error = datagram(1, b"\3\3" + bytes(6) + asks[1][:28], ends[::-1])
+        frames += [error, asks[1]]
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True, options="pace=1;tail=1;sysctl=nf_conntrack_udp_timeout:5")
+def found_just_past_its_timeout():
+    """UDP connections that speak again 40 to 240 ms after their timeout: each is a new one, which a timer would be late for"""
+    frames = []
+    for n in range(6):
+        frame = datagram(17, udp(4000 + n, 5000, b"hello"))
+        frames += [((at + 13 * n) * 1_000_000, frame) for at in (0, 5040 + 40 * n)]
+    return sorted(frames)
