@@ -41,8 +41,10 @@ pub struct Sysctls {
     pub udp_secs: u32,
     /// `udp_timeout_stream`, in seconds.
     pub udp_stream_secs: u32,
-    /// `icmp_timeout` and `icmpv6_timeout`, in seconds.
+    /// `icmp_timeout`, in seconds.
     pub icmp_secs: u32,
+    /// `icmpv6_timeout`, in seconds.
+    pub icmpv6_secs: u32,
     /// `gre_timeout`, in seconds.
     pub gre_secs: u32,
     /// `gre_timeout_stream`, in seconds.
@@ -58,6 +60,7 @@ impl Default for Sysctls {
             udp_secs: 30,
             udp_stream_secs: 120,
             icmp_secs: 30,
+            icmpv6_secs: 30,
             gre_secs: 30,
             gre_stream_secs: 180,
             generic_secs: 600,
@@ -91,7 +94,8 @@ impl Sysctls {
             "tcp_timeout_unacknowledged" => tcp.unacknowledged_secs = number,
             "udp_timeout" => self.udp_secs = number,
             "udp_timeout_stream" => self.udp_stream_secs = number,
-            "icmp_timeout" | "icmpv6_timeout" => self.icmp_secs = number,
+            "icmp_timeout" => self.icmp_secs = number,
+            "icmpv6_timeout" => self.icmpv6_secs = number,
             "gre_timeout" => self.gre_secs = number,
             "gre_timeout_stream" => self.gre_stream_secs = number,
             "generic_timeout" => self.generic_secs = number,

@@ -305,7 +305,8 @@ impl Router {
                 }
                 if stream { sysctls.udp_stream_secs } else { sysctls.udp_secs }
             }
-            (Proto::ICMP | Proto::ICMPV6, _) => sysctls.icmp_secs,
+            (Proto::ICMP, _) => sysctls.icmp_secs,
+            (Proto::ICMPV6, _) => sysctls.icmpv6_secs,
             (Proto::GRE, Track::Gre { pptp_secs }) => {
                 let usual = (sysctls.gre_secs, sysctls.gre_stream_secs);
                 let (unanswered, answered) = pptp_secs.unwrap_or(usual);

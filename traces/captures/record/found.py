@@ -279,11 +279,16 @@ def found_registered_for_ever():
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
 
 
-@scenario("found", "own-packets", link=RAW, made=True, options="pace=1;tail=1;sysctl=nf_conntrack_udp_timeout:5")
+@scenario("found", "own-packets", link=RAW, made=True,
+          options="pace=1;tail=1;sysctl=nf_conntrack_udp_timeout:5;sysctl=nf_conntrack_icmp_timeout:2;sysctl=nf_conntrack_icmpv6_timeout:4")
 def found_just_past_its_timeout():
-    """UDP connections that speak again 40 to 240 ms after their timeout: each is a new one, which a timer would be late for"""
+    """UDP connections that speak again 40 to 240 ms after their timeout: each is a new one, which a timer would be late for; and
+    questions of ICMP, whose two timeouts differ"""
     frames = []
     for n in range(6):
         frame = datagram(17, udp(4000 + n, 5000, b"hello"))
         frames += [((at + 13 * n) * 1_000_000, frame) for at in (0, 5040 + 40 * n)]
+    for proto, kind, ends in ((1, 8, ("10.0.0.2", "10.0.0.1")), (58, 128, SIX)):
+        question = datagram(proto, bytes([kind, 0, 0, 0, 0, 7, 0, 1]), ends)
+        frames += [(at * 1_000_000, question) for at in (500, 3500)]
     return sorted(frames)
