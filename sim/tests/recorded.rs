@@ -285,4 +285,9 @@ fn what_is_broken_is_refused_with_its_place() {
     assert!(why.starts_with("line 1, column "), "{why}");
     fs::write(&bad, "    [NEW] 300 proto=6").expect("it can be written");
     assert!(Document::open(&bad).expect_err("it is half").starts_with("line 1, column "));
+    let first = log.lines().next().expect("several lines");
+    let crowd = (0..5000).map(|number| format!("{first}{number}\n")).collect::<String>();
+    fs::write(&bad, crowd).expect("it can be written");
+    let why = Document::open(&bad).expect_err("a number of 16 bits would not tell them apart");
+    assert!(why.starts_with("line 4097: expected at most 4096 kinds of expectations"), "{why}");
 }

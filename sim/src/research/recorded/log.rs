@@ -38,6 +38,12 @@ pub(super) fn read(file: impl Read) -> Result<Recorded, String> {
         // A clock that is set back tells nothing: time stands still until it has caught up.
         last = now.saturating_sub(*start.get_or_insert(now)).max(last);
         log.take(last, line);
+        let most = Gather::<Master>::MOST_SORTS;
+        if log.gather.sorts.len() > most {
+            return Err(format!(
+                "line {number}: expected at most {most} kinds of expectations, by helper, class and flags"
+            ));
+        }
     }
     log.settle();
     Ok(log.gather.finish(last))

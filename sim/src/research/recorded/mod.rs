@@ -209,6 +209,10 @@ struct Gather<K> {
 }
 
 impl<K: Ord> Gather<K> {
+    /// So many kinds of expectations are told apart at most: no machine has so many helpers, and a kind
+    /// is known by 16 bits.
+    const MOST_SORTS: usize = 4096;
+
     fn new() -> Self {
         Self {
             sessions: Vec::new(),
@@ -234,7 +238,7 @@ impl<K: Ord> Gather<K> {
             self.sorts.len() - 1
         });
         *self.timeouts[place].entry(told.secs).or_default() += 1;
-        // A helper has four classes: sorts are few.
+        // A helper has four classes: sorts are few, or `read` of a log has refused them.
         place as u16
     }
 
