@@ -108,6 +108,8 @@ pub enum L4<'a> {
     },
     /// Anything else.
     Other,
+    /// What does not fit behind the ports.
+    Unfit,
 }
 
 /// A TCP header.
@@ -327,6 +329,23 @@ pub fn packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
         }
         _ => other_packet(datagram),
     }
+}
+
+/// What a datagram is taken for whose transport header does not fit, as long as it has ports.
+///
+/// # Source
+/// `nf_ct_get_tuple()`, 6.18: the first four bytes are all that is needed.
+#[must_use]
+pub fn unfit_packet<'a>(datagram: &Datagram<'a>) -> Option<Packet<'a>> {
+    let has_ports =
+        matches!(datagram.proto, Proto::TCP | Proto::UDP | Proto::UDPLITE | Proto::SCTP);
+    let &[a, b, c, d] = datagram.body.first_chunk().filter(|_| has_ports && datagram.trackable)?;
+    let [sport, dport] = [[a, b], [c, d]].map(u16::from_be_bytes);
+    Some(Packet {
+        tuple: datagram.ends.tuple(datagram.proto, sport, dport),
+        l4: L4::Unfit,
+        payload: &[],
+    })
 }
 
 /// What most datagrams hold: TCP or UDP that fits. Says the same as [`packet`], or nothing.

@@ -38,7 +38,7 @@ use nfexp_model::tcp_state::TcpState;
 use nfexp_model::tuple::{Proto, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Parameters, State};
-use nfexp_traces::packet::{Datagram, L4, Packet, packet, plain_packet, plain_tuple};
+use nfexp_traces::packet::{Datagram, L4, Packet, packet, plain_packet, plain_tuple, unfit_packet};
 
 use crate::settings::{Port, Settings, Sysctls};
 use ahead::Recent;
@@ -282,9 +282,11 @@ impl Router {
     pub fn forward(&mut self, datagram: &Datagram<'_>) -> Fate {
         self.states.clear();
         self.route = route(self.host.as_ref(), datagram);
-        let fate = match &packet(datagram) {
-            Err(_) => Fate::Invalid,
-            Ok(packet) => self.track(packet),
+        // KERNEL: nf_conntrack_in(), 6.18: the rest of a header is looked at behind the lookup,
+        // so even a packet of which only the ports fit consumes its expectation.
+        let fate = match packet(datagram).ok().or_else(|| unfit_packet(datagram)) {
+            None => Fate::Invalid,
+            Some(packet) => self.track(&packet),
         };
         let lost = if self.host.is_some() { Fate::Delivered } else { Fate::Dropped };
         match (self.route, fate) {

@@ -71,6 +71,7 @@ impl Router {
             // A stream of PPTP lives longer.
             L4::Gre { .. } => (true, Track::Gre { pptp_secs: by_pptp.then_some((600, 18_000)) }),
             L4::Other => (true, Track::Stateless),
+            L4::Unfit => (false, Track::Stateless),
         }
     }
 
@@ -280,6 +281,7 @@ impl Router {
                     SctpOutcome::Invalid => return Some(Fate::Invalid),
                 }
             }
+            L4::Unfit => return Some(Fate::Invalid),
             _ => Some(self.timeout_secs(ct, packet.tuple.proto, status)),
         };
         if direction == Direction::Reply {

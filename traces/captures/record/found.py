@@ -292,3 +292,24 @@ def found_just_past_its_timeout():
         question = datagram(proto, bytes([kind, 0, 0, 0, 0, 7, 0, 1]), ends)
         frames += [(at * 1_000_000, question) for at in (500, 3500)]
     return sorted(frames)
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_little_more_than_ports():
+    """What answers TFTP or FTP and ends in the midst of its header, or says the wrong length: its expectation is consumed, unless
+    not even the ports are there"""
+    frames = []
+    whole = struct.pack(">HHIIBBHHH", 20, 40003, 1, 0, 5 << 4, SYN, 60000, 0, 0)
+    for n, ends in enumerate((("10.0.1.2", "10.0.0.1"), ("fd91:1::2", "fd91:2::2"))):
+        answers = [udp(3000, 4000, b"\0\3\0\1")[:length] for length in (3, 4, 7)]
+        answers += [struct.pack(">HHHH", 3000, 4000, length, 0) + b"\0\3\0\1" for length in (7, 13, 12)]
+        for answer in answers:
+            frames.append(datagram(17, udp(4000, 69, b"\0\1f\0octet\0"), ends))
+            frames.append(datagram(17, answer, ends[::-1]))
+        t = Talk(21, ends, frames)
+        t.server(b"220 hello\r\n")
+        t.client(b"USER me\r\n")
+        for syn in (whole[:3], whole[:4], whole[:19], whole[:12] + b"\x40" + whole[13:], whole[:12] + b"\x60" + whole[13:], whole):
+            t.client(b"EPRT |%d|%s|40003|\r\n" % (n + 1, ends[0].encode()))
+            frames.append(datagram(6, syn, ends[::-1]))
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
