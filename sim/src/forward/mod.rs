@@ -82,7 +82,10 @@ impl Router {
     pub fn new(settings: Settings) -> Result<Self, NoMemory> {
         let engine = Engine::new(settings.config)?;
         let named = |port: Port| Some((engine.helper_named(&port.helper)?, port.proto, port.port));
-        let ports: Vec<_> = settings.ports.into_iter().filter_map(named).collect();
+        let mut ports: Vec<_> = settings.ports.into_iter().filter_map(named).collect();
+        // KERNEL: nft_ct_helper_obj_eval(), 6.18: the first rule that fits attaches, and a recording's
+        // rules stand in the helpers' order.
+        ports.sort_by_key(|(helper, ..)| *helper);
         let port_bits = ports.iter().fold(0, |bits, (_, _, port)| bits | port_bit(*port));
         let now = Jiffies::initial(engine.config().hz);
         let counts_lookups = engine.config().revision.found_stat == FoundStat::EachLookup;

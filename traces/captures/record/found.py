@@ -313,3 +313,16 @@ def found_little_more_than_ports():
             t.client(b"EPRT |%d|%s|40003|\r\n" % (n + 1, ends[0].encode()))
             frames.append(datagram(6, syn, ends[::-1]))
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True,
+          options="port=RAS:udp/5060;port=tftp:udp/5060;port=sip:udp/69;port=pptp:tcp/21;port=ftp:tcp/1723;port=irc:tcp/1723")
+def found_two_helpers_one_port():
+    """Ports that several helpers are attached to: the first of them has it, whatever is said first"""
+    frames = [datagram(17, udp(4000 + port, port, b"\0\1f\0octet\0")) for port in (69, 5060)]
+    for low, port in enumerate((21, 1723)):
+        t = Talk(port, frames=frames)
+        t.server(b"220 hello\r\n")
+        t.client(b"USER me\r\n")
+        t.client(b"PORT 10,0,0,2,20,%d\r\n" % low)
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
