@@ -38,7 +38,7 @@ pub struct Datagram<'a> {
     /// Whether IP's own header says that it is a fragment, if only of one part.
     pub marked: bool,
     /// The options of an IPv4 header, or of an IPv6 hop-by-hop header, as they stand; a single
-    /// 0xff where the datagram ends within them.
+    /// 0xff where the datagram ends within them, or where its fragment's header is lost with it.
     pub options: &'a [u8],
     /// Whether IPv6 extension headers lead to a transport protocol.
     pub trackable: bool,
@@ -204,10 +204,47 @@ fn ipv6(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let body = bytes.get(40..40 + length).ok_or(Skip::Cut)?;
     let ends = Ends::V6(head.last_chunk().expect("they end the header"));
     let proto = Proto(head[6]);
-    let options = if proto == Proto(0) { hop_by_hop(body) } else { &[] };
+    let options = match proto {
+        _ if is_lost_fragment(proto, body) => &[0xff],
+        Proto(0) => hop_by_hop(body),
+        _ => &[][..],
+    };
     let (fragment, marked, trackable) = (None, head[6] == 44, true);
     let datagram = Datagram { ends, proto, fragment, marked, options, trackable, body };
     Ok(datagram.behind_extensions())
+}
+
+/// Whether a datagram ends within the header that makes it a fragment, and goes nowhere. As far as
+/// that header tells what it begins with, and that is no extension, it is no fragment and goes on.
+///
+/// # Source
+/// `find_prev_fhdr()`, `nf_ct_frag6_gather()`, 6.18.
+fn is_lost_fragment(mut proto: Proto, mut body: &[u8]) -> bool {
+    let is_empty = body.is_empty();
+    while proto != Proto(44) {
+        let Some((following, length)) = extension(proto, body) else { return false };
+        let Some(rest) = body.get(length..) else { return false };
+        (proto, body) = (following, rest);
+    }
+    match *body {
+        _ if is_empty || body.len() >= 8 => false,
+        [following, _, high, low, ..] => {
+            let begins = u16::from_be_bytes([high, low]) & 0xfff8 == 0;
+            !begins || matches!(following, 0 | 43 | 44 | 51 | 59 | 60)
+        }
+        _ => true,
+    }
+}
+
+/// What follows an extension header that is not a fragment's, and where.
+fn extension(proto: Proto, body: &[u8]) -> Option<(Proto, usize)> {
+    let [following, length, ..] = *body else { return None };
+    let length = usize::from(length);
+    match proto.0 {
+        0 | 43 | 60 => Some((Proto(following), (length + 1) * 8)),
+        51 => Some((Proto(following), (length + 2) * 4)),
+        _ => None,
+    }
 }
 
 /// The options of the header that a body begins with.
@@ -280,26 +317,22 @@ impl Datagram<'_> {
         // Hop-by-hop, routing, fragment, authentication, destination, none.
         while let 0 | 43 | 44 | 51 | 59 | 60 = self.proto.0 {
             let extension = match (self.proto.0, self.body) {
-                (0 | 43 | 51 | 60, [following, length, ..]) => {
-                    let length = usize::from(*length);
-                    let is_auth = self.proto.0 == 51;
-                    Some((*following, if is_auth { (length + 2) * 4 } else { (length + 1) * 8 }))
-                }
-                (44, [following, _, high, low, a, b, c, d, ..]) => {
+                // KERNEL: ipv6_skip_exthdr(), 6.18: the name is not looked at.
+                (44, [following, _, high, low, id @ ..]) => {
                     let place = u16::from_be_bytes([*high, *low]);
-                    let id = u32::from_be_bytes([*a, *b, *c, *d]);
+                    let id = id.first_chunk().map_or(0, |id| u32::from_be_bytes(*id));
                     let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
                     let headers = before - self.body.len();
                     self.fragment = Some(Fragment { id, offset, more, headers });
-                    Some((*following, 8))
+                    Some((Proto(*following), 8))
                 }
-                _ => None,
+                _ => extension(self.proto, self.body),
             };
             let Some((following, length)) = extension else {
                 self.trackable = false;
                 break;
             };
-            self.proto = Proto(following);
+            self.proto = following;
             self.body = self.body.get(length..).unwrap_or_default();
             if self.fragment.is_some() {
                 break;

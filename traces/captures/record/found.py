@@ -326,3 +326,29 @@ def found_two_helpers_one_port():
         t.client(b"USER me\r\n")
         t.client(b"PORT 10,0,0,2,20,%d\r\n" % low)
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, family=6, made=True)
+def found_fragment_header_cut():
+    """IPv6 that ends within the header of a fragment, at once or behind other headers: where that tells that it begins with no
+    extension it goes on, else nowhere"""
+    frames = []
+
+    def add(kind, body):
+        ends = "fd91:1::%x" % (len(frames) + 2), SIX[1]
+        frames.append(datagram(kind, body, ends))
+    begins, later = struct.pack(">BBHI", 17, 0, 1, 9), struct.pack(">BBHI", 17, 0, 8, 9)
+    for length in range(9):
+        add(44, begins[:length])
+        add(44, later[:length])
+    for kind in (0, 6, 43, 44, 51, 59, 60):
+        add(44, bytes([kind, 0, 0, 0, 0, 0]))
+    for kind in (0, 43, 51, 60):
+        for longer in (0, 1):
+            # An authentication header counts in fours.
+            first = bytes([44, longer]) + (bytes(6) if kind == 51 else b"\1\4\0\0\0\0")
+            for length in (0, 1, 3, 4, 7):
+                add(kind, first + begins[:length])
+    for length in (0, 3, 4, 7):
+        add(44, struct.pack(">BBHI", 44, 0, 0, 7) + begins[:length])
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
