@@ -533,6 +533,8 @@ fn inner_tuple(l3: L3, quoted: &[u8]) -> Option<(Tuple, bool)> {
             (key, enhanced) = gre_key(body)?;
             (0, key)
         }
+        // KERNEL: icmp_pkt_to_tuple(), icmpv6_pkt_to_tuple(), all revisions: the whole header is read.
+        Proto::ICMP | Proto::ICMPV6 if body.len() < 8 => return None,
         Proto::ICMP | Proto::ICMPV6 => (at(4)?, at(0)?),
         _ => (0, 0),
     };

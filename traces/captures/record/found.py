@@ -352,3 +352,18 @@ def found_fragment_header_cut():
     for length in (0, 3, 4, 7):
         add(44, struct.pack(">BBHI", 44, 0, 0, 7) + begins[:length])
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_errors_quote_little():
+    """Errors that quote fewer and fewer bytes of a question of ICMP, or of a datagram of UDP: of the first the whole header counts,
+    of the other its ports"""
+    frames = []
+    for v6, ends in enumerate((("10.0.0.2", "10.0.0.1"), SIX)):
+        error, head = (58, b"\1\4" + bytes(6)) if v6 else (1, b"\3\1" + bytes(6))
+        question = bytes([128 if v6 else 8, 0, 0, 0, 0, 7, 0, 1])
+        for sent in (datagram(58 if v6 else 1, question, ends), datagram(17, udp(4000, 5000, b"hello"), ends)):
+            frames.append(sent)
+            ip = 40 if v6 else 20
+            frames += [datagram(error, head + sent[:ip + length], ends[::-1]) for length in range(9)]
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
