@@ -13,7 +13,7 @@
 //! # Source
 //! `nf_defrag_ipv4`, `nf_defrag_ipv6`, `inet_frag_queue_insert()`, 6.18; RFC 5722.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nfexp_model::tuple::{Addr, L3, Proto};
 
@@ -23,6 +23,9 @@ use crate::packet::{Datagram, Ends, Fragment};
 const MOST_BYTES: usize = 4 << 20;
 /// What a fragment takes beside its bytes: about the `truesize` of a buffer that holds nothing.
 const FRAGMENT_BYTES: usize = 768;
+/// So many fragments of IPv4 from one source may come between two of a datagram
+/// (`ipfrag_max_dist`).
+const FARTHEST: u32 = 64;
 /// So much is the most that a header can say of a datagram's length.
 const LONGEST: usize = 65_535;
 
@@ -49,6 +52,8 @@ struct Queue {
     headers: usize,
     /// When waiting ends.
     deadline_ns: i64,
+    /// How many fragments its source had sent with the last of them.
+    heard: u32,
     /// The transport protocol, which for IPv6 only the first fragment is sure to name.
     proto: Proto,
 }
@@ -56,9 +61,9 @@ struct Queue {
 /// What becomes of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
-    /// It waits; or it was there already.
+    /// It waits.
     Held,
-    /// It is dropped, and the others wait on.
+    /// It is dropped, as one that was there already, and the others wait on.
     Dropped,
     /// It spoils its datagram.
     Spoils,
@@ -71,6 +76,8 @@ enum Fit {
 pub struct Defrag {
     queues: BTreeMap<Key, Queue>,
     bytes: usize,
+    /// How many fragments of IPv4 a source sent, at least as long as any of them wait.
+    heard: BTreeMap<Addr, u32>,
     /// No deadline is before this one.
     earliest_ns: Option<i64>,
     /// The datagram that came out last.
@@ -104,8 +111,22 @@ impl Defrag {
         let earliest_ns = self.earliest_ns.unwrap_or(deadline_ns);
         self.earliest_ns = Some(earliest_ns.min(deadline_ns));
         let new = Queue { deadline_ns, proto, ..Queue::default() };
+        if self.heard.len() > 2 * self.queues.len() {
+            let waiting: BTreeSet<Addr> = self.queues.keys().map(|key| key.src).collect();
+            self.heard.retain(|src, _| waiting.contains(src));
+        }
         let queue = self.queues.entry(key).or_insert(new);
         let before = queue.bytes();
+        if l3 == L3::Ipv4 {
+            let heard = self.heard.entry(src).or_default();
+            *heard = heard.wrapping_add(1);
+            // KERNEL: ip_frag_too_far(), ip_frag_reinit(), 6.18: numbers come again, so what is old
+            // is of another datagram.
+            if !queue.runs.is_empty() && heard.wrapping_sub(queue.heard) > FARTHEST {
+                *queue = Queue { deadline_ns, proto, ..Queue::default() };
+            }
+            queue.heard = *heard;
+        }
         let fit = queue.insert(l3, fragment, proto, body);
         self.bytes = self.bytes + queue.bytes() - before;
         match fit {
@@ -270,7 +291,9 @@ impl Queue {
                 let before = before.filter(|(at, run)| *at + run.len() > start);
                 if let Some((at, run)) = before {
                     let within = start >= *at && end <= at + run.len();
-                    return if within { Fit::Held } else { Fit::Spoils };
+                    // KERNEL: ip_frag_queue(), nf_ct_frag6_queue(), 6.18: only what is kept makes
+                    // them look whether all are there.
+                    return if within { Fit::Dropped } else { Fit::Spoils };
                 }
                 None
             }

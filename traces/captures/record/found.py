@@ -367,3 +367,25 @@ def found_errors_quote_little():
             ip = 40 if v6 else 20
             frames += [datagram(error, head + sent[:ip + length], ends[::-1]) for length in range(9)]
     return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
+def fragment(ident, place, more, body, ends=("10.0.0.2", "10.0.0.1")):
+    whole = datagram(17, body, ends)
+    return whole[:4] + struct.pack(">HH", ident, (0x2000 if more else 0) | place // 8) + whole[8:]
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_fragments_far_apart():
+    """Fragments with up to 66 others of their source between them, of which those before are forgotten or not; and a last one
+    that is there already: nothing is put together then"""
+    frames = []
+    whole = udp(4000, 5000, bytes(range(24)))
+    for n, between in enumerate((0, 62, 63, 64, 65, 66)):
+        ends = "10.0.%d.2" % n, "10.0.0.1"
+        frames.append(fragment(1, 16, False, whole[16:], ends))
+        frames += [fragment(100 + i, 8, True, bytes(8), ends) for i in range(between)]
+        frames.append(fragment(1, 0, True, whole[:16], ends))
+    ends = "10.0.9.2", "10.0.0.1"
+    for place, end, more in ((0, 16, True), (16, 32, True), (24, 32, False), (24, 32, False)):
+        frames.append(fragment(2, place, more, whole[place:end], ends))
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
