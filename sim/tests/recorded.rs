@@ -92,6 +92,21 @@ fn as_it_happened_every_announcement_ends_as_in_the_replay() {
     }
 }
 
+/// Once, with a table of two.
+fn of_two<'a>(scenario: &'a Document, policies: &'a [Spec]) -> Block<'a> {
+    Block {
+        scenario,
+        revision: Revision::LINUX_6_18,
+        hz: 250,
+        seed: 1,
+        replication: 1,
+        policies,
+        sizes: &[2],
+        recording: Recording::default(),
+        most_happenings: MOST,
+    }
+}
+
 /// Every capture and log of the repository, under every named policy and a table of two: the
 /// ledger balances, and no optimum is beaten.
 #[test]
@@ -109,18 +124,9 @@ fn whatever_was_recorded_plays_under_every_policy() {
                 continue;
             }
             let Ok(document) = Document::open(&path) else { continue };
-            let block = Block {
-                scenario: &document,
-                revision: Revision::LINUX_6_18,
-                hz: 250,
-                seed: 1,
-                replication: 1,
-                policies: &policies,
-                sizes: &[2],
-                recording: Recording::default(),
-                most_happenings: MOST,
-            };
-            let details = block.run().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+            let details = of_two(&document, &policies)
+                .run()
+                .unwrap_or_else(|why| panic!("{}: {why}", path.display()));
             for detail in details {
                 let (cell, place) = (&detail.cell, path.display());
                 let kept = cell.optimum_upper + 1e-9;
@@ -147,18 +153,8 @@ fn an_end_that_was_not_heard_belongs_to_no_later_one() {
     assert_eq!(said.iter().map(|said| said.watched).collect::<Vec<_>>(), [260_000, 1_004_548]);
     assert_eq!(said.iter().map(|said| said.arrivals.len()).collect::<Vec<_>>(), [0, 1]);
     let document = Document::open(&path).expect("a scenario");
-    let block = Block {
-        scenario: &document,
-        revision: Revision::LINUX_6_18,
-        hz: 250,
-        seed: 1,
-        replication: 1,
-        policies: &[nfexp_sim::research::policy::parse::policy("kernel").expect("it reads")],
-        sizes: &[2],
-        recording: Recording::default(),
-        most_happenings: MOST,
-    };
-    block.run().expect("the ledger balances");
+    let kernel = nfexp_sim::research::policy::parse::policy("kernel").expect("it reads");
+    of_two(&document, &[kernel]).run().expect("the ledger balances");
 }
 
 /// Two weeks are more microseconds than a number of a scenario may be.
