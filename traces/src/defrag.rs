@@ -110,12 +110,12 @@ impl Defrag {
         let deadline_ns = time_ns.saturating_add(patience_secs * 1_000_000_000);
         let earliest_ns = self.earliest_ns.unwrap_or(deadline_ns);
         self.earliest_ns = Some(earliest_ns.min(deadline_ns));
-        let new = Queue { deadline_ns, proto, ..Queue::default() };
+        let new = || Queue { deadline_ns, proto, ..Queue::default() };
         if self.heard.len() > 2 * self.queues.len() {
             let waiting: BTreeSet<Addr> = self.queues.keys().map(|key| key.src).collect();
             self.heard.retain(|src, _| waiting.contains(src));
         }
-        let queue = self.queues.entry(key).or_insert(new);
+        let queue = self.queues.entry(key).or_insert_with(new);
         let before = queue.bytes();
         if l3 == L3::Ipv4 {
             let heard = self.heard.entry(src).or_default();
@@ -123,7 +123,7 @@ impl Defrag {
             // KERNEL: ip_frag_too_far(), ip_frag_reinit(), 6.18: numbers come again, so what is old
             // is of another datagram.
             if !queue.runs.is_empty() && heard.wrapping_sub(queue.heard) > FARTHEST {
-                *queue = Queue { deadline_ns, proto, ..Queue::default() };
+                *queue = new();
             }
             queue.heard = *heard;
         }
