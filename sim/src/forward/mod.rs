@@ -224,14 +224,15 @@ impl Router {
         }
     }
 
-    /// A connection that was found, unless it is past its timeout: then it ends now.
+    /// What was found, unless that connection is past its timeout: then it ends now.
     ///
     /// KERNEL: nf_ct_gc_expired(), since v4.9: whoever finds it asks its time stamp; what collects
     /// the others, here the timer, may be late.
-    fn unless_over(&mut self, ct: ConnRef) -> Option<ConnRef> {
+    fn unless_over(&mut self, found: (ConnRef, Direction)) -> Option<(ConnRef, Direction)> {
+        let (ct, direction) = found;
         let lives = self.flows.get(ct.id()).is_none_or(|flow| flow.deadline.time_after(self.now));
         if lives || !self.engine.conn(ct.id()).status().has(Status::CONFIRMED) {
-            return Some(ct);
+            return Some((ct, direction));
         }
         self.delete(&ct);
         self.engine.put_conn(self.at(), ct);
@@ -399,7 +400,7 @@ impl Router {
                 Found::Nothing => None,
                 Found::Unknown => self.engine.find_conn(NET, ZONE, &packet.tuple),
             };
-            let found = found.and_then(|(ct, direction)| Some((self.unless_over(ct)?, direction)));
+            let found = found.and_then(|found| self.unless_over(found));
             let (ct, direction) = match found {
                 Some(found) => found,
                 None if self.begins_in_vain() => return Fate::Invalid,
@@ -452,7 +453,7 @@ impl Router {
     /// An ICMP error belongs to the connection it is about.
     fn error_about(&mut self, about: &Tuple, packet: &Packet<'_>) -> Fate {
         let found = self.engine.find_conn(NET, ZONE, about);
-        let found = found.and_then(|(ct, direction)| Some((self.unless_over(ct)?, direction)));
+        let found = found.and_then(|found| self.unless_over(found));
         let Some((ct, direction)) = found else {
             return Fate::Invalid;
         };
