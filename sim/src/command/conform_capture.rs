@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp conform-capture`: does a capture come to what the kernel made of it?
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nfexp_traces::capture::Frame;
 use serde_json::Value;
 
-use super::input::{bytes, frames_of_cut, named_once, text, unreadable};
+use super::input::{frames_of_cut, named_once, text_of};
 use super::kernel::{Clock, Kernel};
 use super::replay::digest;
 use super::{Failure, remark};
@@ -16,7 +16,7 @@ use crate::recording::{Agreement, Difference, Recording, agreement, options_of};
 use crate::report::story::described;
 
 /// The largest recording that is read: JSON takes some sixty times as much memory at worst.
-const LARGEST_BYTES: u64 = 16 << 20;
+const LARGEST_MIB: u64 = 16;
 
 /// The arguments of `nfexp conform-capture`.
 #[derive(Debug, Args)]
@@ -116,14 +116,7 @@ impl ConformCapture {
 /// The lines of a recording.
 fn lines(path: &Path) -> Result<Vec<Value>, Failure> {
     let data = |why: String| Failure::Data(path.to_owned(), why);
-    let mut read = Vec::new();
-    let done = bytes(path).and_then(|input| input.take(LARGEST_BYTES + 1).read_to_end(&mut read));
-    done.map_err(|error| unreadable(path, &error))?;
-    if read.len() as u64 > LARGEST_BYTES {
-        let most = LARGEST_BYTES >> 20;
-        return Err(data(format!("expected a recording of at most {most} MiB")));
-    }
-    let text = text(path, read)?;
+    let text = text_of(path, "a recording", LARGEST_MIB)?;
     let mut lines = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let expected = |error: serde_json::Error| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Files that verbs read.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,18 @@ pub(super) fn named_once<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Re
             "-: expected standard input once, its bytes come once; name the others as files".into(),
         )),
     }
+}
+
+/// The text of a file of at most so many MiB: `what` it should be.
+pub(super) fn text_of(path: &Path, what: &str, most_mib: u64) -> Result<String, Failure> {
+    let (most, mut read) = (most_mib << 20, Vec::new());
+    let done = bytes(path).and_then(|input| input.take(most + 1).read_to_end(&mut read));
+    done.map_err(|error| unreadable(path, &error))?;
+    if read.len() as u64 > most {
+        let why = format!("expected {what} of at most {most_mib} MiB");
+        return Err(Failure::Data(path.to_owned(), why));
+    }
+    text(path, read)
 }
 
 /// A file's bytes as text.

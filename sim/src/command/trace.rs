@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Traces, for the verbs that take captures as well.
 
-use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use nfexp_traces::step::Step;
 use nfexp_traces::text::{Block, Trace, parse};
 
 use super::Failure;
-use super::input::{bytes as bytes_of, text, unreadable};
+use super::input::text_of;
 use super::kernel::Kernel;
 use super::show::{Moment as At, listing};
 use crate::golden::{Played, play};
@@ -18,7 +17,7 @@ use crate::report::{Ledger, Moment};
 use crate::simulator::{Simulator, StepError, config};
 
 /// The largest trace that is read.
-const LARGEST_BYTES: u64 = 64 << 20;
+const LARGEST_MIB: u64 = 64;
 /// The longest: a line, however short, may be a step, which takes some hundred bytes, and as many to
 /// answer.
 const MOST_LINES: usize = 1 << 20;
@@ -29,14 +28,7 @@ const MOST_LINES: usize = 1 << 20;
 /// [`Failure::Data`], with line, column and what was expected there.
 pub(super) fn read(path: &Path) -> Result<Trace, Failure> {
     let data = |why: String| Failure::Data(path.to_owned(), why);
-    let cannot = |error: io::Error| unreadable(path, &error);
-    let mut bytes = Vec::new();
-    let file = bytes_of(path).map_err(cannot)?;
-    file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > LARGEST_BYTES {
-        return Err(data("expected a trace of at most 64 MiB".to_owned()));
-    }
-    let text = text(path, bytes)?;
+    let text = text_of(path, "a trace", LARGEST_MIB)?;
     if text.lines().nth(MOST_LINES).is_some() {
         let line = MOST_LINES + 1;
         return Err(data(format!("line {line}: expected a trace of at most {MOST_LINES} lines")));
@@ -112,22 +104,27 @@ pub(super) fn show(path: &Path, at: Option<At>, kernel: &Kernel) -> Result<Strin
         end_at(&mut trace, u64::try_from(ticks).unwrap_or(u64::MAX));
     }
     // A listing is as long as the table, which may grow with every step: only the one is made.
-    let mut steps = 0;
-    let count = |step, _: &mut Simulator| {
-        steps = step;
-        if at == Some(At::After(step)) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    let listed_after = |wanted: u64| {
+        let (mut steps, mut text) = (0, None);
+        let look = |step, simulator: &mut Simulator| {
+            steps = step;
+            if step != wanted {
+                return ControlFlow::Continue(());
+            }
+            text = Some(listing(simulator.engine(), simulator.now()));
+            ControlFlow::Break(())
+        };
+        let played = play(&trace, kernel.revision, look);
+        let played = played.map_err(|error| Failure::System(error.to_string()))?;
+        Ok::<_, Failure>((played, steps, text))
     };
-    let played = play(&trace, kernel.revision, count);
-    let played = played.map_err(|error| Failure::System(error.to_string()))?;
-    let mut text = None;
-    let look = |step, simulator: &mut Simulator| {
-        if step < steps {
-            return ControlFlow::Continue(());
-        }
-        text = Some(listing(simulator.engine(), simulator.now()));
-        ControlFlow::Break(())
-    };
-    play(&trace, kernel.revision, look).map_err(|error| Failure::System(error.to_string()))?;
+    let all = trace.blocks.iter().map(|block| block.steps.len() as u64).sum();
+    let (played, steps, mut text) =
+        listed_after(if let Some(At::After(at)) = at { at } else { all })?;
+    if at.is_none() && played.failure.is_some() && steps > 0 {
+        // It ended early: what was so far is shown.
+        text = listed_after(steps)?.2;
+    }
     let is_there = match at {
         None => true,
         Some(At::After(at)) => at == steps,
