@@ -67,7 +67,7 @@ impl<P: Platform> Engine<P> {
     fn foresee(&self, master: ConnId, said: &Announcement) {
         // Which namespace it is the master would say, later; mostly it is this.
         let (net, table) = (NetId::INIT, self.table(NetId::INIT));
-        if table.is_far() {
+        if table.foresees() {
             let (slab, conn) = (&self.memory.expectations, self.memory.conns.at(master.index()));
             prefetch(conn);
             table.foresee(slab, net, &said.tuple);

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use nfexp_model::ahead::Coming;
+use nfexp_model::ahead::{Ahead, Coming};
 use nfexp_model::conn::ConnRef;
 use nfexp_model::event::{Cause, Event, ExpectEventKind};
 use nfexp_model::helper::Class;
@@ -98,6 +98,7 @@ fn flat_storage_and_the_kernels_lists_are_equivalent() {
 fn looking_ahead_changes_nothing() {
     for revision in Revision::ALL {
         let (mut ahead, mut plain) = (World::<Up>::new(revision, 4), World::<Up>::new(revision, 4));
+        let mut told = [NetId(0), NetId(1)].map(Ahead::new);
         run(17, operations(60_000) / 10, |op| {
             let master = ahead.conns.get(op.which % ahead.conns.len().max(1)).map(ConnRef::id);
             let tuple = tuple_and_mask(op.random).0;
@@ -107,8 +108,9 @@ fn looking_ahead_changes_nothing() {
                 .into_iter()
                 .flat_map(|master| [Coming::Announce(tuple, master, class), Coming::End(master)]);
             let coming = [Coming::Lookup(tuple), Coming::Match(other)].into_iter().chain(masters);
-            let net = NetId((op.random >> 40 & 7 == 0).into());
-            ahead.engine.fetch(net, coming.cycle().take(op.which % 70));
+            let told = &mut told[usize::from(op.random >> 40 & 7 == 0)];
+            let few = coming.cycle().skip(op.which % 3).take(op.which % 20);
+            ahead.engine.fetch(told, few);
             assert_eq!(ahead.apply(op), plain.apply(op), "{}: {op:?}", revision.name);
         });
         assert_eq!(ahead.engine.audit(), plain.engine.audit());

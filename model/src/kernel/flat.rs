@@ -56,6 +56,8 @@ struct Tagged {
     dangles: Cell<bool>,
     /// Whether an end has more to ask than where it stands: it dangles, or sources are known.
     odd: Cell<bool>,
+    /// How many of the next insertions were told before.
+    told: Cell<u32>,
 }
 
 /// What a lookup has to know before it begins, in one look.
@@ -349,15 +351,25 @@ impl<P: Platform> Flat<P> {
         }
     }
 
-    /// Fetches the tags of a spot, and the handles if they are needed.
+    /// Fetches the tags of spots, and the handles if they are needed.
     #[inline]
-    pub(crate) fn prefetch(&self, spot: u64, handles: bool) {
+    pub(crate) fn prefetch(&self, spots: impl Iterator<Item = u64>, handles: bool) {
         if let Kind::Tags(tagged) = &self.0 {
             let tags = tagged.tags.borrow();
-            tags.prefetch(spot);
-            if handles {
-                tags.prefetch_handles(spot);
+            for spot in spots {
+                tags.prefetch(spot);
+                if handles {
+                    tags.prefetch_handles(spot);
+                }
             }
+        }
+    }
+
+    /// So many of the next insertions were told.
+    #[inline]
+    pub(crate) fn set_told(&self, count: usize) {
+        if let Kind::Tags(tagged) = &self.0 {
+            tagged.told.set(count as u32);
         }
     }
 
@@ -397,6 +409,7 @@ impl<P: Platform> Index<P> for Flat<P> {
                 before: Cell::new(Before::Nothing),
                 dangles: Cell::new(false),
                 odd: Cell::new(false),
+                told: Cell::new(0),
             }),
         })
     }
@@ -480,8 +493,14 @@ impl<P: Platform> Index<P> for Flat<P> {
     }
 
     #[inline(always)]
-    fn is_far(&self) -> bool {
-        matches!(&self.0, Kind::Tags(tagged) if tagged.tags.borrow().are_far())
+    fn foresees(&self) -> bool {
+        let Kind::Tags(tagged) = &self.0 else { return false };
+        if !tagged.tags.borrow().are_far() {
+            return false;
+        }
+        let told = tagged.told.get();
+        tagged.told.set(told.saturating_sub(1));
+        told == 0
     }
 
     #[inline(always)]

@@ -151,9 +151,10 @@ pub trait Index<P: Platform>: Sized {
     #[inline(always)]
     fn prefetch_linked(&self, _exp: &Expectation<P>) {}
 
-    /// Whether what a search reads is probably not in the nearest caches.
+    /// Whether an insertion that comes now should foresee: what its search reads is probably not in
+    /// the nearest caches, and nobody told it before.
     #[inline(always)]
-    fn is_far(&self) -> bool {
+    fn foresees(&self) -> bool {
         false
     }
 

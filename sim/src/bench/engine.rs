@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use nfexp_model::ahead::Coming;
+use nfexp_model::ahead::{Ahead, Coming};
 use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::engine::{At, Config, Engine, MasterCheck};
 use nfexp_model::event::{Cause, Origin};
@@ -213,39 +213,45 @@ impl Deeds for EngineContender {
 
 /// The engine, told of the next deeds before it does them.
 #[derive(Debug)]
-pub struct AheadContender(EngineContender);
-
-/// How many deeds are known in advance.
-const KNOWN: usize = 32;
+pub struct AheadContender {
+    contender: EngineContender,
+    ahead: Ahead,
+}
 
 impl AheadContender {
     /// As [`EngineContender::new`].
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self(EngineContender::new(table))
+        Self { contender: EngineContender::new(table), ahead: Ahead::new(NetId::INIT) }
+    }
+
+    #[inline(always)]
+    fn tell(&mut self, deeds: &[Deed]) {
+        let coming = deeds.iter().filter_map(|deed| {
+            let master = id_of(deed.master);
+            match deed.kind {
+                Kind::Insert => Some(Coming::Announce(deed.expected().0, master, class_of(*deed))),
+                Kind::Match => Some(Coming::Match(deed.tuple())),
+                Kind::Lookup => Some(Coming::Lookup(deed.tuple())),
+                Kind::Destroy => Some(Coming::End(master)),
+                Kind::Advance | Kind::List => None,
+            }
+        });
+        self.contender.engine.look_ahead(&mut self.ahead, coming);
     }
 }
 
 impl Contender for AheadContender {
     fn run(&mut self, deeds: &[Deed]) -> u64 {
-        deeds.chunks(KNOWN).fold(0, |sum, deeds| {
-            let engine = &self.0.engine;
-            let master = |deed: &Deed| id_of(deed.master);
-            let coming = deeds.iter().filter_map(|deed| match deed.kind {
-                Kind::Insert => {
-                    Some(Coming::Announce(deed.expected().0, master(deed), class_of(*deed)))
-                }
-                Kind::Match => Some(Coming::Match(deed.tuple())),
-                Kind::Lookup => Some(Coming::Lookup(deed.tuple())),
-                Kind::Destroy => Some(Coming::End(master(deed))),
-                Kind::Advance | Kind::List => None,
-            });
-            engine.look_ahead(NetId::INIT, coming);
-            run_on(&mut self.0, sum, deeds)
+        let mut coming = deeds.chunks(Ahead::BATCH);
+        (0..2).for_each(|_| self.tell(coming.next().unwrap_or_default()));
+        deeds.chunks(Ahead::BATCH).fold(0, |sum, deeds| {
+            self.tell(coming.next().unwrap_or_default());
+            run_on(&mut self.contender, sum, deeds)
         })
     }
 
     fn live(&self) -> u64 {
-        Deeds::live(&self.0)
+        Deeds::live(&self.contender)
     }
 }
