@@ -201,7 +201,8 @@ impl Engine<Up> {
         let slab = &self.memory.expectations;
         let Batch { lookups, matches, newcomers, ends, leaves } = batch;
         for &spot in lookups.all() {
-            slab.at(table.candidate(spot)).prefetch();
+            // All that a lookup reads.
+            prefetch(slab.at(table.candidate(spot)));
         }
         for &spot in matches.all() {
             let found = table.candidate(spot);

@@ -334,11 +334,11 @@ impl<P: Platform> Engine<P> {
         here && (self.zone_of_linked(exp) == zone || P::slips(Slip::ZoneIgnored))
     }
 
-    /// The same for a linked one: while its timer is pending its master lives, and a
-    /// connection's zone never changes, so the copy from `alloc` is as good.
+    /// The same for a linked one: while its master lives, whose zone never changes, the copy from
+    /// `alloc` is as good.
     #[inline(always)]
     fn zone_of_linked(&self, exp: Object<'_, Expectation<P>>) -> Zone {
-        if self.timers.vouches_for_master(&exp.timer) { exp.zone() } else { self.zone_of(&exp) }
+        if self.timers.vouches_for_masters() { exp.zone() } else { self.zone_of(&exp) }
     }
 
     #[inline]
@@ -395,15 +395,18 @@ impl<P: Platform> Engine<P> {
     #[inline]
     pub fn expire(&self, now: Jiffies) -> Option<Firing> {
         let behind = |index, far| self.prefetch_behind(index, far);
-        self.timers.expire(&self.memory, now, behind).map(Firing)
+        let key = self.timers.expire(&self.memory, now, behind)?;
+        Some(self.firing(key))
     }
 
-    /// Fetches what will be written when an expectation is unlinked: its neighbours, its master
-    /// and, if that is `far`, its place in the index.
+    /// Fetches what will be written when an expectation is unlinked: its first line, its
+    /// neighbours, its master and, if that is `far`, its place in the index. Its second line was
+    /// fetched before.
     #[inline]
     fn prefetch_behind(&self, index: u32, far: bool) {
         let slab = &self.memory.expectations;
         let exp = slab.at(index);
+        prefetch(exp);
         prefetch(&slab.at(exp.older.get()).older);
         prefetch(&slab.at(exp.newer.get()).older);
         prefetch(self.memory.conns.at(exp.master().index()));
@@ -416,7 +419,15 @@ impl<P: Platform> Engine<P> {
     /// detached it before.
     pub fn expire_this(&self, key: TimerKey) -> Option<Firing> {
         let node = self.memory.timer(key);
-        self.timers.detach(&self.memory, node, key).then_some(Firing(key))
+        self.timers.detach(&self.memory, node, key).then(|| self.firing(key))
+    }
+
+    #[inline(always)]
+    fn firing(&self, key: TimerKey) -> Firing {
+        if !key.is_conn() {
+            self.timers.begin_firing();
+        }
+        Firing(key)
     }
 
     /// The second half: the callback.
@@ -431,6 +442,7 @@ impl<P: Platform> Engine<P> {
         }
         let exp = self.memory.expectations.object(index);
         self.lock().unlink(exp, None, &Ending::by_kernel(at, Cause::Expiry));
+        self.timers.end_firing();
         if !P::slips(Slip::CallbackKeepsReference) {
             self.put_object(exp);
         }

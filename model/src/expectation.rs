@@ -2,9 +2,9 @@
 //! The expectation itself: a record of two cache lines.
 //!
 //! ```text
-//!   line 1   generation · use · flags · timer · hnext · tuple · which mask, class, zone
+//!   line 1   generation · use · flags · hnext · tuple · which mask, class, zone · master
 //!            all that a lookup needs
-//!   line 2   hprev · list links · master · helpers, … · a mask out of the ordinary · age · expires
+//!   line 2   hprev · list links · timer · helpers, … · a mask out of the ordinary · age · expires
 //! ```
 //!
 //! Which part is protected by what stands at each field. Three parties may hold a reference:
@@ -56,8 +56,6 @@ pub struct Expectation<P: Platform> {
     pub(crate) uses: P::Word,
     /// Flags: written under the lock, read by anyone.
     pub(crate) flags: P::Word,
-    /// `timeout`.
-    pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
     /// RCU: published by `insert`.
     pub(crate) hnext: P::Word,
     /// Fixed before `insert`.
@@ -67,6 +65,8 @@ pub struct Expectation<P: Platform> {
     /// Place among the expectations of its master and class, under the lock (`lnode`).
     pub(crate) older: P::Plain<u32>,
     pub(crate) newer: P::Plain<u32>,
+    /// `timeout`: beside what its end reads, so that a timer that was taken off is told by one line.
+    pub(crate) timer: <P::Timers as TimerBase<P>>::Node,
     /// Fixed before `insert`.
     rest: P::Plain<Rest>,
     /// The mask, where the key does not say it. Fixed before `insert`.
@@ -77,7 +77,7 @@ pub struct Expectation<P: Platform> {
     pub(crate) expires: <P::Timers as TimerBase<P>>::Expires,
 }
 
-/// All that tells whether a packet hits.
+/// All that tells whether a packet hits, and whose it is then.
 #[derive(Clone, Copy)]
 struct Key {
     tuple: Tuple,
@@ -85,6 +85,8 @@ struct Key {
     class: Class,
     net: NetId,
     zone: Zone,
+    /// The slot of the master; in which life, the rest says.
+    master: u32,
 }
 
 /// Which part of the source matters, in the few ways helpers know.
@@ -130,7 +132,8 @@ impl MaskKind {
 /// What only an end asks for.
 #[derive(Clone, Copy)]
 struct Rest {
-    master: ConnId,
+    /// The life of the master.
+    master: u32,
     creator: Option<HelperId>,
     assign_helper: Option<HelperId>,
     expectfn: Option<ExpectFn>,
@@ -233,7 +236,7 @@ impl<P: Platform> Expectation<P> {
     /// The connection that expects it.
     #[inline]
     pub fn master(&self) -> ConnId {
-        self.rest.get().master
+        Id::new(self.key.get().master, self.rest.get().master)
     }
 
     /// Its kind.
@@ -261,23 +264,24 @@ impl<P: Platform> Expectation<P> {
     #[inline]
     pub fn about(&self) -> About {
         let Key { class, net, zone, .. } = self.key.get();
-        let Rest { master, creator, assign_helper, expectfn, has_nat, .. } = self.rest.get();
+        let Rest { creator, assign_helper, expectfn, has_nat, .. } = self.rest.get();
+        let master = self.master();
         About { master, class, net, zone, creator, assign_helper, expectfn, has_nat }
     }
 
     #[inline]
     pub(crate) fn set_about(&self, about: About) {
         let About { master, class, net, zone, creator, assign_helper, expectfn, has_nat } = about;
-        self.key.set(Key { class, net, zone, ..self.key.get() });
-        let nat_lingers = self.rest.get().nat_lingers;
+        self.key.set(Key { class, net, zone, master: master.index(), ..self.key.get() });
+        let (nat_lingers, master) = (self.rest.get().nat_lingers, master.generation());
         self.rest.set(Rest { master, creator, assign_helper, expectfn, has_nat, nat_lingers });
     }
 
     /// A new life under this master; what the last tenant left stays beside.
     #[inline]
     pub(crate) fn begin(&self, master: ConnId, net: NetId, zone: Zone, creator: Option<HelperId>) {
-        self.key.set(Key { net, zone, ..self.key.get() });
-        self.rest.set(Rest { master, creator, ..self.rest.get() });
+        self.key.set(Key { net, zone, master: master.index(), ..self.key.get() });
+        self.rest.set(Rest { master: master.generation(), creator, ..self.rest.get() });
     }
 
     /// Whom it stands for and in which class; no helper, no function.
@@ -287,8 +291,8 @@ impl<P: Platform> Expectation<P> {
         if kind == MaskKind::OTHER {
             self.mask.set(mask);
         }
-        let Key { net, zone, .. } = self.key.get();
-        self.key.set(Key { tuple, mask: kind, class, net, zone });
+        let Key { net, zone, master, .. } = self.key.get();
+        self.key.set(Key { tuple, mask: kind, class, net, zone, master });
         let (assign_helper, expectfn) = (None, None);
         self.rest.set(Rest { assign_helper, expectfn, has_nat, ..self.rest.get() });
     }
@@ -322,12 +326,12 @@ impl<P: Platform<Timers = ArrayTimers>> Expectation<P> {
             generation: P::Plain::new(self.generation.get()),
             uses: P::Word::new(self.uses.load_locked()),
             flags: P::Word::new(self.flags.load_locked()),
-            timer: self.timer.clone(),
             hnext: P::Word::new(self.hnext.load_locked()),
             key: P::Plain::new(self.key.get()),
             hprev: P::Plain::new(self.hprev.get()),
             older: P::Plain::new(self.older.get()),
             newer: P::Plain::new(self.newer.get()),
+            timer: self.timer.clone(),
             age: P::Plain::new(self.age.get()),
             expires: self.expires.clone(),
             rest: P::Plain::new(self.rest.get()),
@@ -346,12 +350,12 @@ impl<P: Platform> Record for Expectation<P> {
             generation: P::Plain::new(0),
             uses: P::Word::new(0),
             flags: P::Word::new(0),
-            timer,
             hnext: P::Word::new(NULL),
             key: P::Plain::new(Key::NONE),
             hprev: P::Plain::new(NULL),
             older: P::Plain::new(NULL),
             newer: P::Plain::new(NULL),
+            timer,
             age: P::Plain::new(0),
             expires,
             rest: P::Plain::new(Rest::NONE),
@@ -403,12 +407,13 @@ impl Key {
         class: Class::DEFAULT,
         net: NetId(0),
         zone: Zone(0),
+        master: NULL,
     };
 }
 
 impl Rest {
     const NONE: Self = Self {
-        master: Id::new(NULL, 0),
+        master: 0,
         creator: None,
         assign_helper: None,
         expectfn: None,

@@ -77,7 +77,7 @@ impl TimerKey {
 ///
 /// `setup`, then `set_expires`, then `add`; `del` or `expire` end what `add` began.
 pub trait TimerBase<P: Platform>: Sized {
-    /// What the base keeps inside the owner, where lookups come by.
+    /// What the base keeps inside the owner.
     type Node: 'static;
     /// What it keeps there beside, for listings and events.
     type Expires: 'static;
@@ -160,10 +160,17 @@ pub trait TimerBase<P: Platform>: Sized {
         false
     }
 
-    /// Whether the timer's sight is proof that its owner's master lives: while it is pending,
-    /// whoever ends the master would have taken it off. Only where nobody else runs.
-    #[inline]
-    fn vouches_for_master(&self, _: &Self::Node) -> bool {
+    /// An expectation's timer is firing from now on.
+    #[inline(always)]
+    fn begin_firing(&self) {}
+    /// The callback of one has run.
+    #[inline(always)]
+    fn end_firing(&self) {}
+    /// Whether the masters of all linked expectations are known to live: none is firing, and
+    /// whoever ends the master of one that is pending takes its timer off. Only where nobody else
+    /// runs.
+    #[inline(always)]
+    fn vouches_for_masters(&self) -> bool {
         false
     }
 
@@ -177,6 +184,8 @@ pub trait TimerBase<P: Platform>: Sized {
 #[derive(Clone, Debug)]
 pub struct ArrayTimers {
     wheel: ArrayWheel,
+    /// How many expectations are firing.
+    firing: Cell<u32>,
 }
 
 impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
@@ -185,7 +194,7 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
     type Expires = Cell<Jiffies>;
 
     fn new(wheel: WheelKind, start: Jiffies, hz: u32, _: u32, _: u32) -> Self {
-        Self { wheel: ArrayWheel::new(wheel, start, hz) }
+        Self { wheel: ArrayWheel::new(wheel, start, hz), firing: Cell::new(0) }
     }
 
     fn blank() -> (Cell<u32>, Cell<Jiffies>) {
@@ -285,9 +294,19 @@ impl<P: Platform<Timers = Self>> TimerBase<P> for ArrayTimers {
         self.wheel.forward(now)
     }
 
-    #[inline]
-    fn vouches_for_master(&self, stamp: &Cell<u32>) -> bool {
-        stamp.get() != 0
+    #[inline(always)]
+    fn begin_firing(&self) {
+        self.firing.set(self.firing.get() + 1);
+    }
+
+    #[inline(always)]
+    fn end_firing(&self) {
+        self.firing.set(self.firing.get().saturating_sub(1));
+    }
+
+    #[inline(always)]
+    fn vouches_for_masters(&self) -> bool {
+        self.firing.get() == 0
     }
 
     fn bytes(&self) -> usize {
@@ -348,9 +367,12 @@ impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> 
 
     #[inline]
     fn prefetch(&self, key: u32) {
-        let (stamp, expires) = self.0.timer_and_expires(TimerKey::from_bits(key));
+        let key = TimerKey::from_bits(key);
+        let (stamp, expires) = self.0.timer_and_expires(key);
         prefetch(stamp);
-        prefetch(expires);
+        if key.is_conn() {
+            prefetch(expires);
+        }
     }
 }
 
