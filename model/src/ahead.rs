@@ -96,6 +96,13 @@ struct Batch {
     leaves: Few<u32, { 2 * Ahead::BATCH }>,
 }
 
+impl Batch {
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.lookups.count | self.matches.count | self.newcomers.count | self.ends.count == 0
+    }
+}
+
 /// The batches of questions that were told and not asked yet.
 ///
 /// ```
@@ -161,8 +168,12 @@ impl Engine<Up> {
         let Batch { lookups, matches, newcomers, ends, leaves } = batch;
         (lookups.count, matches.count, newcomers.count) = (0, 0, 0);
         (ends.count, leaves.count) = (0, 0);
+        // While lookups find nothing they need no handles, and if the tags are in the cache, nothing.
+        let finds = table.lookups_find();
+        let in_vain = !finds && table.is_near();
         for coming in coming.into_iter().take(Ahead::BATCH) {
             match coming {
+                Coming::Lookup(_) if in_vain => {}
                 Coming::Lookup(tuple) => lookups.push(table.spot(net, &tuple)),
                 Coming::Match(tuple) => matches.push(table.spot(net, &tuple)),
                 Coming::Announce(tuple, master, class) => {
@@ -171,19 +182,22 @@ impl Engine<Up> {
                 Coming::End(master) => ends.push(master.index()),
             }
         }
-        self.fetch_heads(table, batch);
-        self.fetch_records(table, &mut ahead.batches[(ahead.last + 2) % 3]);
-        self.fetch_neighbours(table, &ahead.batches[(ahead.last + 1) % 3]);
+        if !batch.is_empty() {
+            self.fetch_heads(table, batch, finds);
+        }
+        let before = &mut ahead.batches[(ahead.last + 2) % 3];
+        if !before.is_empty() {
+            self.fetch_records(table, before);
+        }
+        let first = &ahead.batches[(ahead.last + 1) % 3];
+        if !first.is_empty() {
+            self.fetch_neighbours(table, first);
+        }
     }
 
-    /// The tags and handles, and the masters. While lookups find nothing they need no handles, and
-    /// if the tags are in the cache, nothing.
+    /// The tags, the handles where they are needed, and the masters.
     #[inline]
-    fn fetch_heads(&self, table: &Flat<Up>, batch: &mut Batch) {
-        let finds = table.lookups_find();
-        if !finds && table.is_near() {
-            batch.lookups.count = 0;
-        }
+    fn fetch_heads(&self, table: &Flat<Up>, batch: &Batch, finds: bool) {
         table.prefetch(batch.lookups.all().iter().copied(), finds);
         table.prefetch(batch.matches.all().iter().copied(), true);
         table.prefetch(batch.newcomers.all().iter().map(|newcomer| newcomer.0), true);
