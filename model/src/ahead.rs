@@ -45,8 +45,8 @@ pub enum Coming {
 
 /// So few expectations are in the cache anyway: about a megabyte of records.
 const FEW: u32 = 8 << 10;
-/// So much of a master's list is fetched.
-const DEEP: usize = 64;
+/// So much of a master's list is fetched, from each end.
+const DEEP: usize = 32;
 
 /// Some of a batch, in their order.
 #[derive(Clone, Copy, Debug)]
@@ -259,25 +259,31 @@ impl Engine<Up> {
         }
     }
 
-    /// The lists of the masters that end: the next of each, side by side.
+    /// The lists of the masters that end, from both ends: the next of each, side by side.
     #[inline(never)]
     fn fetch_lists(&self, table: &Flat<Up>, ends: &[u32]) {
         let slab = &self.memory.expectations;
-        for class in Class::ALL {
-            let mut next = [NULL; Ahead::BATCH];
+        for class in Class::ALL.map(Class::index) {
+            let mut next = [[NULL; 2]; Ahead::BATCH];
             for (next, &master) in next.iter_mut().zip(ends) {
-                *next = self.memory.conns.at(master).newest[class.index()].get();
-                prefetch(&slab.at(*next).older);
+                let conn = self.memory.conns.at(master);
+                *next = [conn.newest[class].get(), conn.oldest[class].get()];
+                next.iter().for_each(|&index| prefetch(&slab.at(index).older));
             }
             for _ in 0..DEEP {
                 let mut left = NULL;
-                for next in next.iter_mut().filter(|next| **next != NULL) {
-                    let record = slab.at(*next);
-                    prefetch(record);
-                    table.prefetch_linked(record);
-                    *next = record.older.get();
-                    left |= *next;
-                    prefetch(&slab.at(*next).older);
+                for next in next.iter_mut().filter(|next| **next != [NULL; 2]) {
+                    let [newest, oldest] = *next;
+                    let (new, old) = (slab.at(newest), slab.at(oldest));
+                    for record in [new, old] {
+                        prefetch(record);
+                        table.prefetch_linked(record);
+                    }
+                    let (older, newer) = (new.older.get(), old.newer.get());
+                    let met = newest == oldest || older == oldest;
+                    *next = if met { [NULL; 2] } else { [older, newer] };
+                    left |= next[0];
+                    next.iter().for_each(|&index| prefetch(&slab.at(index).older));
                 }
                 if left == NULL {
                     break;
