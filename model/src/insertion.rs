@@ -48,14 +48,15 @@ impl<'a, P: Platform> Checked<'a, P> {
 }
 
 impl<'a, P: Platform> Locked<'a, P> {
-    /// Whether the expectation of this master may be inserted, after making what room may be made.
+    /// Whether the expectation of this tuple and master may be inserted, after making what room may
+    /// be made.
     #[doc(alias = "__nf_ct_expect_check")]
     #[inline(always)]
     pub(crate) fn check(
         &mut self,
         at: At,
         exp: Object<'a, Expectation<P>>,
-        conn: &'a Conn<P>,
+        (conn, tuple): (&'a Conn<P>, &Tuple),
         masters: MasterCheck,
     ) -> Result<Checked<'a, P>, RelateError> {
         let engine = self.engine;
@@ -64,7 +65,7 @@ impl<'a, P: Platform> Locked<'a, P> {
             return Err(RelateError::NoHelper);
         }
         let (slab, net) = (&engine.memory.expectations, engine.net(exp.net()));
-        let (first, spot) = engine.table_of(net).search(slab, exp.net(), &exp);
+        let (first, spot) = engine.table_of(net).search(slab, exp.net(), &exp, tuple);
         if let Some(first) = first {
             self.check_others(at, exp, masters, first)?;
         }

@@ -56,7 +56,8 @@ impl<P: Platform> Engine<P> {
             self.timers.set_expires(&self.memory, TimerKey::expectation(exp.index), expires);
         }
         let id = exp.id();
-        let related = self.related_object(at, exp, Some(conn), (origin, masters));
+        let known = (conn, &said.tuple);
+        let related = self.related_object(at, exp, known, (origin, masters));
         self.put_object(exp);
         Ok(related.map(|()| id))
     }
@@ -178,24 +179,24 @@ impl<P: Platform> Engine<P> {
         masters: MasterCheck,
     ) -> Result<(), RelateError> {
         let exp = self.memory.expectations.get_object(exp.0);
-        self.related_object(at, exp, None, (origin, masters))
+        let known = (self.memory.conns.get(exp.master()), &exp.tuple());
+        self.related_object(at, exp, known, (origin, masters))
     }
 
-    /// The same, where it lies; `conn` is its master, if that was looked up before.
+    /// The same, where it lies; `known` is its master and its tuple.
     #[inline(always)]
     fn related_object<'a>(
         &'a self,
         at: At,
         exp: Object<'a, Expectation<P>>,
-        conn: Option<&'a Conn<P>>,
+        known: (&'a Conn<P>, &Tuple),
         (origin, masters): (Origin, MasterCheck),
     ) -> Result<(), RelateError> {
         let mut locked = self.lock();
         if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(exp, masters) {
             return Ok(());
         }
-        let conn = conn.unwrap_or_else(|| self.memory.conns.get(exp.master()));
-        let checked = locked.check(at, exp, conn, masters)?;
+        let checked = locked.check(at, exp, known, masters)?;
         locked.insert(at, exp, checked);
         match self.config.revision.new_event {
             NewEvent::UnderLock => self.tell_new(exp.index, origin),

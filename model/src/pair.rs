@@ -62,11 +62,11 @@ impl<P: Platform> Engine<P> {
         }
         let conn_of = |exp: Object<'_, Expectation<P>>| self.memory.conns.get(exp.master());
         let mut locked = self.lock();
-        let first = locked.check(at, exps[0], conn_of(exps[0]), masters)?;
+        let first = locked.check(at, exps[0], (conn_of(exps[0]), &exps[0].tuple()), masters)?;
         // The first one's place is kept while the second is looked at; the table's is not.
         let expecting = &first.conn().expecting[exps[0].class().index()];
         expecting.set(expecting.get().wrapping_add(1));
-        let second = locked.check(at, exps[1], conn_of(exps[1]), masters);
+        let second = locked.check(at, exps[1], (conn_of(exps[1]), &exps[1].tuple()), masters);
         if !P::slips(Slip::PairPlaceKept) || second.is_ok() {
             expecting.set(expecting.get().wrapping_sub(1));
         }

@@ -189,8 +189,9 @@ impl Tagged {
         slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
+        tuple: &Tuple,
     ) -> (Option<Object<'a, Expectation<P>>>, u64) {
-        let hash = hash(net, &exp.tuple());
+        let hash = hash(net, tuple);
         // Its tuple is read where it lies: a copy would wait for its maker's stores.
         let is = |index| Some(slab.object(index)).filter(|linked| is_at(linked, net, &exp.tuple()));
         (self.searched().find_spot(hash, is), hash)
@@ -271,7 +272,7 @@ impl Tagged {
         if !sources.is_empty() {
             sources.remove(&*exp, exp.index, || {
                 // What is counted too often costs a walk, no answer.
-                let newest = self.search_exp(slab, exp.net(), &exp).0;
+                let newest = self.search_exp(slab, exp.net(), &exp, &exp.tuple()).0;
                 !self.dangles.get()
                     && newest.is_some_and(|newest| newest.hprev.get() & IS_WIDE != 0)
             });
@@ -435,14 +436,15 @@ impl<P: Platform> Index<P> for Flat<P> {
         slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
+        tuple: &Tuple,
     ) -> (Option<Object<'a, Expectation<P>>>, Spot) {
         match &self.0 {
             Kind::Chain(chain) => {
-                let (first, bucket) = chain.search(slab, net, exp);
+                let (first, bucket) = chain.search(slab, net, exp, &{ *tuple });
                 (first, Spot { hash: u64::from(bucket), first: NULL })
             }
             Kind::Tags(tagged) => {
-                let (first, hash) = tagged.search_exp(slab, net, exp);
+                let (first, hash) = tagged.search_exp(slab, net, exp, tuple);
                 let Some(newest) = first else { return (None, Spot { hash, first: NULL }) };
                 let spot = Spot { hash, first: newest.index };
                 if is_wide(&newest) {

@@ -121,12 +121,14 @@ pub trait Index<P: Platform>: Sized {
         access: Access,
     ) -> Option<Object<'a, Expectation<P>>>;
     /// The same for the destination of an expectation that is not linked, with the lock held;
-    /// and where it would go.
+    /// and where it would go. `tuple` is its own: whoever has just said it has it in registers,
+    /// where the record would wait for what was written to it.
     fn search<'a>(
         &self,
         slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
         exp: &Expectation<P>,
+        tuple: &Tuple,
     ) -> (Option<Object<'a, Expectation<P>>>, Self::Spot);
     /// Whether candidates have no other destination.
     fn is_exact(&self) -> bool;
@@ -271,9 +273,10 @@ impl<P: Platform> Index<P> for Chain<P> {
         &self,
         slab: &'a Slab<P, Expectation<P>>,
         net: NetId,
-        exp: &Expectation<P>,
+        _: &Expectation<P>,
+        tuple: &Tuple,
     ) -> (Option<Object<'a, Expectation<P>>>, u32) {
-        let bucket = self.hash.bucket(net, &exp.tuple());
+        let bucket = self.hash.bucket(net, tuple);
         (slab.follow(self.bucket_first(slab, bucket, Access::Locked)), bucket)
     }
 
