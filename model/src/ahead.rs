@@ -103,7 +103,7 @@ impl Batch {
     }
 }
 
-/// The batches of questions that were told and not asked yet.
+/// The batches of questions that one engine was told and not asked yet.
 ///
 /// ```
 /// use nfexp_model::ahead::{Ahead, Coming};
@@ -152,6 +152,9 @@ impl Engine<Up> {
     /// Tells at most [`Ahead::BATCH`] questions that will be asked when two more batches were told:
     /// what their answers will touch is fetched meanwhile, if it is not in the cache anyway. What is
     /// beyond is not looked at.
+    ///
+    /// # Panics
+    /// If this engine has no such namespace or master.
     #[inline]
     pub fn look_ahead(&self, ahead: &mut Ahead, coming: impl IntoIterator<Item = Coming>) {
         if self.memory.expectations.live() >= FEW {
@@ -160,6 +163,9 @@ impl Engine<Up> {
     }
 
     /// The same, however small the table.
+    ///
+    /// # Panics
+    /// As [`look_ahead`](Self::look_ahead).
     #[inline]
     pub fn fetch(&self, ahead: &mut Ahead, coming: impl IntoIterator<Item = Coming>) {
         let (net, table) = (ahead.net, self.table(ahead.net));
