@@ -56,7 +56,7 @@ impl<P: Platform> Engine<P> {
             self.timers.set_expires(&self.memory, TimerKey::expectation(exp.index), expires);
         }
         let id = exp.id();
-        let known = (conn, &said.tuple);
+        let known = (Some(conn), &said.tuple);
         let related = self.related_object(at, exp, known, (origin, masters));
         self.put_object(exp);
         Ok(related.map(|()| id))
@@ -179,24 +179,25 @@ impl<P: Platform> Engine<P> {
         masters: MasterCheck,
     ) -> Result<(), RelateError> {
         let exp = self.memory.expectations.get_object(exp.0);
-        let known = (self.memory.conns.get(exp.master()), &exp.tuple());
-        self.related_object(at, exp, known, (origin, masters))
+        self.related_object(at, exp, (None, &exp.tuple()), (origin, masters))
     }
 
-    /// The same, where it lies; `known` is its master and its tuple.
+    /// The same, where it lies; `conn` is its master, if that was looked up before, and `tuple` its
+    /// own.
     #[inline(always)]
     fn related_object<'a>(
         &'a self,
         at: At,
         exp: Object<'a, Expectation<P>>,
-        known: (&'a Conn<P>, &Tuple),
+        (conn, tuple): (Option<&'a Conn<P>>, &Tuple),
         (origin, masters): (Origin, MasterCheck),
     ) -> Result<(), RelateError> {
         let mut locked = self.lock();
         if P::slips(Slip::RefreshWithoutInsert) && locked.is_expected_already(exp, masters) {
             return Ok(());
         }
-        let checked = locked.check(at, exp, known, masters)?;
+        let conn = conn.unwrap_or_else(|| self.memory.conns.get(exp.master()));
+        let checked = locked.check(at, exp, (conn, tuple), masters)?;
         locked.insert(at, exp, checked);
         match self.config.revision.new_event {
             NewEvent::UnderLock => self.tell_new(exp.index, origin),
