@@ -24,7 +24,6 @@ use crate::engine::Engine;
 use crate::helper::Class;
 use crate::kernel::Up;
 use crate::kernel::flat::Flat;
-use crate::kernel::hlist::Index;
 use crate::kernel::prefetch::prefetch;
 use crate::kernel::slab::{NULL, Record};
 use crate::netns::NetId;
@@ -97,6 +96,14 @@ struct Batch {
 }
 
 impl Batch {
+    /// Nothing was told; what it was stays beside.
+    #[inline(always)]
+    fn forget(&mut self) {
+        let Self { lookups, matches, newcomers, ends, leaves } = self;
+        (lookups.count, matches.count, newcomers.count) = (0, 0, 0);
+        (ends.count, leaves.count) = (0, 0);
+    }
+
     #[inline(always)]
     fn is_empty(&self) -> bool {
         self.lookups.count | self.matches.count | self.newcomers.count | self.ends.count == 0
@@ -171,9 +178,8 @@ impl Engine<Up> {
         let (net, table) = (ahead.net, self.table(ahead.net));
         ahead.last = (ahead.last + 1) % 3;
         let batch = &mut ahead.batches[ahead.last];
-        let Batch { lookups, matches, newcomers, ends, leaves } = batch;
-        (lookups.count, matches.count, newcomers.count) = (0, 0, 0);
-        (ends.count, leaves.count) = (0, 0);
+        batch.forget();
+        let Batch { lookups, matches, newcomers, ends, .. } = batch;
         // While lookups find nothing they need no handles, and if the tags are in the cache, nothing.
         let finds = table.lookups_find();
         let in_vain = !finds && table.is_near();
@@ -250,15 +256,8 @@ impl Engine<Up> {
     /// Whom those leave behind that go, and what newcomers will be.
     #[inline(never)]
     fn fetch_neighbours(&self, table: &Flat<Up>, batch: &Batch) {
-        let slab = &self.memory.expectations;
-        for &index in batch.leaves.all() {
-            let record = slab.at(index);
-            prefetch(&slab.at(record.older.get()).older);
-            prefetch(&slab.at(record.newer.get()).older);
-            prefetch(self.memory.conns.at(record.master().index()));
-            table.prefetch_linked(record);
-        }
-        slab.prefetch_free(batch.newcomers.count);
+        batch.leaves.all().iter().for_each(|&index| self.prefetch_behind(index, true));
+        self.memory.expectations.prefetch_free(batch.newcomers.count);
         table.set_told(batch.newcomers.count);
         if batch.ends.count > 0 {
             self.fetch_lists(table, batch.ends.all());
@@ -279,15 +278,7 @@ impl Engine<Up> {
             for _ in 0..DEEP {
                 let mut left = NULL;
                 for next in next.iter_mut().filter(|next| **next != [NULL; 2]) {
-                    let [newest, oldest] = *next;
-                    let (new, old) = (slab.at(newest), slab.at(oldest));
-                    for record in [new, old] {
-                        prefetch(record);
-                        table.prefetch_linked(record);
-                    }
-                    let (older, newer) = (new.older.get(), old.newer.get());
-                    let met = newest == oldest || older == oldest;
-                    *next = if met { [NULL; 2] } else { [older, newer] };
+                    *next = self.prefetch_ends(table, *next).unwrap_or([NULL; 2]);
                     left |= next[0];
                     next.iter().for_each(|&index| prefetch(&slab.at(index).older));
                 }

@@ -403,7 +403,7 @@ impl<P: Platform> Engine<P> {
     /// neighbours, its master and, if that is `far`, its place in the index. Its second line was
     /// fetched before.
     #[inline]
-    fn prefetch_behind(&self, index: u32, far: bool) {
+    pub(crate) fn prefetch_behind(&self, index: u32, far: bool) {
         let slab = &self.memory.expectations;
         let exp = slab.at(index);
         prefetch(exp);
@@ -413,6 +413,24 @@ impl<P: Platform> Engine<P> {
         if far {
             self.table(exp.net()).prefetch_linked(exp);
         }
+    }
+
+    /// Fetches the two ends of what is left of a master's list, each of which has been asked for
+    /// where it is linked; answers those within, or nothing once they have met.
+    #[inline(always)]
+    pub(crate) fn prefetch_ends(
+        &self,
+        table: &P::Index,
+        [newest, oldest]: [u32; 2],
+    ) -> Option<[u32; 2]> {
+        let slab = &self.memory.expectations;
+        let (new, old) = (slab.at(newest), slab.at(oldest));
+        for exp in [new, old] {
+            prefetch(exp);
+            table.prefetch_linked(exp);
+        }
+        let (older, newer) = (new.older.get(), old.newer.get());
+        (newest != oldest && older != oldest).then_some([older, newer])
     }
 
     /// The first half of expiry for this very timer, whatever the time; `None` if somebody

@@ -19,7 +19,6 @@ use crate::expectation::{ExpectId, ExpectRef, Expectation, Flags};
 use crate::helper::MAX_CLASSES;
 use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
-use crate::kernel::prefetch::prefetch;
 use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::{NetId, Zone};
@@ -488,24 +487,15 @@ impl<'a, P: Platform> Locked<'a, P> {
     /// for at a time and those behind them not at all (`nfexp bench destroy-64`).
     #[inline(always)]
     fn touch_list(&self, conn: &Conn<P>) {
-        let (mut newest, mut oldest) = (conn.newest[0].get(), conn.oldest[0].get());
+        let ends @ [newest, oldest] = [conn.newest[0].get(), conn.oldest[0].get()];
         if P::SLAB_POISON || newest == oldest {
             return;
         }
         let engine = self.engine;
-        let slab = &engine.memory.expectations;
-        let table = engine.table(slab.at(newest).net());
-        loop {
-            let (new, old) = (slab.at(newest), slab.at(oldest));
-            for exp in [new, old] {
-                prefetch(exp);
-                table.prefetch_linked(exp);
-            }
-            let (older, newer) = (new.older.get(), old.newer.get());
-            if newest == oldest || older == oldest {
-                break;
-            }
-            (newest, oldest) = (older, newer);
+        let table = engine.table(engine.memory.expectations.at(newest).net());
+        let mut left = Some(ends);
+        while let Some(ends) = left {
+            left = engine.prefetch_ends(table, ends);
         }
     }
 

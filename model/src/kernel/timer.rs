@@ -371,6 +371,7 @@ impl<P: Platform<Timers = ArrayTimers>> super::arrays::Owners for Stamps<'_, P> 
         let key = TimerKey::from_bits(key);
         let (stamp, expires) = self.0.timer_and_expires(key);
         prefetch(stamp);
+        // Of an expectation it is the same line.
         if key.is_conn() {
             prefetch(expires);
         }
