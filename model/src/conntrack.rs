@@ -27,7 +27,7 @@ use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::{Locked, MasterHold, Matched};
 use crate::netns::{NetId, Zone};
-use crate::revision::{ExpectLock, FoundStat};
+use crate::revision::{ExpectLock, Expiry, FoundStat};
 use crate::slip::Slip;
 use crate::tuple::Tuple;
 
@@ -99,6 +99,11 @@ impl<P: Platform> Engine<P> {
         let conn = self.memory.conns.get(ct.0);
         if conn.attached() == Attached::Nothing {
             self.may_alloc(AllocPoint::HelpExtension)?;
+            // KERNEL: nf_ct_helper_ext_add(), 7.2: whoever has the extension is marked, so that
+            // the worker that collects finds it.
+            if self.config.revision.expiry == Expiry::Collected {
+                conn.status.fetch_or(Status::HELPER.0, Ordering::Relaxed);
+            }
         }
         let attached = helper.map_or(Attached::Extension, Attached::Helper);
         P::rcu_assign_pointer(&conn.helper, attached.to_word());

@@ -137,9 +137,10 @@ pub const IN_TREE: &[Helper] = &[
 ];
 
 /// nft's own helper, which announces what a `ct expectation` object says. It cannot be asked for
-/// by name, and has no policies: lifetime and size are the object's.
+/// by name. What a user announces under its master is over at once: the lifetime of its one class
+/// is nothing, and what it announces itself brings the object's.
 pub const NFT_CT_EXPECT: Helper =
-    Helper { name: "nft_ct_expect", l3: BOTH, proto: &[], port: 0, policies: &[] };
+    Helper { name: "nft_ct_expect", l3: BOTH, proto: &[], port: 0, policies: &[one(255, 0)] };
 
 /// A helper of one engine, by its place in [`Config::helpers`](crate::engine::Config::helpers).
 ///

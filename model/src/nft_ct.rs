@@ -12,13 +12,15 @@
 //! with nft's own): no policy, no limit but the object's own size.
 //!
 //! # Source
-//! `nft_ct_helper_obj_eval()` (since v4.12) and `nft_ct_expect_obj_eval()` (since v5.3), 6.18.
+//! `nft_ct_helper_obj_eval()` (since v4.12) and `nft_ct_expect_obj_eval()` (since v5.3), 6.18;
+//! `ct_expect_help()`, 7.2.
 
 use crate::conn::{Attached, ConnRef, Status};
 use crate::conntrack::Direction;
 use crate::engine::{At, Engine, MasterCheck};
+use crate::error::{NoMemory, RelateError};
 use crate::event::Origin;
-use crate::expectation::{Announcement, Expected, Flags};
+use crate::expectation::{Announcement, ExpectId, Expected, Flags};
 use crate::helper::{Class, HelperId};
 use crate::kernel::Ticks;
 use crate::kernel::platform::{Plain, Platform, SpinLock};
@@ -54,10 +56,14 @@ impl<P: Platform> Engine<P> {
     /// Evaluates `ct helper set`: a rule assigns a helper, once.
     #[doc(alias = "nft_ct_helper_obj_eval")]
     pub fn nft_ct_helper(&self, ct: &ConnRef, helper: HelperId) {
-        let status = self.conn(ct.id()).status();
+        let conn = self.conn(ct.id());
+        let status = conn.status();
         let original = self.place_of(ct.id()).0;
         let fits = self.helper(helper).l3.contains(&original.l3);
-        if status.has(Status::CONFIRMED) || status.has(Status::HELPER) || !fits {
+        // KERNEL: nf_ct_ext_add(), all revisions: there is one extension of a kind, so who has one,
+        // by its expectation or a `ct expectation` object, keeps the helper it has, or none.
+        let has_extension = conn.attached() != Attached::Nothing;
+        if status.has(Status::CONFIRMED) || status.has(Status::HELPER) || has_extension || !fits {
             return;
         }
         // Without memory for the extension the connection goes on without a helper.
@@ -90,19 +96,20 @@ impl<P: Platform> Engine<P> {
             return Verdict::Break;
         }
         match self.nft_announce(at, ct, direction, object) {
-            true => Verdict::Continue,
-            false => Verdict::Drop,
+            Ok(Ok(_)) => Verdict::Continue,
+            _ => Verdict::Drop,
         }
     }
 
-    /// Since 7.2 the rule only leaves word with a helper of nft's own; who has a helper keeps it.
+    /// Since 7.2 the rule only leaves word with a helper of nft's own, whatever the object's size:
+    /// 0 is 255. Who has the extension already keeps what is in it.
     fn nft_ct_expect_attach(
         &self,
         ct: &ConnRef,
         direction: Direction,
         object: &CtExpectation,
     ) -> Verdict {
-        if self.helper_of(ct).is_some() || object.size == 0 {
+        if self.attached_of(ct.id()) != Attached::Nothing {
             return Verdict::Break;
         }
         if self.attach(ct, Some(HelperId::NFT_CT_EXPECT)).is_err() {
@@ -113,9 +120,11 @@ impl<P: Platform> Engine<P> {
     }
 
     /// What nft's own helper does when a first packet got through: announces; false drops it.
+    #[doc(alias = "ct_expect_help")]
     pub(crate) fn nft_ct_expect_help(&self, at: At, ct: &ConnRef) -> bool {
         let word = self.take_nft_expect(ct);
-        word.is_none_or(|(object, direction)| self.nft_announce(at, ct, direction, &object))
+        // KERNEL: ct_expect_help(), 7.2: an announcement that is refused costs nobody a packet.
+        word.is_none_or(|(object, direction)| self.nft_announce(at, ct, direction, &object).is_ok())
     }
 
     fn nft_waits(&self) -> bool {
@@ -132,14 +141,14 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Announces what an object says; false if that is refused.
+    /// Announces what an object says.
     fn nft_announce(
         &self,
         at: At,
         ct: &ConnRef,
         direction: Direction,
         object: &CtExpectation,
-    ) -> bool {
+    ) -> Result<Result<ExpectId, RelateError>, NoMemory> {
         let about = self.conn(ct.id()).about();
         let other = match direction {
             Direction::Original => about.reply,
@@ -161,8 +170,7 @@ impl<P: Platform> Engine<P> {
             flags: Flags::NONE,
             expires: Some(at.now.after(self.nft_lifetime(object.timeout))),
         };
-        let how = (Origin::KERNEL, MasterCheck::Own);
-        self.announce(at, ct.id(), &said, how).is_ok_and(|related| related.is_ok())
+        self.announce(at, ct.id(), &said, (Origin::KERNEL, MasterCheck::Own))
     }
 
     fn nft_lifetime(&self, timeout: u32) -> Ticks {
@@ -199,6 +207,33 @@ mod tests {
         assert!(!forwarded || engine.confirm(at, &ct, Origin::KERNEL));
         engine.put_conn(at, ct);
         [ruled, engine.expect_count(net)]
+    }
+
+    #[test]
+    fn who_has_the_extension_is_given_no_helper_by_a_rule() {
+        for revision in Revision::ALL {
+            let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
+            let ip = |last| [10, 0, 0, last].into();
+            let tuple = Tuple::new(Proto::TCP, ip(1), 5000, ip(2), 21);
+            let reply = tuple.inverse().expect("it can be answered");
+            let conn = || engine.alloc_conn(NetId::INIT, Zone(0), tuple, reply).expect("memory");
+            let ftp = engine.helper_named("ftp").expect("it is in the tree");
+            let [bare, without, with] = [conn(), conn(), conn()];
+            engine.attach(&without, None).expect("memory");
+            engine.attach(&with, engine.helper_named("sane")).expect("memory");
+            for ct in [&bare, &without, &with] {
+                engine.nft_ct_helper(ct, ftp);
+            }
+            assert_eq!(engine.helper_of(&bare), Some(ftp), "{}", revision.name);
+            assert_eq!(engine.helper_of(&without), None, "{}", revision.name);
+            assert_eq!(engine.helper_of(&with), engine.helper_named("sane"), "{}", revision.name);
+            let marked = |ct: &ConnRef| engine.conn(ct.id()).status().has(Status::HELPER);
+            let by_the_extension = revision == Revision::LINUX_7_2;
+            assert_eq!([&bare, &with].map(marked), [true, by_the_extension], "{}", revision.name);
+            for ct in [bare, without, with] {
+                engine.put_conn(At::default(), ct);
+            }
+        }
     }
 
     #[test]
