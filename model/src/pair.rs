@@ -13,6 +13,7 @@
 //! # Source
 //! `nf_ct_expect_related_pair()`, 7.2; before, what the SIP helper does for itself.
 
+use crate::conn::Attached;
 use crate::engine::{At, Engine, MasterCheck};
 use crate::errno::Errno;
 use crate::event::Origin;
@@ -26,8 +27,8 @@ impl<P: Platform> Engine<P> {
     /// Announces two, the second only with the first.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] if their masters have different helpers (where they are inserted
-    /// together); else what [`Engine::related`] answers for the one that is refused.
+    /// [`Errno::Invalid`] if they have not one master, or it has no extension (where they are
+    /// inserted together); else what [`Engine::related`] answers for the one that is refused.
     #[doc(alias = "nf_ct_expect_related_pair")]
     pub fn related_pair(
         &self,
@@ -56,8 +57,11 @@ impl<P: Platform> Engine<P> {
         masters: MasterCheck,
     ) -> Result<(), Errno> {
         let exps = pair.map(|exp| self.memory.expectations.get_object(exp.id()));
-        let helpers = exps.map(|exp| self.attached_of(exp.master()));
-        if helpers[0] != helpers[1] {
+        let masters_of_both = exps.map(|exp| exp.master());
+        // KERNEL: nf_ct_expect_related_pair(), 7.2: it is the extension that must be the same.
+        if masters_of_both[0] != masters_of_both[1]
+            || self.attached_of(masters_of_both[0]) == Attached::Nothing
+        {
             return Err(Errno::Invalid);
         }
         let conn_of = |exp: Object<'_, Expectation<P>>| self.memory.conns.get(exp.master());
