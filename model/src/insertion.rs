@@ -83,7 +83,7 @@ impl<'a, P: Platform> Locked<'a, P> {
                 terms.limit
             };
             if u32::from(expecting.get()) >= max {
-                self.make_room_in_class(at, exp);
+                self.make_room_in_class(at, exp, max);
                 if u32::from(expecting.get()) >= max
                     && engine.config.revision.class_limit == ClassLimit::PolicyOnly
                 {
@@ -220,13 +220,14 @@ impl<'a, P: Platform> Locked<'a, P> {
     }
 
     #[inline(never)]
-    fn make_room_in_class(&mut self, at: At, newcomer: Object<'a, Expectation<P>>) {
+    fn make_room_in_class(&mut self, at: At, newcomer: Object<'a, Expectation<P>>, max: u32) {
         if self.engine.config.revision.expiry == Expiry::Collected {
             let (master, class) = (newcomer.master(), newcomer.class());
             let expecting = &self.engine.memory.conns.get(master).expecting[class.index()];
-            let before = expecting.get();
             self.collect(at, master);
-            if expecting.get() < before {
+            // KERNEL: evict_oldest_expect(), 7.2: one goes for each newcomer as long as the class
+            // is full, which two that came as a pair may have filled beyond its limit.
+            if u32::from(expecting.get()) < max {
                 return;
             }
         }

@@ -82,3 +82,49 @@ impl<P: Platform> Engine<P> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Config;
+    use crate::expectation::{Expected, Flags};
+    use crate::helper::Class;
+    use crate::kernel::{Jiffies, Ticks, Up};
+    use crate::netns::{NetId, Zone};
+    use crate::revision::Revision;
+    use crate::tuple::{L3, Proto, Tuple};
+
+    #[test]
+    fn a_class_that_a_pair_filled_beyond_its_limit_gives_one_up_though_another_was_over() {
+        let revision = Revision::LINUX_7_2;
+        let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
+        let at =
+            |secs: u64| At { now: Jiffies::initial(250).after(Ticks(250 * secs)), ..At::default() };
+        let ip = |last| [10, 0, 0, last].into();
+        let tuple = Tuple::new(Proto::TCP, ip(2), 40000, ip(1), 21);
+        let reply = tuple.inverse().expect("it can be answered");
+        let ct = engine.alloc_conn(NetId::INIT, Zone(0), tuple, reply).expect("memory");
+        engine.attach(&ct, engine.helper_named("ftp")).expect("memory");
+        assert!(engine.confirm(at(0), &ct, Origin::KERNEL));
+        let made = |at, dport| {
+            let exp = engine.alloc(at, &ct).expect("memory");
+            let (saddr, daddr, sport) = (Some(tuple.src), tuple.dst, None);
+            let (l3, proto) = (L3::Ipv4, Proto::TCP);
+            let expected = Expected { l3, saddr, daddr, proto, sport, dport };
+            engine.init(&exp, Class::DEFAULT, &expected);
+            exp
+        };
+        let how = (Origin::KERNEL, MasterCheck::Own);
+
+        let [first, second] = [1, 2].map(|port| made(at(0), port));
+        assert_eq!(engine.related_pair(at(0), &first, &second, how), Ok(()));
+        assert!(engine.retime(at(0), second.id(), Flags::NONE, at(900).now));
+        let third = made(at(600), 3);
+        assert_eq!(engine.related(at(600), &third, how.0, how.1), Ok(()));
+
+        let linked = [&first, &second, &third].map(|exp| engine.is_linked(exp.id()));
+        assert_eq!(linked, [false, false, true]);
+        [first, second, third].into_iter().for_each(|exp| engine.put(exp));
+        engine.put_conn(at(600), ct);
+    }
+}
