@@ -34,7 +34,7 @@ use crate::kernel::prefetch::prefetch;
 use crate::kernel::rcu::{Rcu, UpRcu};
 use crate::kernel::slab::Object;
 use crate::kernel::timer::{TimerBase, TimerKey};
-use crate::kernel::{Jiffies, Up};
+use crate::kernel::{Jiffies, Ticks, Up};
 use crate::locked::{Ending, Locked};
 use crate::memory::Memory;
 use crate::netns::{Net, NetId, Sizes, Stats, Zone};
@@ -351,6 +351,15 @@ impl<P: Platform> Engine<P> {
                 Zone(master.zone.load(Ordering::Relaxed) as u16)
             }
             ZoneFrom::Expectation => exp.zone(),
+        }
+    }
+
+    /// When a lifetime that begins now is over.
+    #[inline(always)]
+    pub(crate) fn lifetime_ends(&self, at: At, span: Ticks) -> Jiffies {
+        match self.config.revision.expiry {
+            Expiry::Timer => at.now.after(span),
+            Expiry::Collected => at.now.after_in_32_bits(span),
         }
     }
 

@@ -380,7 +380,7 @@ impl<'a, P: Platform> Locked<'a, P> {
         }
         // KERNEL: nf_ct_expect_insert(), v3.9: without a helper `expires` stays what the caller
         // set, or what the memory's last tenant left.
-        let expires = lifetime.map(|lifetime| at.now.after(lifetime));
+        let expires = lifetime.map(|lifetime| engine.lifetime_ends(at, lifetime));
         let key = TimerKey::expectation(exp.index);
         match engine.config.revision.expiry {
             Expiry::Timer => {

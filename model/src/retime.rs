@@ -13,15 +13,14 @@ use crate::conn::{ConnId, ConnRef};
 use crate::engine::{At, Engine};
 use crate::event::{Cause, Origin};
 use crate::expectation::{ExpectId, Flags};
-use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::kernel::timer::{TimerBase, TimerKey};
+use crate::kernel::{Jiffies, Ticks};
 use crate::revision::Expiry;
 
 impl<P: Platform> Engine<P> {
     /// Gives a linked expectation flags and another end; false if its timer is not pending any
-    /// more (`mod_timer_pending()`), or where there is none, if it is over. Its place among its
-    /// master's stays: it is no younger.
+    /// more (`mod_timer_pending()`). Its place among its master's stays: it is no younger.
     pub fn retime(&self, at: At, id: ExpectId, flags: Flags, expires: Jiffies) -> bool {
         let locked = self.lock();
         let exp = self.memory.expectations.get_object(id);
@@ -29,12 +28,19 @@ impl<P: Platform> Engine<P> {
         let timer = self.config.revision.expiry == Expiry::Timer;
         let lasts = match timer {
             true => self.timers.detach(&self.memory, &exp.timer, key),
-            false => !self.is_over(at, exp),
+            // KERNEL: refresh_signalling_expectation(), 7.2: what is over and nobody has collected
+            // yet begins anew, and only what was taken back stays gone.
+            false => self.is_linked(id),
         };
         if lasts {
-            exp.flags.store(flags.0, Ordering::Relaxed);
+            let dead = match exp.flags_locked().has(Flags::DEAD) {
+                true => Flags::DEAD,
+                false => Flags::NONE,
+            };
+            exp.flags.store(flags.with(dead).0, Ordering::Relaxed);
+            let span = Ticks(expires.ticks_from(at.now) as u64);
             self.timers.setup(&self.memory, key);
-            self.timers.set_expires(&self.memory, key, expires);
+            self.timers.set_expires(&self.memory, key, self.lifetime_ends(at, span));
             if timer {
                 self.timers.add(&self.memory, key, at.now);
             }

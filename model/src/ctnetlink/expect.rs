@@ -319,7 +319,7 @@ impl<P: Platform> Locked<'_, P> {
             return Err(Errno::TimedOut);
         }
         let lifetime = Ticks::of_timeout(secs, engine.config.hz);
-        timers.set_expires(memory, key, at.now.after(lifetime));
+        timers.set_expires(memory, key, engine.lifetime_ends(at, lifetime));
         if with_timer {
             timers.add(memory, key, at.now);
         }

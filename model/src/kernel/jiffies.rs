@@ -47,6 +47,16 @@ impl Jiffies {
         Self(self.0.wrapping_add(span.0))
     }
 
+    /// The point `span` later for who counts in 32 bits: what is in their upper half has passed.
+    ///
+    /// # Source
+    /// `nfct_time_stamp` and `nf_ct_exp_is_expired()`, 7.2.
+    #[inline]
+    #[must_use]
+    pub const fn after_in_32_bits(self, span: Ticks) -> Self {
+        Self(self.0.wrapping_add(span.0 as u32 as i32 as u64))
+    }
+
     /// Ticks from `now` until this point, negative if it has passed.
     #[inline]
     #[must_use]
