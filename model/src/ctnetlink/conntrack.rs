@@ -40,9 +40,10 @@ impl<P: Platform> Engine<P> {
     /// Makes a connection (`NLM_F_CREATE|NLM_F_EXCL`).
     ///
     /// # Errors
-    /// Those of [`TupleAttr::parse`]; [`Errno::Exists`] if either direction is taken;
+    /// Those of [`TupleAttr::parse`]; [`Errno::Exists`] if the tuple is taken;
     /// [`Errno::Invalid`] without a tuple or a timeout, or with too long a helper's name;
-    /// [`Errno::NotSupported`] for a helper that is not registered for such a connection.
+    /// [`Errno::NotSupported`] for a helper that is not registered for such a connection;
+    /// [`Errno::Exists`] if the answer's tuple is taken.
     #[doc(alias = "ctnetlink_new_conntrack")]
     pub fn new_conntrack(
         &self,
@@ -55,18 +56,16 @@ impl<P: Platform> Engine<P> {
         let original = original.parse(request.family, &self.config.revision)?;
         let reply = original.inverse().ok_or(Errno::Invalid)?;
         let zone = Zone(request.zone.unwrap_or(0));
-        for tuple in [&original, &reply] {
-            if let Some((ct, _)) = self.find_conn(net, zone, tuple) {
-                self.put_conn(at, ct);
-                return Err(Errno::Exists);
-            }
-        }
+        self.must_be_free(at, net, zone, &original)?;
         let secs = request.timeout_secs.ok_or(Errno::Invalid)?;
         let helper = match request.helper {
             Some(name) if name.len() > HELPER_NAME_LEN => return Err(Errno::Invalid),
             Some(name) => Some(self.helper_for(name, &original).ok_or(Errno::NotSupported)?),
             None => None,
         };
+        // KERNEL: ctnetlink_create_conntrack(), all revisions: only its insertion looks whether
+        // the answer's tuple is taken, as a translated connection's may be.
+        self.must_be_free(at, net, zone, &reply)?;
         let ct = self.alloc_conn(net, zone, original, reply)?;
         let attached = match helper {
             Some(_) => self.attach(&ct, helper),
@@ -79,6 +78,15 @@ impl<P: Platform> Engine<P> {
         self.put_conn(at, ct);
         attached?;
         if confirmed { Ok(()) } else { Err(Errno::Exists) }
+    }
+
+    /// Whether no connection has this tuple in either direction.
+    fn must_be_free(&self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Result<(), Errno> {
+        let Some((ct, _)) = self.find_conn(net, zone, tuple) else {
+            return Ok(());
+        };
+        self.put_conn(at, ct);
+        Err(Errno::Exists)
     }
 
     /// Deletes the connection either of whose directions this is.
