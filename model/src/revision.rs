@@ -251,6 +251,13 @@ knobs! {
         /// No.
         Refused,
     }
+    /// Whether a user may name the helper of an announced connection.
+    sibling_helper: SiblingHelper {
+        /// No, whichever it is.
+        Refused,
+        /// If it is the one it has.
+        SameIsFine,
+    }
     /// What a fresh expectation's translation is.
     nat_init: NatInit {
         /// What the memory's last tenant left.
@@ -325,6 +332,7 @@ impl Revision {
         name_sweep: NameSweep::FollowsNull,
         master_dump: MasterDump::TakenForAll,
         helper_reset: HelperReset::Allowed,
+        sibling_helper: SiblingHelper::Refused,
         nat_init: NatInit::LeftOver,
         pair_insert: PairInsert::OneByOne,
         nft_timeout: NftTimeout::TakenForSeconds,
@@ -364,6 +372,7 @@ impl Revision {
         name_sweep: NameSweep::SkipsNull,
         master_dump: MasterDump::Served,
         helper_reset: HelperReset::Allowed,
+        sibling_helper: SiblingHelper::SameIsFine,
         nat_init: NatInit::Cleared,
         pair_insert: PairInsert::OneByOne,
         nft_timeout: NftTimeout::TakenForSeconds,

@@ -16,7 +16,7 @@ use crate::event::{Cause, Origin};
 use crate::kernel::Ticks;
 use crate::kernel::platform::Platform;
 use crate::netns::{NetId, Zone};
-use crate::revision::HelperReset;
+use crate::revision::{HelperReset, SiblingHelper};
 use crate::tuple::{L3, Proto, Tuple};
 
 /// A request about a connection: its family and attributes (`CTA_*`).
@@ -152,9 +152,10 @@ impl<P: Platform> Engine<P> {
     /// Changes the helper of a connection.
     ///
     /// # Errors
-    /// Those of [`Engine::del_conntrack`] first. Then: [`Errno::Busy`] for an announced
-    /// connection, or if another helper is, or was, there; [`Errno::NotSupported`] for a helper
-    /// that is not registered for such a connection, or for a connection made without one.
+    /// Those of [`Engine::del_conntrack`] first. Then: [`Errno::Invalid`] for too long a name;
+    /// [`Errno::Busy`] for an announced connection (of 3.9 before anything else, later if it has
+    /// not this very helper), or if another helper is, or was, there; [`Errno::NotSupported`] for
+    /// a helper that is not registered for such a connection, or for a connection made without one.
     #[doc(alias = "ctnetlink_change_helper")]
     pub fn change_helper(
         &self,
@@ -172,11 +173,15 @@ impl<P: Platform> Engine<P> {
     }
 
     fn change_helper_of(&self, at: At, ct: &ConnRef, name: &str) -> Result<(), Errno> {
+        let announced = self.conn(ct.id()).about().master.is_some();
+        if announced && self.config.revision.sibling_helper == SiblingHelper::Refused {
+            return Err(Errno::Busy);
+        }
         if name.len() > HELPER_NAME_LEN {
             return Err(Errno::Invalid);
         }
         let attached = self.attached_of(ct.id());
-        if self.conn(ct.id()).about().master.is_some() {
+        if announced {
             let same = attached.helper().is_some_and(|helper| self.helper(helper).name == name);
             return if same { Ok(()) } else { Err(Errno::Busy) };
         }
