@@ -16,7 +16,7 @@
 //! # Source
 //! RFC 959, RFC 2428; `help()`, `find_pattern()`, `try_number()`, `try_rfc959()`,
 //! `try_rfc1123()`, `try_eprt()`, `try_epsv_response()`, `get_port()`, `find_nl_seq()` and
-//! `update_nl_seq()` of `nf_conntrack_ftp.c`, all revisions.
+//! `update_nl_seq()` of `nf_conntrack_ftp.c`, v3.9 and 6.18 (7.2 refuses numbers that do not fit).
 
 use nfexp_model::conntrack::Direction;
 use nfexp_model::expectation::Expected;
@@ -169,7 +169,8 @@ fn find(pattern: &Pattern, data: &[u8], l3: L3, nowhere: Command) -> Option<Resu
 /// anything if there is none, and something must follow.
 ///
 /// # Source
-/// `try_number()`, all revisions: an empty number is 0, a large one wraps in 32 bits.
+/// `try_number()`, 6.18: an empty number is 0, a large one wraps in 32 bits.
+// DEVIATION: since 7.2 a number beyond 255 is none; a grammar does not know which kernel it is in.
 #[doc(alias = "try_number")]
 fn numbers<const N: usize>(
     data: &[u8],
@@ -253,7 +254,7 @@ fn epsv_reply(data: &[u8], _: L3, command: Command) -> Option<Command> {
     Some(Command { port: port(rest, delimiter)?, ..command })
 }
 
-/// A port up to the delimiter; one beyond 16 bits wraps, and 0 is none.
+/// A port up to the delimiter; one beyond 16 bits wraps (7.2 has none then), and 0 is none.
 #[doc(alias = "get_port")]
 fn port(data: &[u8], delimiter: u8) -> Option<u16> {
     let mut port = 0_u16;
