@@ -3,6 +3,7 @@
 //!
 //! * Any number of jobs and shards, in any order, merges to the same bytes.
 //! * Half a file, as a crash might leave it, is not taken for a block; the run mends it.
+//! * Nor is a file whose rows say that they are others, nor what is no file.
 //! * A page has no script and no address, holds its intervals, and is the same twice.
 //! * Every shipped scenario reaches a steady state as it stands.
 //! * In a real Chromium it shows its verdict and pictures at two widths (skipped without one).
@@ -99,6 +100,54 @@ fn half_a_file_is_no_block() {
     assert_eq!(shard::run(&plan, Shard::ALL, 0, &place, &quiet), Ok(2));
     let again = shard::merge(&plan, std::slice::from_ref(&place)).expect("all are there");
     assert!(again == all);
+}
+
+#[test]
+fn rows_stand_where_the_plan_has_them() {
+    let plan = Plan { blocks: plan().blocks[..1].to_vec(), ..plan() };
+    let place = folder("rows");
+    shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {}).expect("it runs");
+    let path = place.join(format!("{}.csv", plan.blocks[0].name));
+    let text = fs::read_to_string(&path).expect("it is there");
+    let lines: Vec<&str> = text.lines().collect();
+    let swapped = [&lines[..1], &[lines[2], lines[1]], &lines[3..]].concat().join("\n") + "\n";
+    let others = [
+        swapped,
+        text.replace(",kernel,64,", ",hazard,64,"),
+        text.replace(",kernel,64,", ",kernel,128,"),
+        text.replace(",kernel,64,0,", ",kernel,64,1,"),
+        text.replace(",prototype,", ",ftp,"),
+        text.replace(",6.18,", ",3.9,"),
+        text.replace("per_second=0,", "per_second=2,"),
+    ];
+    for other in others {
+        assert_ne!(other, text);
+        fs::write(&path, &other).expect("it can be written");
+        assert!(shard::merge(&plan, std::slice::from_ref(&place)).is_err(), "{other}");
+    }
+    fs::write(&path, &text).expect("it can be written");
+    assert!(shard::merge(&plan, std::slice::from_ref(&place)).is_ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_no_block_and_gives_way_to_one() {
+    let plan = Plan { blocks: plan().blocks[..1].to_vec(), ..plan() };
+    let place = folder("device");
+    fs::create_dir_all(&place).expect("it can be made");
+    let path = place.join(format!("{}.csv", plan.blocks[0].name));
+    std::os::unix::fs::symlink("/dev/null", &path).expect("it can be made");
+    let why =
+        shard::merge(&plan, std::slice::from_ref(&place)).expect_err("it is none").to_string();
+    assert!(why.contains("expected a file as a run writes it"), "{why}");
+    assert_eq!(shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {}), Ok(1));
+    assert!(shard::merge(&plan, std::slice::from_ref(&place)).is_ok());
+    // Longer than any block: not a byte of it is read.
+    let file = fs::File::options().write(true).open(&path).expect("it is a file now");
+    file.set_len(1 << 30).expect("it takes no room");
+    let why =
+        shard::merge(&plan, std::slice::from_ref(&place)).expect_err("it is none").to_string();
+    assert!(why.contains("expected a file as a run writes it"), "{why}");
 }
 
 fn small_page() -> (String, usize) {

@@ -140,6 +140,34 @@ impl Plan {
         self.policies.len() * self.study.expect_max.len().max(1)
     }
 
+    /// Whether rows say that they are this block's, each in its place.
+    #[must_use]
+    pub fn has(&self, named: &Named, rows: &[Row]) -> bool {
+        let point = &self.points[named.point];
+        let scenario = point.document.read();
+        let own = [scenario.run.value.expect_max];
+        let sizes =
+            if self.study.expect_max.is_empty() { &own[..] } else { &self.study.expect_max };
+        let cells =
+            sizes.iter().flat_map(|size| self.policies.iter().map(move |spec| (size, spec)));
+        rows.len() == self.rows_per_block()
+            && rows.iter().zip(cells).all(|(row, (size, spec))| {
+                let of_block = (&row.block, &row.scenario) == (&named.name, &scenario.name)
+                    && (row.revision.as_str(), &row.varied) == (point.revision.name, &point.varied);
+                let cell = (&row.cell.policy, row.cell.expect_max, row.cell.replication);
+                of_block && cell == (&spec.name, *size, named.replication)
+            })
+    }
+
+    /// How many bytes a block's file has at most: a row repeats names of the scenario, and numbers.
+    #[must_use]
+    pub fn bytes_per_block(&self, named: &Named) -> u64 {
+        const NUMBERS: usize = 1 << 16;
+        let point = &self.points[named.point];
+        let row = NUMBERS + point.document.canonical().len() + point.varied.len();
+        (self.rows_per_block() as u64 + 1).saturating_mul(row as u64)
+    }
+
     /// Runs one block, all its detail kept.
     ///
     /// # Errors

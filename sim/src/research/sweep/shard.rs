@@ -77,7 +77,7 @@ pub fn run(
     let own = plan.blocks.iter().enumerate().filter(|(place, _)| shard.holds(*place));
     let own: Vec<&Named> = own.map(|(_, block)| block).collect();
     let missing: Vec<&Named> =
-        own.iter().filter(|block| read(plan, &place_of(folder, block)).is_err()).copied().collect();
+        own.iter().filter(|block| read(plan, block, folder).is_err()).copied().collect();
     let done = AtomicU64::new((own.len() - missing.len()) as u64);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(|error| Stopped::Here(error.to_string()))?;
@@ -209,16 +209,19 @@ fn write(path: &Path, rows: &[Row]) -> std::io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// Reads a block's file, and checks that it is whole.
-fn read(plan: &Plan, path: &Path) -> Result<Vec<Row>, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+/// Reads a block's file, and checks that it is whole and of this block.
+fn read(plan: &Plan, block: &Named, folder: &Path) -> Result<Vec<Row>, String> {
+    let path = place_of(folder, block);
+    // A pipe would wait for whoever writes into it, and a device has no end.
+    let about = fs::metadata(&path).map_err(|error| error.to_string())?;
+    if !about.is_file() || about.len() > plan.bytes_per_block(block) {
+        return Err("expected a file as a run writes it".into());
+    }
+    let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
     let rows = parse(&text)?;
-    let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let whole = rows.len() == plan.rows_per_block() && rows.iter().all(|row| row.block == name);
-    if whole && bytes(&rows) == text.as_bytes() {
-        Ok(rows)
-    } else {
-        Err("expected a whole block".into())
+    match plan.has(block, &rows) && bytes(&rows) == text.as_bytes() {
+        true => Ok(rows),
+        false => Err("expected a whole block".into()),
     }
 }
 
@@ -251,7 +254,7 @@ pub fn status(plan: &Plan, folders: &[PathBuf]) -> Status {
         for folder in folders {
             let path = place_of(folder, block);
             if path.exists() {
-                match read(plan, &path) {
+                match read(plan, block, folder) {
                     Ok(_) => done = true,
                     Err(_) => status.corrupt.push(path),
                 }
@@ -294,7 +297,7 @@ pub fn merge(plan: &Plan, folders: &[PathBuf]) -> Result<Vec<Row>, Unmerged> {
                 continue;
             }
             let damaged = |why: String| Unmerged::Damaged { path: path.clone(), why };
-            let rows = read(plan, &path).map_err(|why| {
+            let rows = read(plan, block, folder).map_err(|why| {
                 damaged(format!("{why}: sweep run into its folder makes the block anew"))
             })?;
             match found.get(block.name.as_str()) {
