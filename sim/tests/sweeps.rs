@@ -4,6 +4,7 @@
 //! * Any number of jobs and shards, in any order, merges to the same bytes.
 //! * Half a file, as a crash might leave it, is not taken for a block; the run mends it.
 //! * Nor is a file whose rows say that they are others, nor what is no file.
+//! * What a study names twice it does not run twice.
 //! * A page has no script and no address, holds its intervals, and is the same twice.
 //! * Every shipped scenario reaches a steady state as it stands.
 //! * In a real Chromium it shows its verdict and pictures at two widths (skipped without one).
@@ -148,6 +149,22 @@ fn a_device_is_no_block_and_gives_way_to_one() {
     let why =
         shard::merge(&plan, std::slice::from_ref(&place)).expect_err("it is none").to_string();
     assert!(why.contains("expected a file as a run writes it"), "{why}");
+}
+
+#[test]
+fn what_a_study_names_twice_it_does_not_run_twice() {
+    for (list, twice) in [
+        ("[64, 128]", "[64, 64]"),
+        ("[0, 2]", "[2, 2]"),
+        ("\"hazard\"", "\"kernel\""),
+        ("replications = 2", "revisions = [\"7.2\", \"7.2\"]"),
+        ("\"1200s\" }", "\"1200s\" }, { path = \"run.lasts\", value = \"9s\" }"),
+    ] {
+        let text = STUDY.replacen(list, twice, 1);
+        assert_ne!(text, STUDY);
+        let why = Study::parse(&text).expect_err(twice);
+        assert!(why.ends_with("stands twice: expected each once"), "{why}");
+    }
 }
 
 fn small_page() -> (String, usize) {

@@ -11,6 +11,8 @@
 //! values = [0, 0.5, 1, 2]
 //! ```
 
+use std::collections::BTreeSet;
+use std::fmt::{self, Display};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +75,15 @@ pub fn many(count: usize) -> String {
     if count == usize::MAX { "uncountably many".into() } else { count.to_string() }
 }
 
+fn each_once(list: &str, items: impl IntoIterator<Item: Display>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    let mut items = items.into_iter().map(|item| item.to_string());
+    match items.find(|item| !seen.insert(item.clone())) {
+        Some(item) => Err(format!("{list}: {item} stands twice: expected each once")),
+        None => Ok(()),
+    }
+}
+
 fn unnamed() -> String {
     "study".into()
 }
@@ -125,8 +136,8 @@ pub enum Number {
     Text(String),
 }
 
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(number) => number.fmt(f),
             Self::Real(number) => number.fmt(f),
@@ -167,6 +178,7 @@ impl Study {
             format!("line {line}: {}", error.message())
         })?;
         study.check()?;
+        each_once("set", study.set.iter().map(|set| &set.path))?;
         Ok(study)
     }
 
@@ -212,8 +224,13 @@ impl Study {
                 many(cells)
             ));
         }
+        // What stands twice is run twice, into one file.
+        each_once("policies", &self.policies)?;
+        each_once("revisions", &self.revisions)?;
+        each_once("expect_max", &self.expect_max)?;
         for (at, vary) in self.vary.iter().enumerate() {
             let path = &vary.path;
+            each_once(path, &vary.values)?;
             if self.vary[..at].iter().any(|other| other.path == *path) {
                 return Err(format!("{path} is varied twice: expected one list of its values"));
             }
