@@ -3,7 +3,7 @@
 //!
 //! * GNU parallel, a Slurm of one node, and Ray each run every shard of a study by the script that
 //!   `nfexp sweep script` prints; what is merged afterwards is what one process makes, byte for
-//!   byte.
+//!   byte. Names have spaces and quotes: each goes through one shell, or two.
 //!
 //! Where a tool is missing (or, for Slurm, the right to start its daemons), the test says so and
 //! is skipped. Ray is looked for in the Python that `NFEXP_RAY_PYTHON` names.
@@ -22,6 +22,10 @@ set = [{ path = "run.lasts", value = "2000s" }]
 vary = [{ path = "class.ftp.arrivals.per_second", values = [0.5, 1] }]
 "#;
 
+const NAME: &str = "a study.toml";
+
+const OUT: &str = "what's out";
+
 fn nfexp() -> Command {
     Command::new(env!("CARGO_BIN_EXE_nfexp"))
 }
@@ -31,10 +35,10 @@ fn prepared(name: &str) -> (PathBuf, Vec<u8>) {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&place);
     fs::create_dir_all(&place).expect("it can be made");
-    fs::write(place.join("study.toml"), STUDY).expect("it can be written");
+    fs::write(place.join(NAME), STUDY).expect("it can be written");
     let whole = nfexp()
         .current_dir(&place)
-        .args(["sweep", "study.toml", "--format", "csv", "--jobs", "1"])
+        .args(["sweep", NAME, "--format", "csv", "--jobs", "1"])
         .output()
         .expect("it starts");
     assert!(whole.stdout.len() > 1000, "{}", said(&whole));
@@ -44,8 +48,8 @@ fn prepared(name: &str) -> (PathBuf, Vec<u8>) {
 fn script(place: &Path, scheduler: &str) -> PathBuf {
     let told = nfexp()
         .current_dir(place)
-        .args(["sweep", "script", "study.toml", "--for", scheduler, "--shards", "3"])
-        .args(["--out", "out"])
+        .args(["sweep", "script", NAME, "--for", scheduler, "--shards", "3"])
+        .args(["--out", OUT])
         .output()
         .expect("it starts");
     assert!(told.status.success(), "{}", said(&told));
@@ -64,11 +68,8 @@ fn is_here(tool: &str) -> bool {
 }
 
 fn merged(place: &Path) -> Vec<u8> {
-    let merged = nfexp()
-        .current_dir(place)
-        .args(["sweep", "merge", "study.toml", "out"])
-        .output()
-        .expect("it starts");
+    let merged =
+        nfexp().current_dir(place).args(["sweep", "merge", NAME, OUT]).output().expect("it starts");
     assert!(merged.status.success(), "{}", said(&merged));
     merged.stdout
 }
@@ -87,8 +88,8 @@ fn gnu_parallel_makes_the_same_bytes() {
         .output()
         .expect("it starts");
     assert!(ran.status.success(), "{}", said(&ran));
-    assert!(fs::read(place.join("out/results.csv")).expect("it merged") == whole);
-    let joblog = fs::read_to_string(place.join("out/joblog")).expect("it logs its jobs");
+    assert!(fs::read(place.join(OUT).join("results.csv")).expect("it merged") == whole);
+    let joblog = fs::read_to_string(place.join(OUT).join("joblog")).expect("it logs its jobs");
     assert_eq!(joblog.lines().count(), 4, "a heading and three shards: {joblog}");
 }
 
@@ -128,5 +129,5 @@ fn ray_makes_the_same_bytes() {
         .output()
         .expect("it starts");
     assert!(ran.status.success(), "{}", said(&ran));
-    assert!(fs::read(place.join("out/results.csv")).expect("it merged") == whole);
+    assert!(fs::read(place.join(OUT).join("results.csv")).expect("it merged") == whole);
 }

@@ -31,6 +31,17 @@ fn an_axis_of_a_policy_stands_once() {
     ]);
 }
 
+#[test]
+fn blocks_stand_in_a_folder() {
+    let study = file("folder.toml", b"scenario = \"ftp\"\n");
+    let why = "folder.toml: expected a folder of blocks";
+    refused(&[
+        (&["sweep", "merge", &study, &study], 65, why),
+        (&["sweep", "status", &study, &study], 65, why),
+        (&["sweep", "merge", &study, "/nowhere"], 3, "is missing: sweep run makes it"),
+    ]);
+}
+
 /// What is asked for is what is run.
 #[test]
 fn a_size_is_verified_by_three_replications_or_more() {

@@ -342,6 +342,21 @@ pub(super) fn progress(blocks: u64) -> ProgressBar {
     ProgressBar::new(blocks).with_style(style.expect("the template is ours"))
 }
 
+/// A folder may not be there yet, but a file never becomes one.
+fn is_no_file(folder: &Path) -> Result<(), Failure> {
+    match folder.is_dir() || !folder.exists() {
+        true => Ok(()),
+        false => Err(Failure::Data(folder.to_owned(), "expected a folder of blocks".into())),
+    }
+}
+
+/// A name as a script can hold it.
+fn word(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| {
+        Failure::Usage(format!("{}: expected a name in UTF-8 for a script", path.display()))
+    })
+}
+
 fn planned(study: &Path) -> Result<Plan, Failure> {
     let data = |why: String| Failure::Data(study.to_owned(), why);
     let parsed = read_text(study, STUDY).and_then(|text| Study::parse(&text)).map_err(data)?;
@@ -371,11 +386,13 @@ impl Part {
                 let ran = shard::run(&plan, *shard, *jobs, folder, &tick);
                 bar.finish_and_clear();
                 let ran = ran.map_err(|why| asked.stopped(why))?;
-                let ran = counted(ran as u64, "block");
-                remark(format_args!("plan {}: {ran} run, the others were done", plan.hash));
+                let own = (0..plan.blocks.len()).filter(|place| shard.holds(*place)).count();
+                let (before, ran) = (own - ran, counted(ran as u64, "block"));
+                remark(format_args!("plan {}: {ran} run, {before} done before", plan.hash));
             }
             Self::Status { study, folders } => {
                 let plan = planned(study)?;
+                folders.iter().try_for_each(|path| is_no_file(path))?;
                 let status = shard::status(&plan, folders);
                 let (missing, corrupt) = (status.missing.len(), status.corrupt.len());
                 writeln!(out, "done {}, missing {missing}, damaged {corrupt}", status.done)?;
@@ -391,6 +408,7 @@ impl Part {
             }
             Self::Merge { study, folders } => {
                 let plan = planned(study)?;
+                folders.iter().try_for_each(|path| is_no_file(path))?;
                 let rows = shard::merge(&plan, folders).map_err(|why| match why {
                     Unmerged::Damaged { path, why } => Failure::Data(path, why),
                     Unmerged::Missing(_) => Failure::Inconclusive(why.to_string()),
@@ -405,12 +423,7 @@ impl Part {
                 }
                 // What does not read here reads nowhere.
                 planned(study)?;
-                let text = script(
-                    *scheduler,
-                    &study.display().to_string(),
-                    &folder.display().to_string(),
-                    *shards,
-                );
+                let text = script(*scheduler, word(study)?, word(folder)?, *shards);
                 out.write_all(text.as_bytes())?;
             }
         }

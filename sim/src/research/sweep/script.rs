@@ -26,7 +26,7 @@ pub fn script(scheduler: Scheduler, study: &str, out: &str, shards: usize) -> St
              # {shards} shards by GNU parallel; add --sshloginfile nodes for more machines.\n\
              set -eu\n\
              mkdir -p {out_word}\n\
-             seq 1 {shards} | parallel --joblog {out_word}/joblog --resume-failed --halt now,fail=1 \\\n  \
+             seq 1 {shards} | parallel --quote --joblog {out_word}/joblog --resume-failed --halt now,fail=1 \\\n  \
              \"${{NFEXP:-nfexp}}\" sweep run {study_word} --shard '{{}}/{shards}' --jobs 1 \
              --out {out_word}\n\
              \"${{NFEXP:-nfexp}}\" sweep merge {study_word} {out_word} > {out_word}/results.csv\n"

@@ -40,7 +40,9 @@ impl Shard {
         if (1..=of).contains(&index) { Ok(Self { index, of }) } else { Err(expected()) }
     }
 
-    fn holds(self, place: usize) -> bool {
+    /// Whether it has the block at a place of the plan.
+    #[must_use]
+    pub fn holds(self, place: usize) -> bool {
         place % self.of == self.index - 1
     }
 }
