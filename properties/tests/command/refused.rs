@@ -31,6 +31,13 @@ fn an_axis_of_a_policy_stands_once() {
     ]);
 }
 
+/// A namespace and a thread each.
+#[test]
+fn a_soak_waits_in_so_many_namespaces_at_most() {
+    let soak = ["oracle", "soak", "--minutes", "0", "--waiting", "99999999"];
+    refused(&[(&soak, 2, "99999999 is not in 0..=256")]);
+}
+
 #[test]
 fn blocks_stand_in_a_folder() {
     let study = file("folder.toml", b"scenario = \"ftp\"\n");

@@ -54,8 +54,8 @@ enum Deed {
         #[arg(short, long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=5000))]
         n: u64,
         /// How many namespaces wait for time to pass, beside the one where it stands still.
-        #[arg(long, default_value_t = 12)]
-        waiting: usize,
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(..=256))]
+        waiting: u16,
         #[command(flatten)]
         model: ModelArgs,
     },
@@ -197,7 +197,7 @@ mod live {
                     revision: model.revision()?,
                     seed: *seed,
                     time: Duration::from_secs_f64(minutes * 60.0),
-                    waiting: *waiting,
+                    waiting: usize::from(*waiting),
                     operations: *n,
                 };
                 soak_all(plan, model)
