@@ -77,7 +77,7 @@ fn a_recording_is_bounded_and_its_head_has_a_place() {
     let large = format!("{{\"head\":{{}},\"x\":[{}0]}}", "{\"\":0},".repeat(3 << 20));
     let large = file("large.golden.jsonl", large.as_bytes());
     refused(&["conform-capture", EVICTION, &large], "expected a recording of at most 16 MiB");
-    let head = b"{\"head\":{\"helpers\":{\"sip\":[\"tcp/65536\"]}}}";
+    let head = b"{\"head\":{\"helpers\":{\"sip\":[\"tcp/65536\"]}}}\n{\"flush\":{}}";
     let head = file("head.golden.jsonl", head);
     let told = "head.golden.jsonl: line 1: expected a helper and a port, as in";
     refused(&["conform-capture", EVICTION, &head], told);

@@ -31,6 +31,29 @@ fn an_axis_of_a_policy_stands_once() {
     ]);
 }
 
+/// What it does not know it would compare with nothing.
+#[test]
+fn a_recording_is_read_to_its_last_line() {
+    let capture = "traces/captures/ftp/ftp-refresh.pcap";
+    let golden = root().join("traces/captures/ftp/ftp-refresh.golden.jsonl");
+    let golden = fs::read_to_string(golden).expect("our own recording");
+    let lines: Vec<&str> = golden.lines().collect();
+    let last = lines.len();
+    let with = |name, line: &str, at| {
+        let mut lines = lines.clone();
+        lines.insert(at, line);
+        file(name, lines.join("\n").as_bytes())
+    };
+    let (other, early) = (with("other.jsonl", "{\"j\":1}", 1), with("early.jsonl", "0", last));
+    let short = file("short.jsonl", lines[..last - 1].join("\n").as_bytes());
+    let known = "expected what a packet did (i or after, and ev), final or flush";
+    refused(&[
+        (&["conform-capture", capture, &other], 65, &format!("other.jsonl: line 2: {known}")),
+        (&["conform-capture", capture, &early], 65, &format!("line {}: {known}", last + 1)),
+        (&["conform-capture", capture, &short], 65, &format!("line {last}: expected flush, found")),
+    ]);
+}
+
 /// A namespace and a thread each.
 #[test]
 fn a_soak_waits_in_so_many_namespaces_at_most() {

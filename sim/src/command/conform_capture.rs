@@ -122,10 +122,28 @@ fn lines(path: &Path) -> Result<Vec<Value>, Failure> {
         let expected = |error: serde_json::Error| {
             data(format!("line {}, column {}: expected JSON", at + 1, error.column()))
         };
-        lines.push(serde_json::from_str(line).map_err(expected)?);
+        let line: Value = serde_json::from_str(line).map_err(expected)?;
+        // What is of no kind is compared with nothing.
+        let (kind, is_one) = match at {
+            0 => ("the head of a recording", line["head"].is_object()),
+            _ => ("what a packet did (i or after, and ev), final or flush", is_of_recording(&line)),
+        };
+        if !is_one {
+            return Err(data(format!("line {}: expected {kind}", at + 1)));
+        }
+        lines.push(line);
     }
-    if lines.first().is_none_or(|line: &Value| !line["head"].is_object()) {
-        return Err(data("line 1: expected the head of a recording".to_owned()));
+    match lines.last() {
+        None => Err(data("line 1: expected the head of a recording".to_owned())),
+        Some(last) if !last["flush"].is_object() => {
+            Err(data(format!("line {}: expected flush, found the end", lines.len() + 1)))
+        }
+        Some(_) => Ok(lines),
     }
-    Ok(lines)
+}
+
+/// Whether it is a line that a recording has behind its head.
+fn is_of_recording(line: &Value) -> bool {
+    let is_place = line["i"].is_u64() || line["after"].is_u64();
+    is_place && line["ev"].is_array() || line["final"].is_object() || line["flush"].is_object()
 }
