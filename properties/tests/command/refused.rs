@@ -54,6 +54,22 @@ fn a_recording_is_read_to_its_last_line() {
     ]);
 }
 
+/// Whether a file is a trace is told by its name first.
+#[test]
+fn text_under_another_name_is_told_where_it_belongs() {
+    let trace = "traces/corpus/evict/oldest_goes.trace";
+    let text = fs::read(root().join(trace)).expect("our own trace");
+    let misnamed = file("oldest_goes.trc", &text);
+    let told = "oldest_goes.trc: offset 0: expected a pcap, pcapng or snoop header; it begins as \
+                text: a trace's name ends in .trace";
+    refused(&[
+        (&["replay", &misnamed], 65, told),
+        (&["show", &misnamed], 65, told),
+        (&["import", &misnamed], 65, "import reads what conntrack printed"),
+        (&["replay", "--format", "story", trace], 2, "a trace has no packets to tell of"),
+    ]);
+}
+
 /// A namespace and a thread each.
 #[test]
 fn a_soak_waits_in_so_many_namespaces_at_most() {

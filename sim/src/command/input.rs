@@ -10,8 +10,8 @@ use nfexp_traces::capture::{Capture, CaptureError, Frame};
 
 use super::{Failure, remark};
 use crate::forward::Router;
-use crate::opened::is_standard_input;
 pub(super) use crate::opened::{begin, open as bytes};
+use crate::opened::{is_file, is_standard_input};
 use crate::research::document::place_behind;
 use crate::settings::Settings;
 
@@ -25,7 +25,13 @@ pub(super) fn router(settings: Settings) -> Result<Router, Failure> {
 
 pub(super) fn open(path: &Path) -> Result<Capture, Failure> {
     let capture = bytes(path).map_err(CaptureError::Io).and_then(Capture::new);
-    capture.map_err(|error| bad_data(path, &error))
+    capture.map_err(|error| match error {
+        CaptureError::NotACapture if is_file(path) && begins_as_text(path) => {
+            let what = "a trace's name ends in .trace, and import reads what conntrack printed";
+            Failure::Data(path.to_owned(), format!("{error}; it begins as text: {what}"))
+        }
+        error => bad_data(path, &error),
+    })
 }
 
 /// What is wrong with a file that cannot be read.
@@ -70,8 +76,12 @@ pub(super) fn is_trace(path: &Path) -> bool {
     match path.extension() {
         Some(extension) if extension == "trace" => true,
         Some(extension) if extension != "txt" => false,
-        _ => begin(path).is_ok_and(|begin| !begin.is_empty() && is_text(&begin)),
+        _ => begins_as_text(path),
     }
+}
+
+fn begins_as_text(path: &Path) -> bool {
+    begin(path).is_ok_and(|begin| !begin.is_empty() && is_text(&begin))
 }
 
 /// Every capture has a zero or another control character early on.

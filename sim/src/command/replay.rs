@@ -70,8 +70,9 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
     for path in files {
         let is_trace = is_trace(path);
         let played = match (format, is_trace) {
-            (Format::KernelJsonl, true) => {
-                let why = format!("{}: a trace has no packets to record", path.display());
+            (Format::KernelJsonl | Format::Story, true) => {
+                let deed = if format == Format::Story { "tell of" } else { "record" };
+                let why = format!("{}: a trace has no packets to {deed}", path.display());
                 Err(Failure::Usage(why))
             }
             (Format::KernelJsonl, false) => {
@@ -95,7 +96,7 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
                 failures.extend(ended.err());
                 let name = path.display().to_string();
                 match format {
-                    Format::Text | Format::Story => {
+                    Format::Text => {
                         if files.len() > 1 {
                             writeln!(out, "{name}")?;
                         }
@@ -103,7 +104,7 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
                         out.write_all(text::table(&ledger, unit, end).as_bytes())?;
                     }
                     Format::Json => out.write_all(rows::json(&name, &ledger).as_bytes())?,
-                    Format::Csv | Format::KernelJsonl => ledgers.push((name, ledger)),
+                    _ => ledgers.push((name, ledger)),
                 }
             }
         }
