@@ -188,7 +188,7 @@ fn record(path: &Path, kernel: &Kernel, out: &mut impl Write) -> Result<(), Fail
         return ended;
     }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    for line in recording.finish(&name, digest(path)) {
+    for line in recording.text(&name, digest(path)) {
         writeln!(out, "{line}")?;
     }
     ended
