@@ -33,7 +33,7 @@ pub struct Race {
     #[arg(required_unless_present = "list")]
     name: Option<String>,
     /// List the bugs, the operations and the mutants.
-    #[arg(long)]
+    #[arg(long, exclusive = true)]
     list: bool,
     /// The kernel: 3.9, 6.18 or 7.2; a bug's own if not given.
     #[arg(long)]

@@ -70,6 +70,16 @@ fn text_under_another_name_is_told_where_it_belongs() {
     ]);
 }
 
+/// It was listed all the same, and as text.
+#[test]
+fn a_list_of_races_is_of_all() {
+    let why = "the argument '--list' cannot be used with one or more of the other";
+    refused(&[
+        (&["race", "--list", "B01"], 2, why),
+        (&["race", "--list", "--format", "json"], 2, why),
+    ]);
+}
+
 /// A namespace and a thread each.
 #[test]
 fn a_soak_waits_in_so_many_namespaces_at_most() {
