@@ -36,7 +36,15 @@ impl Verb {
 
 fn main() -> ExitCode {
     nfexp_sim::simulator::crash_quietly();
-    match Cli::parse().verb.run() {
+    let ended = match Cli::try_parse() {
+        Ok(asked) => asked.verb.run(),
+        // Help that is asked for is a result, and may find no room.
+        Err(told) => match told.print() {
+            Ok(()) => return ExitCode::from(told.exit_code() as u8),
+            Err(error) => Err(error.into()),
+        },
+    };
+    match ended {
         Ok(()) | Err(Failure::NoReader) => ExitCode::SUCCESS,
         Err(failure) => {
             remark(format_args!("nfexp: {failure}"));

@@ -4,6 +4,8 @@
 mod bounded;
 mod piped;
 mod refused;
+#[cfg(target_os = "linux")]
+mod unwritten;
 
 use std::fs;
 use std::io::{Read, Write};

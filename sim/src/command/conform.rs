@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::Failure;
 use super::input::{bytes, named_once, unreadable};
 use super::kernel::revision;
-use super::output::write_beside;
+use super::output::{quoted, write_beside};
 use crate::conform::{Divergence, Player, Witness, as_trace, check, shrink};
 use crate::report::text::counted;
 use crate::simulator::unless_it_crashes;
@@ -78,7 +78,7 @@ impl Conform {
                         failures.push(Failure::Differs(format!(
                             "the model parts from the kernel; again: nfexp conform --revision {} {}",
                             self.revision.name,
-                            path.display()
+                            quoted(&path.to_string_lossy())
                         )));
                     }
                     diverged += 1;

@@ -155,7 +155,7 @@ mod live {
 
     use super::{Deed, Failure, ModelArgs, SequenceArgs};
     use crate::command::input::{bytes, unreadable};
-    use crate::command::output::{remark, write_beside};
+    use crate::command::output::{quoted, remark, write_beside};
     use crate::conform::Witness;
     use crate::oracle::cells::Cells;
     use crate::oracle::kernel::{Kernel, Trouble};
@@ -285,7 +285,7 @@ mod live {
         Err(Failure::Differs(format!(
             "kernel and model part after {} operations; see it again with: nfexp oracle compare{inject} {}",
             finding.lines.len(),
-            path.display()
+            quoted(&path.to_string_lossy())
         )))
     }
 

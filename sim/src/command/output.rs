@@ -5,6 +5,7 @@
 //! never half there; what is no file (a pipe, `/dev/stdout`) is written into and stays what it
 //! is; and whatever goes wrong, its name is told.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -16,6 +17,15 @@ use super::Failure;
 /// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
 pub fn remark(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A word as a shell reads it: whoever is told a line can run it.
+pub(super) fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=,+-@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => Cow::Borrowed(word),
+        false => Cow::Owned(format!("'{}'", word.replace('\'', "'\\''"))),
+    }
 }
 
 /// What is open already, under the name of a file: it may lead to one that holds more.
@@ -41,10 +51,26 @@ pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
         }
         let mut beside = path.to_owned();
         beside.as_mut_os_string().push(".new");
-        fs::write(&beside, text)?;
-        // Where the name is a folder's, nothing stays behind.
-        fs::rename(&beside, path).inspect_err(|_| drop(fs::remove_file(&beside)))
+        // Where the disk is full or the name is a folder's, nothing stays behind.
+        let done = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+        done.inspect_err(|_| drop(fs::remove_file(&beside)))
     };
-    let failed = |error| Failure::System(format!("{}: cannot write: {error}", path.display()));
-    write().map_err(failed)
+    write().map_err(|error| unwritten(path, &error))
+}
+
+/// Refuses a place where no file can be, before anything is made that would go there.
+pub(super) fn could_be_written(path: &Path) -> Result<(), Failure> {
+    let above = path.ancestors().skip(1).find_map(|folder| fs::metadata(folder).ok());
+    let kind = if path.is_dir() {
+        io::ErrorKind::IsADirectory
+    } else if above.is_some_and(|above| !above.is_dir()) {
+        io::ErrorKind::NotADirectory
+    } else {
+        return Ok(());
+    };
+    Err(unwritten(path, &kind.into()))
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::System(format!("{}: cannot write: {error}", path.display()))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::sweep::{Asked, jobs, progress};
-use crate::command::output::write_beside;
+use crate::command::output::{could_be_written, quoted, write_beside};
 use crate::command::{Failure, remark};
 use crate::report::text::counted;
 use crate::research::measure::Recording;
@@ -36,6 +36,11 @@ impl Report {
     /// [`Failure`].
     pub fn run(&self) -> Result<(), Failure> {
         let plan = self.asked.plan("mixed-isp-nat", true)?;
+        // Before the study is run, which may take hours.
+        could_be_written(&self.out)?;
+        if let Some(folder) = &self.charts {
+            could_be_written(&folder.join("chart.svg"))?;
+        }
         remark(format_args!(
             "seed {}, plan {}, {}",
             plan.study.seed,
@@ -68,16 +73,52 @@ impl Report {
 
     /// What was typed, without what does not change the page.
     fn command(&self) -> String {
-        let mut words = vec!["nfexp".to_owned()];
-        let mut skip = false;
-        for word in std::env::args().skip(1) {
-            let value_follows = ["--jobs", "--out", "-o", "--charts"].contains(&word.as_str());
-            if skip || value_follows || word.starts_with("--jobs=") {
-                skip = value_follows;
-                continue;
-            }
-            words.push(word);
+        let words = std::env::args_os().skip(1);
+        typed(words.map(|word| word.to_string_lossy().into_owned()))
+    }
+}
+
+fn typed(all: impl Iterator<Item = String>) -> String {
+    const ELSEWHERE: [&str; 4] = ["--jobs", "--out", "--charts", "-o"];
+    let mut words = vec!["nfexp".to_owned()];
+    let mut skip = false;
+    for word in all {
+        let alone = ELSEWHERE.contains(&word.as_str());
+        let name = word.split('=').next().unwrap_or_default();
+        // A short one's value may stand right behind it.
+        let joined = ELSEWHERE[..3].contains(&name) || word.starts_with("-o");
+        if !(skip || alone || joined) {
+            words.push(quoted(&word).into_owned());
         }
-        words.join(" ")
+        skip = alone && !skip;
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::typed;
+
+    #[test]
+    fn where_a_page_goes_is_no_part_of_it() {
+        for elsewhere in [
+            "--out a.html --charts b --jobs 2",
+            "--out=a.html --charts=b --jobs=2",
+            "-o a.html",
+            "-oa.html",
+            "-o=a.html",
+            "--out --out --charts -o",
+        ] {
+            let words = format!("report study.toml {elsewhere} --seed 7");
+            let told = typed(words.split(' ').map(str::to_owned));
+            assert_eq!(told, "nfexp report study.toml --seed 7", "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_what_was_typed() {
+        let words = ["report", "--policy", "table=min(remaining / 2)", "it's", ""];
+        let told = typed(words.into_iter().map(str::to_owned));
+        assert_eq!(told, r"nfexp report --policy 'table=min(remaining / 2)' 'it'\''s' ''");
     }
 }

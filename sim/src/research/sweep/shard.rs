@@ -205,10 +205,11 @@ pub const CELL_COLUMNS: [&str; 43] = [
 fn write(path: &Path, rows: &[Row]) -> std::io::Result<()> {
     let beside = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = File::create(&beside)?;
-    file.write_all(&bytes(rows))?;
-    file.sync_all()?;
+    let written = file.write_all(&bytes(rows)).and_then(|()| file.sync_all());
     drop(file);
-    fs::rename(&beside, path)
+    // Where the disk is full, nothing stays behind.
+    let done = written.and_then(|()| fs::rename(&beside, path));
+    done.inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 /// Reads a block's file, and checks that it is whole and of this block.

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where results go, whatever that is called, and what stays behind where they cannot.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::{EVICTION, file, nfexp, root, run};
+
+const REPORT: [&str; 11] = [
+    "report",
+    "--scenario",
+    "ftp",
+    "--policy",
+    "kernel",
+    "--expect-max",
+    "4",
+    "--replications",
+    "1",
+    "--set",
+    "run.lasts=300s",
+];
+
+fn ended(output: &Output) -> (i32, String) {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().expect("no signal"), told)
+}
+
+#[test]
+fn a_page_may_be_called_anything() {
+    let page = Path::new(env!("CARGO_TARGET_TMPDIR")).join(OsStr::from_bytes(b"page-\xff.html"));
+    let output = nfexp(&REPORT).arg("--out").arg(&page).output().expect("the command is built");
+    let (code, told) = ended(&output);
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        fs::read_to_string(&page).expect("it is there").contains("nfexp report --scenario ftp")
+    );
+}
+
+#[test]
+fn a_script_holds_names_in_utf_8_alone() {
+    let study = Path::new(env!("CARGO_TARGET_TMPDIR")).join(OsStr::from_bytes(b"study-\xff.toml"));
+    fs::write(&study, "scenario = \"ftp\"\n").expect("it can be written");
+    let mut script = nfexp(&["sweep", "script", "--for", "slurm"]);
+    let (code, told) = ended(&script.arg(&study).output().expect("the command is built"));
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("expected a name in UTF-8"), "{told}");
+}
+
+/// A study may take hours.
+#[test]
+fn a_page_that_can_be_nowhere_is_refused_before_it_is_made() {
+    let folder = root().join("traces").to_str().expect("ours").to_owned();
+    let below = root().join("README.md/page.html").to_str().expect("ours").to_owned();
+    for (place, why) in [
+        (["--out", &folder], "traces: cannot write: is a directory"),
+        (["--out", &below], "README.md/page.html: cannot write: not a directory"),
+        (["--charts", &below], "page.html/chart.svg: cannot write: not a directory"),
+    ] {
+        let (code, _, told) = run(&[&REPORT[..], &place].concat());
+        assert_eq!(code, 74, "{told}");
+        assert!(told.contains(why) && !told.contains("seed"), "{told}");
+    }
+}
+
+#[test]
+fn help_that_finds_no_room_is_no_success() {
+    for words in [&["--help"][..], &["--version"], &["sweep", "--help"]] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let output = nfexp(words).stdout(Stdio::from(full)).stderr(Stdio::piped()).output();
+        let (code, told) = ended(&output.expect("the command is built"));
+        assert_eq!(code, 74, "{words:?}: {told}");
+        assert!(told.contains("cannot write the result"), "{told}");
+    }
+}
+
+/// No file may grow, as on a disk that is full.
+#[test]
+fn what_finds_no_room_leaves_nothing_behind() {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-room");
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir_all(&place).expect("it can be made");
+    let limited = |arguments: &[&str]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]);
+        shell.arg(env!("CARGO_BIN_EXE_nfexp")).args(arguments).current_dir(root());
+        shell.stdin(Stdio::null()).output().expect("there is a shell")
+    };
+    let trace = place.join("a.trace").to_str().expect("a name in UTF-8").to_owned();
+    let blocks = place.to_str().expect("a name in UTF-8");
+    let study = file("no-room.toml", b"scenario = \"ftp\"\nexpect_max = [4]\nreplications = 1\n");
+    let short = ["--set", "run.lasts=300s"];
+    for arguments in [
+        vec!["import", EVICTION, "--out", &trace],
+        [&["sweep", "run", &study, "--out", blocks], &short[..]].concat(),
+    ] {
+        let (code, told) = ended(&limited(&arguments));
+        assert_eq!(code, 74, "{arguments:?}: {told}");
+        let left: Vec<_> = fs::read_dir(&place).expect("it is there").collect();
+        assert!(left.is_empty(), "{arguments:?}: {left:?}");
+    }
+}
