@@ -6,8 +6,8 @@
 //! more than announce, talks to a [`Tracker`]. Whether it is asked at all is decided by whoever
 //! plays the packets.
 //!
-//! To add a helper: one file here with its grammar, one line in [`State::of`], and its policies
-//! in `nfexp_model::helper::IN_TREE`.
+//! To add a helper: one file here with its grammar, a [`State`] with a line in [`State::of`] and one
+//! in [`State::help`], and its policies in `nfexp_model::helper::IN_TREE`.
 //!
 //! The rule that matters: a grammar reads what the kernel's parser reads, quirks included, not
 //! what the protocol means.
