@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 
-import found  # noqa: F401 (these register their scenarios)
+import edges  # noqa: F401 (these register their scenarios)
+import found  # noqa: F401
 import h323  # noqa: F401
 import lies  # noqa: F401
 import peers
