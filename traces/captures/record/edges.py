@@ -4,6 +4,7 @@ capture of these replays otherwise than the kernel did."""
 import socket
 import struct
 
+import per
 from found import ACK, PUSH, RAW, SIX, Talk, datagram, pptp, udp
 from scenarios import scenario
 
@@ -494,4 +495,81 @@ def edge_sip_streams():
     t.client(b"".join(whole(t.ends[0], port=6030 + 2 * n) for n in range(4)) + b"INVITE sip:x SIP/2.0\r\n")
     t = next(all_of)
     t.client(whole(t.ends[0]).replace(b"CSeq: 1", b"CSeq: x"))
+    return made(frames)
+
+
+# H.323.
+
+def spoilt(message):
+    """A message cut before each of its bytes, and with a bit of each turned, each eighth byte the same; lists of two."""
+    for at in range(len(message)):
+        yield [message[:at], message[:at] + bytes([message[at] ^ 0x80 >> at % 8]) + message[at + 1:]]
+
+
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_ras_bits():
+    """RAS: requests and answers cut before each byte, and with a bit of each byte turned"""
+    frames, n = [], 0
+
+    def pairs(me):
+        return ((per.grq(1, me, 1719), per.gcf(1, SERVER, 1819)), (per.rrq(2, me, 1720, 1719, (9000, False)), per.rcf(2, me, 1720, (9000, False))),
+                (per.arq(3, me, 1720), per.acf(3, SERVER, 1721)), (per.urq(4, me, 1720), per.lcf(4, SERVER, 1722, 1723)))
+    for place, which in ((1, 0), (1, 1), (2, 1), (0, 1), (3, 1)):
+        for at in range(len(pairs("1.0.0.2")[place][which])):
+            for how in (0, 1):
+                n += 1
+                me = "1.%d.%d.2" % (n >> 8, n & 255)
+                both = list(pairs(me)[place])
+                both[which] = list(spoilt(both[which]))[at][how]
+                frames.append(datagram(17, udp(1719, 1719, both[0]), (me, SERVER)))
+                frames.append(datagram(17, udp(1719, 1719, both[1]), (SERVER, me)))
+    return made(frames)
+
+
+def wrapped(messages):
+    """Each in a packet of its own length."""
+    return [per.tpkt(message) for message in messages]
+
+
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_q931_bits():
+    """Q.931: what a call says, cut before each byte, and with a bit of each byte turned; lengths that lie, and packets in parts"""
+    all_of = talks(1720)
+    kinds = (lambda a, n: per.setup(h245=(a, n), channels=[per.channel(1, 1, (a, n + 1), (a, n + 2)).bytes()]),
+             lambda a, n: per.call_proceeding((a, n)), lambda a, n: per.connect((a, n), [per.channel(1, 1, (a, n + 1), (a, n + 2)).bytes()]),
+             lambda a, n: per.facility((a, n)))
+    for kind in kinds:
+        for at in range(len(kind("1.0.0.2", 5000)) - 4):
+            t = next(all_of)
+            for how in (0, 1):
+                message = kind(t.ends[0], 5000 + 10 * how)[4:]
+                t.client(wrapped(list(spoilt(message))[at])[how])
+    whole = kinds[1]
+    for by in (-100, -5, -4, -1, 0, 1, 4, 1000):
+        t = next(all_of)
+        m = whole(t.ends[0], 5000)
+        length = max(0, len(m) + by)
+        t.client(struct.pack(">BBH", 3, 0, length) + m[4:])
+        t.client(whole(t.ends[0], 5010) + struct.pack(">BBH", 3, 0, length) + m[4:] + whole(t.ends[0], 5020))
+    for n in (1, 3, 4, 5, 9):
+        t = next(all_of)
+        m = whole(t.ends[0], 5000)
+        for part in (m[:n], m[n:], m[:4], m[4:], m[:4], m[4:-1], m[-1:], m + m[:n], m[n:] + m, m[:4], m[4:] + m, m):
+            t.client(part)
+    return made(t.frames)
+
+
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_h245_bits():
+    """H.245: channels opened and acknowledged, cut before each byte, and with a bit of each byte turned"""
+    frames = next(talks(1720)).frames
+    for n, kind in enumerate((per.open_channel, per.open_channel_ack)):
+        me = "1.0.%d.2" % (10 + n)
+        signal, control = Talk(1720, (me, SERVER), frames), Talk(5200, (me, SERVER), frames, opened=False)
+        signal.server(per.connect((SERVER, 5200)))
+        control.open()
+        for at in range(len(kind(1, 1, (me, 7000), (me, 7001))) - 4):
+            for how in (0, 1):
+                port = 7000 + 4 * at + 2 * how
+                control.client(wrapped(list(spoilt(kind(1, 1, (me, port), (me, port + 1))[4:]))[at])[how])
     return made(frames)
