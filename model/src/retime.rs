@@ -53,7 +53,7 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_ct_remove_expect")]
     pub fn remove_expect(&self, at: At, id: ExpectId) {
         let mut locked = self.lock();
-        if self.memory.expectations.is_live(id) {
+        if self.is_linked(id) {
             locked.remove(at, id.index(), Origin::KERNEL, Cause::Unexpect);
         }
     }

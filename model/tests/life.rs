@@ -256,3 +256,24 @@ fn a_machine_chooses_its_sizes_by_its_conntrack_table() {
     assert_eq!(engine.expectation(exp.id()).master(), ct.id());
     engine.put(exp);
 }
+
+/// What a helper remembers may have ended, and its memory may be another's by now.
+#[test]
+fn what_ended_is_not_ended_again_nor_whoever_lives_in_its_memory() {
+    for revision in Revision::ALL {
+        let (engine, at, ct) = world(revision);
+        let first = announce(&engine, at, &ct, 50000);
+        let id = first.id();
+        engine.put(first);
+        engine.remove_expect(at, id);
+        assert!(!engine.is_linked(id), "{}", revision.name);
+        engine.remove_expect(at, id);
+        engine.run_rcu_callbacks();
+        let second = announce(&engine, at, &ct, 50001);
+        assert_eq!(second.id().index(), id.index(), "the memory is used again");
+        engine.remove_expect(at, id);
+        assert!(engine.is_linked(second.id()), "{}", revision.name);
+        engine.put(second);
+        engine.put_conn(at, ct);
+    }
+}

@@ -278,3 +278,18 @@ impl<P: Platform> Engine<P> {
         hash.max(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuple::Addr;
+
+    #[test]
+    fn a_translation_to_nothing_is_not_told() {
+        let nat = |last, port| Nat { addr: Addr::v4([0, 0, 0, last]), port, dir: 1 };
+        let told = [(0, 0), (0, 21), (7, 0)].map(|(last, port)| {
+            ShownNat::of(nat(last, port), &Tuple::NONE).map(|nat| (nat.tuple.src, nat.tuple.sport))
+        });
+        assert_eq!(told, [None, Some((Addr::default(), 21)), Some((Addr::v4([0, 0, 0, 7]), 0))]);
+    }
+}

@@ -143,9 +143,7 @@ impl<P: Platform> Engine<P> {
         self.init_key(&exp, class, key.0, key.1);
         match self.fill_expect(at, request, ct, &exp) {
             Ok(()) => {
-                if revision.help_name_attr == HelpNameAttr::Obeyed {
-                    self.set_assign_helper(&exp, named);
-                }
+                self.set_assign_helper(&exp, named);
                 Ok(exp)
             }
             Err(errno) => {
