@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Edges: sessions, made by hand, in which what a helper compares falls to either side. One comparison of a helper, turned round, and some
 capture of these replays otherwise than the kernel did."""
+import random
 import socket
 import struct
 
 import per
-from found import ACK, PUSH, RAW, SIX, Talk, datagram, pptp, udp
+from found import ACK, PUSH, RAW, SIX, Talk, datagram, fragment, pptp, udp
 from scenarios import scenario
 
 SERVER = "10.0.0.1"
@@ -572,4 +573,29 @@ def edge_h245_bits():
             for how in (0, 1):
                 port = 7000 + 4 * at + 2 * how
                 control.client(wrapped(list(spoilt(kind(1, 1, (me, port), (me, port + 1))[4:]))[at])[how])
+    return made(frames)
+
+
+# Fragments.
+
+PARTS = ((0, 16, True), (16, 16, True), (32, 8, False), (8, 16, True), (16, 24, False), (0, 8, True), (24, 16, False), (16, 8, True), (32, 13, True),
+         (16, 0, True), (16, 0, False), (40, 8, False), (0, 40, False), (32, 5, False), (8, 3, True), (65520, 8, True), (65528, 8, False))
+
+
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_fragments():
+    """Fragments of requests of TFTP: overlapping, repeated, empty, of no whole eight bytes, beyond the end, over both families"""
+    r, frames = random.Random(1), []
+    whole = udp(4000, 69, b"\0\1some-name\0octet\0".ljust(32, b"\0"))
+    for n in range(320):
+        parts = r.sample(PARTS[:4], r.choice((2, 3, 4))) if n % 4 == 0 else r.choices(PARTS, k=r.choice((2, 3, 4, 5)))
+        if n % 2:
+            parts = [*parts[:2], *r.sample(((0, 16, True), (16, 16, True), (32, 8, False)), 3), *parts[2:]]
+        for place, length, more in parts:
+            body = whole[place:place + length].ljust(length, b"\0")
+            if n % 3:
+                frames.append(fragment(n, place, more, body, ("1.0.%d.2" % (n % 250), "10.0.%d.1" % (n // 250))))
+            else:
+                kind = 17 if r.random() < 0.9 else 6
+                frames.append(datagram(44, struct.pack(">BBHI", kind, 0, place | more, n) + body, ("fd91:1::%x" % (n + 2), SIX[1])))
     return made(frames)
