@@ -6,7 +6,7 @@ import socket
 import struct
 
 import per
-from found import ACK, PUSH, RAW, SIX, Talk, datagram, fragment, pptp, udp
+from found import ACK, PUSH, RAW, SIX, Talk, datagram, fragment, made, pptp, udp
 from scenarios import scenario
 
 SERVER = "10.0.0.1"
@@ -23,10 +23,6 @@ def talks(port):
 def picked_up(port, frames):
     """A connection whose beginning nobody saw."""
     return Talk(port, ("1.0.199.2", SERVER), frames, opened=False)
-
-
-def made(frames):
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
 
 
 def number(addr):
@@ -501,10 +497,9 @@ def edge_sip_streams():
 
 # H.323.
 
-def spoilt(message):
-    """A message cut before each of its bytes, and with a bit of each turned, each eighth byte the same; lists of two."""
-    for at in range(len(message)):
-        yield [message[:at], message[:at] + bytes([message[at] ^ 0x80 >> at % 8]) + message[at + 1:]]
+def spoilt(message, at):
+    """A message cut before a byte, and with a bit of it turned, each eighth byte the same."""
+    return message[:at], message[:at] + bytes([message[at] ^ 0x80 >> at % 8]) + message[at + 1:]
 
 
 @scenario("edges", "own-packets", link=RAW, made=True)
@@ -521,15 +516,10 @@ def edge_ras_bits():
                 n += 1
                 me = "1.%d.%d.2" % (n >> 8, n & 255)
                 both = list(pairs(me)[place])
-                both[which] = list(spoilt(both[which]))[at][how]
+                both[which] = spoilt(both[which], at)[how]
                 frames.append(datagram(17, udp(1719, 1719, both[0]), (me, SERVER)))
                 frames.append(datagram(17, udp(1719, 1719, both[1]), (SERVER, me)))
     return made(frames)
-
-
-def wrapped(messages):
-    """Each in a packet of its own length."""
-    return [per.tpkt(message) for message in messages]
 
 
 @scenario("edges", "own-packets", link=RAW, made=True)
@@ -544,7 +534,7 @@ def edge_q931_bits():
             t = next(all_of)
             for how in (0, 1):
                 message = kind(t.ends[0], 5000 + 10 * how)[4:]
-                t.client(wrapped(list(spoilt(message))[at])[how])
+                t.client(per.tpkt(spoilt(message, at)[how]))
     whole = kinds[1]
     for by in (-100, -5, -4, -1, 0, 1, 4, 1000):
         t = next(all_of)
@@ -572,7 +562,8 @@ def edge_h245_bits():
         for at in range(len(kind(1, 1, (me, 7000), (me, 7001))) - 4):
             for how in (0, 1):
                 port = 7000 + 4 * at + 2 * how
-                control.client(wrapped(list(spoilt(kind(1, 1, (me, port), (me, port + 1))[4:]))[at])[how])
+                message = kind(1, 1, (me, port), (me, port + 1))[4:]
+                control.client(per.tpkt(spoilt(message, at)[how]))
     return made(frames)
 
 

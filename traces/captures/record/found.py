@@ -10,6 +10,11 @@ RAW = 101
 SYN, RST, ACK, PUSH = 2, 4, 16, 8
 
 
+def made(frames):
+    """Frames and when each comes: a millisecond apart."""
+    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+
+
 class Talk:
     """A TCP connection; `client` and `server` say things in turn."""
 
@@ -45,7 +50,7 @@ class Talk:
         self.segment(1, ACK | PUSH, data)
 
     def made(self):
-        return [(i * 1_000_000, f) for i, f in enumerate(self.frames)]
+        return made(self.frames)
 
 
 @scenario("found", "own-packets", link=RAW, made=True)
@@ -121,7 +126,7 @@ def found_ras_many_extensions():
         message += bytes([count - 1 << 1]) + bytes(40)
         body = struct.pack(">HHHH", 1719, 1719, 8 + len(message), 0) + message
         frames.append(struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), 7, 0, 64, 17, 0) + b"".join(map(socket.inet_aton, ends)) + body)
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, made=True)
@@ -137,7 +142,7 @@ def found_reset_of_whose_syn():
         t = Talk(80, ("10.0.%d.2" % n, "10.0.0.1"), frames, opened=False)
         for side, flags, seq, ack in case + ((0, SYN, 0x12000000, 0),):
             t.segment(side, flags, seq=seq, ack=ack)
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, made=True)
@@ -155,7 +160,7 @@ def found_options_of_ip():
     for n, options in enumerate((b"", b"\x86\6\0\0\0\2\0\0", b"\x86\x08\0\0\0\2\1\2", b"\x82\4\0\0")):
         head = struct.pack(">BBHHHBBH", 0x45 + len(options) // 4, 0, 36 + len(options), 7, 0, 64, 17, 0)
         frames.append(head + socket.inet_aton("10.0.0.2") + socket.inet_aton("10.0.1.2") + options + udp(n))
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 def datagram(proto, body, ends=("10.0.0.2", "10.0.0.1")):
@@ -208,7 +213,7 @@ def found_media_by_way():
             frames.append(datagram(17, udp(1024 + n, 5060, invite(addr, 6000 + 100 * m + 2 * n)), (src, dst)))
     for n, addr in enumerate(("fd91::9", "::", "::1", "fe80::1", "ff02::1", "ff0e::1")):
         frames.append(datagram(17, udp(1024 + n, 5060, invite(addr, 7000 + 2 * n)), SIX))
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, family=6, made=True)
@@ -223,7 +228,7 @@ def found_atomic_among_fragments():
     frames = [datagram(44, p, SIX) for p in (only, end, only, first, only, end, only, only)]
     frames += [datagram(60, option + p, SIX) for p in (only, end, only, only)]
     frames += [datagram(44, part(0, inner, nexts=44), SIX) for inner in (only, later, first)]
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, made=True)
@@ -237,7 +242,7 @@ def found_sctp_two_chunks():
                 ports = (3000, 5000) if from_side == 0 else (5000, 3000)
                 body = struct.pack(">HHII", *ports, its_tag, 0) + b"".join(struct.pack(">BBHI", kind, 0, 8, 0) for kind in chunks)
                 frames.append(datagram(132, body, ends if from_side == 0 else ends[::-1]))
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 def pptp(kind, body):
@@ -276,7 +281,7 @@ def found_registered_for_ever():
         frames += [asks[0], granted, asks[1], granted]
         error = datagram(1, b"\3\3" + bytes(6) + asks[1][:28], ends[::-1])
         frames += [error, asks[1]]
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, made=True,
@@ -312,7 +317,7 @@ def found_little_more_than_ports():
         for syn in (whole[:3], whole[:4], whole[:19], whole[:12] + b"\x40" + whole[13:], whole[:12] + b"\x60" + whole[13:], whole):
             t.client(b"EPRT |%d|%s|40003|\r\n" % (n + 1, ends[0].encode()))
             frames.append(datagram(6, syn, ends[::-1]))
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, made=True,
@@ -325,7 +330,7 @@ def found_two_helpers_one_port():
         t.server(b"220 hello\r\n")
         t.client(b"USER me\r\n")
         t.client(b"PORT 10,0,0,2,20,%d\r\n" % low)
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, family=6, made=True)
@@ -351,7 +356,7 @@ def found_fragment_header_cut():
                 add(kind, first + begins[:length])
     for length in (0, 3, 4, 7):
         add(44, struct.pack(">BBHI", 44, 0, 0, 7) + begins[:length])
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 @scenario("found", "own-packets", link=RAW, made=True)
@@ -366,7 +371,7 @@ def found_errors_quote_little():
             frames.append(sent)
             ip = 40 if v6 else 20
             frames += [datagram(error, head + sent[:ip + length], ends[::-1]) for length in range(9)]
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
 
 
 def fragment(ident, place, more, body, ends=("10.0.0.2", "10.0.0.1")):
@@ -388,4 +393,4 @@ def found_fragments_far_apart():
     ends = "10.0.9.2", "10.0.0.1"
     for place, end, more in ((0, 16, True), (16, 32, True), (24, 32, False), (24, 32, False)):
         frames.append(fragment(2, place, more, whole[place:end], ends))
-    return [(i * 1_000_000, f) for i, f in enumerate(frames)]
+    return made(frames)
