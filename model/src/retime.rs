@@ -33,11 +33,8 @@ impl<P: Platform> Engine<P> {
             false => self.is_linked(id),
         };
         if lasts {
-            let dead = match exp.flags_locked().has(Flags::DEAD) {
-                true => Flags::DEAD,
-                false => Flags::NONE,
-            };
-            exp.flags.store(flags.with(dead).0, Ordering::Relaxed);
+            let dead = exp.flags_locked().0 & Flags::DEAD.0;
+            exp.flags.store(flags.0 | dead, Ordering::Relaxed);
             let span = Ticks(expires.ticks_from(at.now) as u64);
             self.timers.setup(&self.memory, key);
             self.timers.set_expires(&self.memory, key, self.lifetime_ends(at, span));
