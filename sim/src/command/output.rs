@@ -13,6 +13,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use super::Failure;
+use crate::research::sweep::script::in_quotes;
 
 /// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
 pub fn remark(line: impl Display) {
@@ -24,7 +25,7 @@ pub(super) fn quoted(word: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=,+-@%".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => Cow::Borrowed(word),
-        false => Cow::Owned(format!("'{}'", word.replace('\'', "'\\''"))),
+        false => Cow::Owned(in_quotes(word)),
     }
 }
 

@@ -169,6 +169,11 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
+/// The sizes of a block, in the order of its rows; a scenario's own if none was asked for.
+pub(crate) fn sizes_of<'a>(asked: &'a [u32], own: &'a u32) -> &'a [u32] {
+    if asked.is_empty() { std::slice::from_ref(own) } else { asked }
+}
+
 impl Block<'_> {
     /// Runs every policy at every size.
     ///
@@ -187,10 +192,8 @@ impl Block<'_> {
         }
         let masters = masters_of(&happenings);
         let offer = Offer::of(&cast, &happenings, horizon);
-        let own = [scenario.run.value.expect_max];
-        let sizes = if self.sizes.is_empty() { &own[..] } else { self.sizes };
         let mut details = Vec::new();
-        for &expect_max in sizes {
+        for &expect_max in sizes_of(self.sizes, &scenario.run.value.expect_max) {
             let bracket = offer.bracket(expect_max);
             let by_worth = offer.has_worths().then(|| offer.worth_bracket(expect_max));
             for policy in self.policies {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use nfexp_model::revision::Revision;
 
 use super::study::Study;
-use crate::research::cell::{Block, Cell, Detail, Stopped};
+use crate::research::cell::{Block, Cell, Detail, Stopped, sizes_of};
 use crate::research::document::Document;
 use crate::research::estimate;
 use crate::research::measure::Recording;
@@ -145,9 +145,7 @@ impl Plan {
     pub fn has(&self, named: &Named, rows: &[Row]) -> bool {
         let point = &self.points[named.point];
         let scenario = point.document.read();
-        let own = [scenario.run.value.expect_max];
-        let sizes =
-            if self.study.expect_max.is_empty() { &own[..] } else { &self.study.expect_max };
+        let sizes = sizes_of(&self.study.expect_max, &scenario.run.value.expect_max);
         let cells =
             sizes.iter().flat_map(|size| self.policies.iter().map(move |spec| (size, spec)));
         rows.len() == self.rows_per_block()

@@ -15,11 +15,15 @@ pub enum Scheduler {
     Ray,
 }
 
+/// A word in quotes, so that a shell takes it as it is.
+pub(crate) fn in_quotes(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// A script that runs `study` in `shards` shards.
 #[must_use]
 pub fn script(scheduler: Scheduler, study: &str, out: &str, shards: usize) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    let (study_word, out_word) = (quoted(study), quoted(out));
+    let (study_word, out_word) = (in_quotes(study), in_quotes(out));
     match scheduler {
         Scheduler::Parallel => format!(
             "#!/bin/sh\n\
