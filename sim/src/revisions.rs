@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where two revisions part on a trace, and which knob does it.
+//! Where two revisions part on a trace or a capture, and which knob does it.
 //!
 //! ```text
 //!   from ──────●───────────●────▶    a step answered otherwise
@@ -13,16 +13,42 @@
 //!
 //! The rule that matters: a difference without a knob that explains it is a fault of the model.
 
+mod captured;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use nfexp_model::revision::Revision;
 use nfexp_traces::text::Trace;
+
+pub use captured::Captured;
 
 use crate::golden::Answered;
 use crate::simulator::{Simulator, config};
 
+/// What is played on one kernel after the other.
+pub trait Script {
+    /// What each step is answered on a revision, by its place; a crash is the last answer. A step
+    /// that is answered nothing need not be there.
+    ///
+    /// # Errors
+    /// Why it cannot be played, or where there are too many answers to keep.
+    fn play(&self, revision: Revision) -> Result<Answers, String>;
+
+    /// The line of the step at each place, or the packet's number, and how it is written; places
+    /// ascend.
+    ///
+    /// # Errors
+    /// Why it cannot be read again.
+    fn steps(&self, places: &[usize]) -> Result<Vec<(usize, String)>, String>;
+}
+
+/// What steps are answered, by their places.
+pub type Answers = BTreeMap<usize, Vec<String>>;
+
 /// A step that two revisions answer differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parting {
-    /// Its line in the trace.
+    /// Its line in the trace, or its number among the packets of a capture.
     pub line: usize,
     /// The step, as it is written.
     pub step: String,
@@ -37,74 +63,83 @@ pub struct Parting {
 /// Knobs, and the differences that need all of them, by number.
 type Group = (Vec<&'static str>, Vec<usize>);
 
-/// What each step of a trace is answered on a revision; a crash is the last answer.
-///
-/// # Errors
-/// At which line there are too many to keep.
-fn play(trace: &Trace, revision: Revision) -> Result<Vec<Vec<String>>, String> {
-    let (mut answers, mut answered) = (Vec::new(), Answered::default());
-    let Ok(mut simulator) = Simulator::new(config(&trace.setup, revision)) else {
-        return Ok(answers);
-    };
-    for (line, step) in trace.blocks.iter().flat_map(|block| &block.steps) {
-        match simulator.step(step) {
-            Ok(said) => {
-                let said = answered.more(said).map_err(|error| format!("line {line}: {error}"));
-                answers.push(said?);
-            }
-            Err(error) => {
-                answers.push(vec![error.to_string()]);
-                // What is broken cannot be taken apart without breaking more.
-                std::mem::forget(simulator);
-                return Ok(answers);
+impl Script for Trace {
+    fn play(&self, revision: Revision) -> Result<Answers, String> {
+        let (mut answers, mut answered) = (Answers::new(), Answered::default());
+        let Ok(mut simulator) = Simulator::new(config(&self.setup, revision)) else {
+            return Ok(answers);
+        };
+        let steps = self.blocks.iter().flat_map(|block| &block.steps);
+        for (at, (line, step)) in steps.enumerate() {
+            match simulator.step(step) {
+                Ok(said) => {
+                    let said = answered.more(said).map_err(|error| format!("line {line}: {error}"));
+                    answers.insert(at, said?);
+                }
+                Err(error) => {
+                    answers.insert(at, vec![error.to_string()]);
+                    // What is broken cannot be taken apart without breaking more.
+                    std::mem::forget(simulator);
+                    return Ok(answers);
+                }
             }
         }
+        if let Err(error) = simulator.finish() {
+            answers.insert(answers.len(), vec![format!("at the end: {error}")]);
+        }
+        Ok(answers)
     }
-    if let Err(error) = simulator.finish() {
-        answers.push(vec![format!("at the end: {error}")]);
+
+    fn steps(&self, places: &[usize]) -> Result<Vec<(usize, String)>, String> {
+        let steps: Vec<_> = self.blocks.iter().flat_map(|block| &block.steps).collect();
+        let step = |at: &usize| {
+            let end = || (0, "the end".to_owned());
+            steps.get(*at).map_or_else(end, |(line, step)| (*line, step.to_string()))
+        };
+        Ok(places.iter().map(step).collect())
     }
-    Ok(answers)
 }
 
 /// Every step that `from` and `to` answer differently, in order.
 ///
 /// # Errors
-/// At which line there are more answers than can be kept.
-pub fn partings(trace: &Trace, from: Revision, to: Revision) -> Result<Vec<Parting>, String> {
-    let (ours, theirs) = (play(trace, from)?, play(trace, to)?);
-    let steps: Vec<_> = trace.blocks.iter().flat_map(|block| &block.steps).collect();
-    let parting = |at: usize| {
-        let (line, step) = steps
-            .get(at)
-            .map_or_else(|| (0, "the end".to_owned()), |(line, step)| (*line, step.to_string()));
+/// As [`Script::play`] and [`Script::steps`].
+pub fn partings(
+    script: &impl Script,
+    from: Revision,
+    to: Revision,
+) -> Result<Vec<Parting>, String> {
+    let (ours, theirs) = (script.play(from)?, script.play(to)?);
+    let all: BTreeSet<usize> = ours.keys().chain(theirs.keys()).copied().collect();
+    let places: Vec<_> = all.into_iter().filter(|at| ours.get(at) != theirs.get(at)).collect();
+    let parting = |((line, step), at): ((usize, String), &usize)| {
         let answers = [&ours, &theirs].map(|answers| answers.get(at).cloned().unwrap_or_default());
         Parting { line, step, answers, knobs: Vec::new(), also: Vec::new() }
     };
-    let all = 0..ours.len().max(theirs.len());
-    let places: Vec<_> = all.filter(|at| ours.get(*at) != theirs.get(*at)).collect();
-    let mut partings: Vec<_> = places.iter().map(|at| parting(*at)).collect();
+    let steps = script.steps(&places)?.into_iter();
+    let mut partings: Vec<_> = steps.zip(&places).map(parting).collect();
     // No kernel is played for each place: what it answers is held against all of them.
     if places.is_empty() {
         return Ok(partings);
     }
     for knob in from.differing_knobs(&to) {
-        let played = play(trace, turned(from, &[knob], &to))?;
+        let played = script.play(turned(from, &[knob], &to))?;
         for (at, parting) in places.iter().zip(&mut partings) {
-            let answer = played.get(*at);
-            if answer == theirs.get(*at) {
+            let answer = played.get(at);
+            if answer == theirs.get(at) {
                 parting.knobs.push(knob);
-            } else if answer != ours.get(*at) {
+            } else if answer != ours.get(at) {
                 parting.also.push(knob);
             }
         }
     }
     let unexplained: Vec<_> =
         (0..places.len()).filter(|number| partings[*number].knobs.is_empty()).collect();
-    let gives = |played: &[Vec<String>], number: usize| {
-        let at = places[number];
+    let gives = |played: &Answers, number: usize| {
+        let at = &places[number];
         played.get(at) == theirs.get(at)
     };
-    for (needed, numbers) in fewest(trace, (from, to), unexplained, gives)? {
+    for (needed, numbers) in fewest(script, (from, to), unexplained, gives)? {
         numbers.into_iter().for_each(|number| partings[number].knobs.clone_from(&needed));
     }
     Ok(partings)
@@ -113,10 +148,10 @@ pub fn partings(trace: &Trace, from: Revision, to: Revision) -> Result<Vec<Parti
 /// The fewest knobs of `to` that give its answer, each with those that need them; `gives` says
 /// whether what was played gives it to one. Those that need the same share a play.
 fn fewest(
-    trace: &Trace,
+    script: &impl Script,
     (from, to): (Revision, Revision),
     unexplained: Vec<usize>,
-    gives: impl Fn(&[Vec<String>], usize) -> bool,
+    gives: impl Fn(&Answers, usize) -> bool,
 ) -> Result<Vec<Group>, String> {
     let knobs = from.differing_knobs(&to);
     let mut groups = vec![(knobs.clone(), unexplained)];
@@ -124,7 +159,7 @@ fn fewest(
         let mut parted = Vec::new();
         for (needed, numbers) in groups.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
             let fewer: Vec<_> = needed.iter().copied().filter(|other| *other != knob).collect();
-            let played = play(trace, turned(from, &fewer, &to))?;
+            let played = script.play(turned(from, &fewer, &to))?;
             let (without, with) = numbers.into_iter().partition(|number| gives(&played, *number));
             parted.extend([(fewer, without), (needed, with)]);
         }
@@ -140,9 +175,9 @@ fn turned(kernel: Revision, knobs: &[&str], to: &Revision) -> Revision {
     })
 }
 
-/// Whether turning one knob changes what a trace is answered.
+/// Whether turning one knob changes what is answered.
 #[must_use]
-pub fn changes(trace: &Trace, from: Revision, knob: &str, to: &Revision) -> bool {
+pub fn changes(script: &impl Script, from: Revision, knob: &str, to: &Revision) -> bool {
     let turned = from.with_knob_of(knob, to);
-    turned.is_some_and(|turned| turned != from && play(trace, turned) != play(trace, from))
+    turned.is_some_and(|turned| turned != from && script.play(turned) != script.play(from))
 }

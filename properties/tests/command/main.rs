@@ -571,7 +571,6 @@ fn files_are_read_alike() {
         (vec!["conform", "nowhere"], "nowhere: cannot read: "),
         (vec!["conform", "traces"], "traces: cannot read: "),
         (vec!["diff-revisions", "nowhere"], "nowhere: cannot read: "),
-        (vec!["diff-revisions", EVICTION], "line 1, column 1: expected text in UTF-8"),
         (vec!["conform-capture", EVICTION, EVICTION], "line 1, column 1: expected text in UTF-8"),
         (vec!["replay", "--against", "nowhere", EVICTION], "nowhere: cannot read: "),
         (vec!["replay", "--against", "traces", EVICTION], "traces: cannot read: "),
@@ -590,6 +589,13 @@ fn files_are_read_alike() {
     assert!(told.contains("nowhere: ") && told.contains("traces: "), "{told}");
     let (code, printed, told) = run(&["diff-revisions", "nowhere", zones]);
     assert!(code == 65 && printed.contains("knob: clash_scope"), "{printed}{told}");
+    // A capture is read more than once.
+    let output = nfexp(&["diff-revisions", "-"]);
+    let output = { output }.stdin(fs::File::open(root().join(capture)).expect("our own")).output();
+    let output = output.expect("the command is built");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("-: expected a file: a capture is played on one kernel after"), "{told}");
 }
 
 /// What is advised says which port an nft object wants, and who obeys it.

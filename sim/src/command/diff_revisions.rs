@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 
+use super::input::is_trace;
 use super::kernel::revision;
 use super::{Failure, trace};
-use crate::revisions::{Parting, partings};
+use crate::opened::{is_file, is_standard_input};
+use crate::revisions::{Captured, Parting, Script, partings};
 
 /// The arguments of `nfexp diff-revisions`.
 #[derive(Debug, Args)]
 pub struct DiffRevisions {
-    /// Traces (text); `-` is standard input.
+    /// Traces (text; `-` is standard input) or captures.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The one revision.
@@ -23,6 +25,9 @@ pub struct DiffRevisions {
     /// The other.
     #[arg(long, default_value = "6.18", value_parser = revision)]
     to: Revision,
+    /// Options for captures, as recordings have them: `port=ftp:tcp/2121`.
+    #[arg(long, default_value = "")]
+    options: String,
     /// How to tell it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -46,39 +51,60 @@ impl DiffRevisions {
         let mut out = BufWriter::new(io::stdout().lock());
         let mut failures = Vec::new();
         for path in &self.files {
-            let trace = match trace::read(path) {
-                Ok(trace) => trace,
-                // One bad file does not hide the others.
-                Err(failure) => {
-                    failures.push(failure);
-                    continue;
-                }
+            // One bad file does not hide the others.
+            let flaw = match is_trace(path) {
+                true => self.trace(&mut out, path).err(),
+                false => self.capture(&mut out, path).err(),
             };
-            // A kernel that crashes is an answer, not worth a message of its own.
-            let hook = std::panic::take_hook();
-            std::panic::set_hook(Box::new(|_| ()));
-            let partings = partings(&trace, self.from, self.to);
-            std::panic::set_hook(hook);
-            let partings = match partings {
-                Ok(partings) => partings,
-                Err(why) => {
-                    failures.push(Failure::Data(path.clone(), why));
-                    continue;
-                }
-            };
-            for parting in &partings {
-                match self.format {
-                    Format::Text => self.tell(&mut out, path, parting)?,
-                    Format::Json => writeln!(out, "{}", self.json(path, parting))?,
-                }
-            }
-            if partings.is_empty() && self.format == Format::Text {
-                let (from, to) = (self.from.name, self.to.name);
-                writeln!(out, "{}: {from} and {to} answer alike", path.display())?;
-            }
+            failures.extend(flaw);
         }
         out.flush()?;
         Failure::first_of(failures)
+    }
+
+    fn trace(&self, out: &mut impl Write, path: &Path) -> Result<(), Failure> {
+        let idle = [("--options", !self.options.is_empty())];
+        let because = format!("{}: a trace says itself how its kernel is set up", path.display());
+        Failure::of_idle(&idle, &[], &because)?;
+        self.compare(out, path, &trace::read(path)?, ["trace", "line"])
+    }
+
+    fn capture(&self, out: &mut impl Write, path: &Path) -> Result<(), Failure> {
+        if path.exists() && !is_file(path) || is_standard_input(path) {
+            let why = "expected a file: a capture is played on one kernel after the other";
+            return Err(Failure::Usage(format!("{}: {why}", path.display())));
+        }
+        let captured = Captured::new(path.to_owned(), self.options.clone());
+        self.compare(out, path, &captured, ["capture", "packet"])?;
+        // What is wrong with its end does not hide its beginning.
+        captured.flaw().map_or(Ok(()), |flaw| Err(Failure::Data(path.to_owned(), flaw)))
+    }
+
+    /// Tells where the two part on a script; `units` are what JSON calls it and its places.
+    fn compare(
+        &self,
+        out: &mut impl Write,
+        path: &Path,
+        script: &impl Script,
+        units: [&str; 2],
+    ) -> Result<(), Failure> {
+        // A kernel that crashes is an answer, not worth a message of its own.
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        let partings = partings(script, self.from, self.to);
+        std::panic::set_hook(hook);
+        let partings = partings.map_err(|why| Failure::Data(path.to_owned(), why))?;
+        for parting in &partings {
+            match self.format {
+                Format::Text => self.tell(out, path, parting)?,
+                Format::Json => writeln!(out, "{}", self.json(path, parting, units))?,
+            }
+        }
+        if partings.is_empty() && self.format == Format::Text {
+            let (from, to) = (self.from.name, self.to.name);
+            writeln!(out, "{}: {from} and {to} answer alike", path.display())?;
+        }
+        Ok(())
     }
 
     fn tell(&self, out: &mut impl Write, path: &Path, parting: &Parting) -> io::Result<()> {
@@ -99,11 +125,12 @@ impl DiffRevisions {
         Ok(())
     }
 
-    fn json(&self, path: &Path, parting: &Parting) -> serde_json::Value {
+    fn json(&self, path: &Path, parting: &Parting, units: [&str; 2]) -> serde_json::Value {
+        let [file, place] = units;
         serde_json::json!({
             "schema": "nfexp.revisions.1",
-            "trace": path.display().to_string(),
-            "line": parting.line,
+            file: path.display().to_string(),
+            place: parting.line,
             "step": parting.step,
             "from": { "revision": self.from.name, "answers": parting.answers[0] },
             "to": { "revision": self.to.name, "answers": parting.answers[1] },

@@ -27,6 +27,23 @@ pub fn line(
     happening: &Happening<'_>,
     frame: Option<&Frame<'_>>,
 ) -> Option<String> {
+    let told = told(router, happening);
+    if told.is_empty() {
+        return None;
+    }
+    let place = if happening.between { "after packet" } else { "packet" };
+    let mut line = format!("{place} {}  ", happening.packet);
+    let said = frame.filter(|_| !happening.between).and_then(said);
+    if let Some(said) = said.filter(|said| !said.is_empty()) {
+        let _ = write!(line, "{said} → ");
+    }
+    line.push_str(&told.join("; "));
+    Some(line)
+}
+
+/// What happened, one thing after the other, as far as it concerns expectations.
+#[must_use]
+pub fn told(router: &Router, happening: &Happening<'_>) -> Vec<String> {
     let mut told: Vec<String> = Vec::new();
     for event in happening.events {
         match event {
@@ -45,17 +62,7 @@ pub fn line(
     if happening.letter == '-' && told.is_empty() {
         told.push("dropped".to_owned());
     }
-    if told.is_empty() {
-        return None;
-    }
-    let place = if happening.between { "after packet" } else { "packet" };
-    let mut line = format!("{place} {}  ", happening.packet);
-    let said = frame.filter(|_| !happening.between).and_then(said);
-    if let Some(said) = said.filter(|said| !said.is_empty()) {
-        let _ = write!(line, "{said} → ");
-    }
-    line.push_str(&told.join("; "));
-    Some(line)
+    told
 }
 
 fn expect(router: &Router, event: &ExpectEvent) -> String {
