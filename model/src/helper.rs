@@ -14,7 +14,9 @@
 
 use core::fmt;
 use core::num::NonZeroU16;
+use std::borrow::Cow;
 
+use crate::revision::{AmandaStreams, Revision};
 use crate::tuple::{L3, Proto};
 
 /// How many classes a helper may have (`NF_CT_MAX_EXPECT_CLASSES`).
@@ -123,7 +125,7 @@ pub const IN_TREE: &[Helper] = &[
             named("image", 2, 180),
         ],
     },
-    // Three in v3.12, four since 4.x: the port of the state stream came with a later protocol.
+    // Three in v3.10: see [`in_tree`].
     Helper { name: "amanda", l3: BOTH, proto: UDP, port: 10080, policies: &[one(4, 180)] },
     Helper { name: "sane", l3: BOTH, proto: TCP, port: 6566, policies: &[one(1, 300)] },
     Helper { name: "pptp", l3: IPV4, proto: TCP, port: 1723, policies: &[one(2, 300)] },
@@ -135,6 +137,18 @@ pub const IN_TREE: &[Helper] = &[
     // its own, under UDP (`nf_conntrack_h323_main.c`), which a request by name comes upon.
     Helper { name: "H.245", l3: BOTH, proto: UDP, port: 0, policies: &[one(18, 240)] },
 ];
+
+/// The same as a revision has them.
+#[must_use]
+pub fn in_tree(revision: &Revision) -> Cow<'static, [Helper]> {
+    let mut helpers = Cow::Borrowed(IN_TREE);
+    if revision.amanda_streams == AmandaStreams::Three
+        && let Some(amanda) = helpers.to_mut().iter_mut().find(|helper| helper.name == "amanda")
+    {
+        amanda.policies = const { &[one(3, 180)] };
+    }
+    helpers
+}
 
 /// nft's own helper, which announces what a `ct expectation` object says. It cannot be asked for
 /// by name. What a user announces under its master is over at once: the lifetime of its one class

@@ -300,6 +300,48 @@ knobs! {
         /// It has not.
         Untracked,
     }
+    /// Where the numbers of FTP's answer to `PASV` stand.
+    ftp_reply: FtpReply {
+        /// Between parentheses.
+        InParentheses,
+        /// From the first digit on, whatever is around them.
+        FromFirstDigit,
+    }
+    /// What a number of FTP is that does not fit.
+    ftp_numbers: FtpNumbers {
+        /// What is left of it in so many bits.
+        Wrap,
+        /// None: the command does not parse.
+        MustFit,
+    }
+    /// Where a DCC command of IRC is looked for.
+    irc_search: IrcSearch {
+        /// Anywhere; one of another's address is passed over, and the server's counts as own.
+        Anywhere,
+        /// Where a message begins, in four kilobytes; one of another's address ends the search.
+        AtMessage,
+    }
+    /// How many streams of Amanda there are.
+    amanda_streams: AmandaStreams {
+        /// Data, messages, index.
+        Three,
+        /// State, too.
+        Four,
+    }
+    /// How SIP's text is read.
+    sip_scan: SipScan {
+        /// Numbers as C reads them, methods by their first letters, zero as no number.
+        Lenient,
+        /// Numbers as far as they fit, methods as whole words.
+        Strict,
+    }
+    /// How the key pairs of PPTP's streams are kept.
+    gre_keys: GreKeys {
+        /// One after the other: one that differs takes both away.
+        OneByOne,
+        /// Together: what differs changes nothing.
+        Together,
+    }
 }
 
 impl Revision {
@@ -341,6 +383,12 @@ impl Revision {
         nft_expect: NftExpect::AtTheRule,
         expectfn_exit: ExpectFnExit::Leaves,
         urq_lock: UrqLock::NotTaken,
+        ftp_reply: FtpReply::InParentheses,
+        ftp_numbers: FtpNumbers::Wrap,
+        irc_search: IrcSearch::Anywhere,
+        amanda_streams: AmandaStreams::Three,
+        sip_scan: SipScan::Lenient,
+        gre_keys: GreKeys::OneByOne,
     };
 
     /// Linux 6.18 (2025), as observed running.
@@ -381,6 +429,12 @@ impl Revision {
         nft_expect: NftExpect::AtTheRule,
         expectfn_exit: ExpectFnExit::Leaves,
         urq_lock: UrqLock::Taken,
+        ftp_reply: FtpReply::FromFirstDigit,
+        ftp_numbers: FtpNumbers::Wrap,
+        irc_search: IrcSearch::AtMessage,
+        amanda_streams: AmandaStreams::Four,
+        sip_scan: SipScan::Strict,
+        gre_keys: GreKeys::OneByOne,
     };
 
     /// Linux 7.2 (2026), which has no timer per expectation any more.
@@ -397,6 +451,8 @@ impl Revision {
         helper_exit: HelperExit::StaysCounted,
         nft_expect: NftExpect::AtConfirmation,
         expectfn_exit: ExpectFnExit::Sweeps,
+        ftp_numbers: FtpNumbers::MustFit,
+        gre_keys: GreKeys::Together,
         ..Self::LINUX_6_18
     };
 

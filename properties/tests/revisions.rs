@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Revisions as sets of knobs.
 //!
-//! *Witness*: a trace that is answered otherwise when one knob is turned; or, for what shows only
-//! while another CPU looks, a race that ends otherwise.
+//! *Witness*: a trace that is answered otherwise when one knob is turned; for what helpers read, a
+//! capture; or, for what shows only while another CPU looks, a race that ends otherwise.
 //!
 //! * Every knob has its row in `model/docs/revisions.md`, and whatever the row says shows it does.
-//! * Whatever two revisions answer differently on the corpus, knobs explain.
+//! * Whatever two revisions answer differently on the corpus, or tell differently of our captures,
+//!   knobs explain.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use nfexp_model::revision::Revision;
 use nfexp_properties::explore::{Limits, Verdict, explore};
 use nfexp_properties::scenario::Scenario;
-use nfexp_sim::revisions::{changes, partings};
+use nfexp_sim::revisions::{Captured, changes, partings};
 use nfexp_traces::text::{Trace, parse};
 
 fn repository() -> PathBuf {
@@ -88,6 +89,12 @@ fn shows(knob: &str, witness: &str) -> Result<bool, String> {
     if let Some(trace) = trace(&repository().join(format!("traces/corpus/{witness}.trace"))) {
         return Ok(kernels.into_iter().any(|(from, to)| changes(&trace, from, knob, to)));
     }
+    if witness.starts_with("captures/") {
+        let path = repository().join(format!("traces/{witness}.pcap"));
+        assert!(path.is_file(), "{witness}: there is no such capture");
+        let capture = Captured::new(path, String::new());
+        return Ok(kernels.into_iter().any(|(from, to)| changes(&capture, from, knob, to)));
+    }
     for (from, to) in kernels {
         let turned = from.with_knob_of(knob, to).expect("a knob that differs");
         if ends(from, witness)? != ends(turned, witness)? {
@@ -135,6 +142,33 @@ fn whatever_two_revisions_answer_differently_knobs_explain() {
         }
     }
     assert!(found > 100, "only {found} differences: the corpus shows too little");
+}
+
+/// Every capture of the index, with its options.
+fn captures() -> Vec<(PathBuf, String)> {
+    let folder = repository().join("traces/captures");
+    let index = fs::read_to_string(folder.join("INDEX.tsv")).expect("the folder has an index");
+    let mut lines = index.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let head = lines.next().expect("a head line");
+    let column = |name| head.iter().position(|it| *it == name).expect("a column");
+    let (capture, options) = (column("capture"), column("options"));
+    lines.map(|row| (folder.join(row[capture]), row[options].to_owned())).collect()
+}
+
+#[test]
+fn whatever_is_told_differently_of_a_capture_knobs_explain() {
+    let mut found = 0;
+    for (path, options) in captures() {
+        let capture = Captured::new(path.clone(), options);
+        for (from, to) in [(0, 1), (1, 2)] {
+            let (from, to) = (Revision::ALL[from], Revision::ALL[to]);
+            for parting in partings(&capture, from, to).expect("few answers") {
+                found += 1;
+                assert!(!parting.knobs.is_empty(), "{}: {parting:?}", path.display());
+            }
+        }
+    }
+    assert!(found > 50, "only {found} differences: the captures show too little");
 }
 
 /// Two knobs make each of these listings the other's. Who plays the trace for each of them, for every

@@ -2,8 +2,7 @@
 //! How a router is set up: the kernel, its helpers and their ports.
 
 use nfexp_model::Config;
-use nfexp_model::helper::IN_TREE;
-use nfexp_model::helper::{ExpectPolicy, Helper};
+use nfexp_model::helper::{ExpectPolicy, Helper, IN_TREE, in_tree};
 use nfexp_model::netns::Sizes;
 use nfexp_model::revision::Revision;
 use nfexp_model::tcp_track::TcpSettings;
@@ -169,6 +168,7 @@ impl Settings {
             expectations: expect_max.saturating_add(1024).min(LARGEST_TABLE),
             conns: CONNS,
             conns_ready: CONNS_READY,
+            helpers: in_tree(&revision),
             ..Config::SMALL
         };
         let attached = IN_TREE.iter().filter(|helper| helper.port != 0);

@@ -8,6 +8,7 @@ use nfexp_model::event::{Cause, Origin};
 use nfexp_model::expectation::{ExpectId, ExpectRef, Flags};
 use nfexp_model::helper::Class;
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
+use nfexp_model::revision::{HelperFrom, Revision};
 use nfexp_model::tuple::{Addr, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Announced, Linked, Refused, Tracker};
@@ -47,18 +48,27 @@ impl Asked<'_> {
         let exp = self.engine.expectation(id);
         let about = exp.about();
         let helper = |conn| self.engine.attached_of(conn).helper();
+        // KERNEL: set_expected_rtp_rtcp(), all revisions: the helper as a listing names it.
+        let its_helper = match self.revision().helper_from {
+            HelperFrom::Master => helper(about.master),
+            HelperFrom::Expectation => about.creator,
+        };
         Linked {
             id,
             tuple: exp.tuple(),
             class: about.class.number(),
             flags: exp.flags(),
             own: about.master == self.ct.id(),
-            same_helper: helper(about.master) == helper(self.ct.id()),
+            same_helper: its_helper == helper(self.ct.id()),
         }
     }
 }
 
 impl Tracker for Asked<'_> {
+    fn revision(&self) -> &Revision {
+        &self.engine.config().revision
+    }
+
     fn related(&mut self, announced: &Announced) -> Result<ExpectId, Refused> {
         let exp = self.engine.alloc(self.at, self.ct).map_err(|_| Refused::Otherwise)?;
         let (tuple, mask) = announced.key();

@@ -37,7 +37,7 @@ use nfexp_model::engine::Firing;
 use nfexp_model::event::{Cause, Event};
 use nfexp_model::eviction::Eviction;
 use nfexp_model::expectation::{ExpectId, ExpectRef};
-use nfexp_model::helper::{ExpectPolicy, Helper};
+use nfexp_model::helper::{ExpectPolicy, Helper, in_tree};
 use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::kernel::{Cpu, Jiffies, Platform, Up};
 use nfexp_model::proc::SeqFile;
@@ -146,8 +146,8 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
 /// The engine of a trace.
 #[must_use]
 pub fn config(setup: &Setup, revision: Revision) -> Config {
-    let usual = Config::SMALL;
-    let mut helpers = usual.helpers.to_vec();
+    let usual = Config { helpers: in_tree(&revision), ..Config::SMALL };
+    let mut helpers = usual.helpers.clone().into_owned();
     // Of two of one name the first is meant.
     let names = helpers.iter().map(|helper| helper.name).enumerate().rev();
     let mut places: BTreeMap<&str, usize> = names.map(|(place, name)| (name, place)).collect();

@@ -22,6 +22,7 @@ import tempfile
 import edges  # noqa: F401 (these register their scenarios)
 import found  # noqa: F401
 import h323  # noqa: F401
+import kernels  # noqa: F401
 import lies  # noqa: F401
 import peers
 import scenarios

@@ -11,10 +11,11 @@
 //! The rule that matters: every answer keeps the master for another five minutes, whatever it says.
 //!
 //! # Source
-//! Amanda's `protocol(7)`; `amanda_help()` of `nf_conntrack_amanda.c`; `STATE` since v4.x.
+//! Amanda's `protocol(7)`; `amanda_help()` of `nf_conntrack_amanda.c`; v3.10 knows no `STATE`.
 
 use nfexp_model::conntrack::Direction;
 use nfexp_model::expectation::Expected;
+use nfexp_model::revision::AmandaStreams;
 use nfexp_model::tuple::Proto;
 
 use super::{Announced, Parameters, Seen, Tracker, Verdict};
@@ -31,8 +32,12 @@ pub fn help(parameters: &Parameters, seen: &Seen<'_>, tracker: &mut dyn Tracker)
     let Some(line) = streams(seen.payload) else {
         return Verdict::Accept;
     };
+    let known = match tracker.revision().amanda_streams {
+        AmandaStreams::Three => &STREAMS[..3],
+        AmandaStreams::Four => &STREAMS[..],
+    };
     let mut verdict = Verdict::Accept;
-    for stream in STREAMS {
+    for &stream in known {
         let Some(at) = find(line, stream) else { continue };
         let text = &line[at + stream.len()..];
         // Five digits at most, so that 123456 is 12345.

@@ -16,10 +16,11 @@
 //! # Source
 //! RFC 959, RFC 2428; `help()`, `find_pattern()`, `try_number()`, `try_rfc959()`,
 //! `try_rfc1123()`, `try_eprt()`, `try_epsv_response()`, `get_port()`, `find_nl_seq()` and
-//! `update_nl_seq()` of `nf_conntrack_ftp.c`, v3.9 and 6.18 (7.2 refuses numbers that do not fit).
+//! `update_nl_seq()` of `nf_conntrack_ftp.c`, v3.10, 6.18 and 7.2.
 
 use nfexp_model::conntrack::Direction;
 use nfexp_model::expectation::Expected;
+use nfexp_model::revision::{FtpNumbers, FtpReply, Revision};
 use nfexp_model::tuple::{Addr, L3, Proto};
 
 use super::address::ipv6;
@@ -70,7 +71,14 @@ struct Command {
 }
 
 /// Reads a number list or the like; `None` if it does not parse.
-type GetNum = fn(&[u8], L3, Command) -> Option<Command>;
+type GetNum = fn(Text<'_>, L3, Command) -> Option<Command>;
+
+/// What follows a pattern, and what its numbers may be.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    data: &'a [u8],
+    numbers: FtpNumbers,
+}
 
 /// One thing to look for.
 struct Pattern {
@@ -90,19 +98,34 @@ const REPLIES: [Pattern; 2] = [
     Pattern { text: b"229 ", skip: Some(b'('), get_num: epsv_reply },
 ];
 
+/// As they were before RFC 1123 was heeded.
+const REPLIES_IN_PARENTHESES: [Pattern; 2] = [
+    Pattern { text: b"227 ", skip: Some(b'('), get_num: pasv_reply_in_parentheses },
+    Pattern { text: b"229 ", skip: Some(b'('), get_num: epsv_reply },
+];
+
 impl State {
     /// Reads a packet.
-    pub fn read(&mut self, loose: bool, seen: &Seen<'_>) -> Reading {
+    pub fn read(&mut self, loose: bool, revision: &Revision, seen: &Seen<'_>) -> Reading {
         // Until both sides have spoken, nothing is looked at.
         let Some(&last) = seen.payload.last().filter(|_| seen.established) else {
             return Reading::Nothing;
         };
         let (newlines, patterns) = match seen.direction {
             Direction::Original => (&mut self.0[0], &COMMANDS),
-            Direction::Reply => (&mut self.0[1], &REPLIES),
+            Direction::Reply => {
+                let replies = match revision.ftp_reply {
+                    FtpReply::InParentheses => &REPLIES_IN_PARENTHESES,
+                    FtpReply::FromFirstDigit => &REPLIES,
+                };
+                (&mut self.0[1], replies)
+            }
         };
-        let reading =
-            if newlines.knows(seen.seq) { search(patterns, loose, seen) } else { Reading::Nothing };
+        let reading = if newlines.knows(seen.seq) {
+            search(patterns, loose, revision.ftp_numbers, seen)
+        } else {
+            Reading::Nothing
+        };
         // KERNEL: help(), all revisions: a dropped half teaches nothing; a refused announcement
         // does.
         // DEVIATION: neither does one for which there was no memory; it comes again anyway.
@@ -113,10 +136,11 @@ impl State {
     }
 }
 
-fn search(patterns: &[Pattern], loose: bool, seen: &Seen<'_>) -> Reading {
+fn search(patterns: &[Pattern], loose: bool, numbers: FtpNumbers, seen: &Seen<'_>) -> Reading {
     let own = seen.tuple();
-    let nowhere = Command { addr: own.src, port: 0 };
-    let found = patterns.iter().find_map(|pattern| find(pattern, seen.payload, own.l3, nowhere));
+    let (nowhere, text) =
+        (Command { addr: own.src, port: 0 }, Text { data: seen.payload, numbers });
+    let found = patterns.iter().find_map(|pattern| find(pattern, text, own.l3, nowhere));
     let command = match found {
         None => return Reading::Nothing,
         Some(Err(Half)) => return Reading::Partial,
@@ -146,7 +170,13 @@ struct Half;
 
 /// `None`: not this pattern.
 #[doc(alias = "find_pattern")]
-fn find(pattern: &Pattern, data: &[u8], l3: L3, nowhere: Command) -> Option<Result<Command, Half>> {
+fn find(
+    pattern: &Pattern,
+    text: Text<'_>,
+    l3: L3,
+    nowhere: Command,
+) -> Option<Result<Command, Half>> {
+    let data = text.data;
     let length = pattern.text.len();
     if data.len() <= length {
         let begins = pattern.text[..data.len()].eq_ignore_ascii_case(data);
@@ -162,29 +192,32 @@ fn find(pattern: &Pattern, data: &[u8], l3: L3, nowhere: Command) -> Option<Resu
         };
         rest = &rest[at + 1..];
     }
-    Some((pattern.get_num)(rest, l3, nowhere).ok_or(Half))
+    Some((pattern.get_num)(Text { data: rest, ..text }, l3, nowhere).ok_or(Half))
 }
 
 /// Numbers with a separator between them; answers their length, too. They end at `end`, or at
 /// anything if there is none, and something must follow.
 ///
 /// # Source
-/// `try_number()`, 6.18: an empty number is 0, a large one wraps in 32 bits.
-// DEVIATION: since 7.2 a number beyond 255 is none; a grammar does not know which kernel it is in.
+/// `try_number()`, 6.18: an empty number is 0, a large one wraps in 32 bits; 7.2: one beyond a byte
+/// is none.
 #[doc(alias = "try_number")]
 fn numbers<const N: usize>(
-    data: &[u8],
+    text: Text<'_>,
     separator: u8,
     end: Option<u8>,
 ) -> Option<([u32; N], usize)> {
     let mut numbers = [0_u32; N];
     let mut at = 0;
-    for (length, &byte) in data.iter().enumerate() {
+    for (length, &byte) in text.data.iter().enumerate() {
         if at == N {
             break;
         }
         if byte.is_ascii_digit() {
             numbers[at] = numbers[at].wrapping_mul(10).wrapping_add(u32::from(byte - b'0'));
+            if text.numbers == FtpNumbers::MustFit && numbers[at] > 255 {
+                return None;
+            }
         } else if byte == separator {
             at += 1;
         } else {
@@ -204,22 +237,27 @@ fn with_ipv4(addr: Addr, n: [u32; 4]) -> Addr {
     Addr(bytes)
 }
 
-fn host_and_port(data: &[u8], end: Option<u8>, command: Command) -> Option<Command> {
-    let ([a, b, c, d, high, low], _) = numbers::<6>(data, b',', end)?;
+fn host_and_port(text: Text<'_>, end: Option<u8>, command: Command) -> Option<Command> {
+    let ([a, b, c, d, high, low], _) = numbers::<6>(text, b',', end)?;
     let addr = with_ipv4(command.addr, [a, b, c, d]);
     Some(Command { addr, port: (high << 8 | low) as u16 })
 }
 
 #[doc(alias = "try_rfc959")]
-fn port_command(data: &[u8], _: L3, command: Command) -> Option<Command> {
-    host_and_port(data, Some(b'\r'), command)
+fn port_command(text: Text<'_>, _: L3, command: Command) -> Option<Command> {
+    host_and_port(text, Some(b'\r'), command)
+}
+
+/// The numbers of a 227 end with the parenthesis that is skipped to before them.
+fn pasv_reply_in_parentheses(text: Text<'_>, _: L3, command: Command) -> Option<Command> {
+    host_and_port(text, Some(b')'), command)
 }
 
 /// The numbers of a 227 begin with the first digit, whatever stands before.
 #[doc(alias = "try_rfc1123")]
-fn pasv_reply(data: &[u8], _: L3, command: Command) -> Option<Command> {
-    let first = data.iter().position(u8::is_ascii_digit)?;
-    host_and_port(&data[first..], None, command)
+fn pasv_reply(text: Text<'_>, _: L3, command: Command) -> Option<Command> {
+    let first = text.data.iter().position(u8::is_ascii_digit)?;
+    host_and_port(Text { data: &text.data[first..], ..text }, None, command)
 }
 
 fn is_delimiter(byte: u8) -> bool {
@@ -227,14 +265,15 @@ fn is_delimiter(byte: u8) -> bool {
 }
 
 #[doc(alias = "try_eprt")]
-fn eprt_command(data: &[u8], l3: L3, command: Command) -> Option<Command> {
-    let (&[delimiter, family, again], rest) = data.split_first_chunk::<3>()?;
+fn eprt_command(text: Text<'_>, l3: L3, command: Command) -> Option<Command> {
+    let (&[delimiter, family, again], rest) = text.data.split_first_chunk::<3>()?;
     if rest.is_empty() || !is_delimiter(delimiter) || again != delimiter {
         return None;
     }
     let (addr, length) = match (l3, family) {
         (L3::Ipv4, b'1') => {
-            let (n, length) = numbers::<4>(rest, b'.', Some(delimiter))?;
+            let text = Text { data: rest, ..text };
+            let (n, length) = numbers::<4>(text, b'.', Some(delimiter))?;
             (with_ipv4(command.addr, n), length)
         }
         // KERNEL: get_ipv6_addr(), all revisions: the port begins behind whatever byte ended the
@@ -242,30 +281,35 @@ fn eprt_command(data: &[u8], l3: L3, command: Command) -> Option<Command> {
         (L3::Ipv6, b'2') => ipv6(rest, Some(delimiter))?,
         _ => return None,
     };
-    Some(Command { addr, port: port(rest.get(length + 1..)?, delimiter)? })
+    let text = Text { data: rest.get(length + 1..)?, ..text };
+    Some(Command { addr, port: port(text, delimiter)? })
 }
 
 #[doc(alias = "try_epsv_response")]
-fn epsv_reply(data: &[u8], _: L3, command: Command) -> Option<Command> {
-    let (&[delimiter, second, third], rest) = data.split_first_chunk::<3>()?;
+fn epsv_reply(text: Text<'_>, _: L3, command: Command) -> Option<Command> {
+    let (&[delimiter, second, third], rest) = text.data.split_first_chunk::<3>()?;
     if rest.is_empty() || !is_delimiter(delimiter) || [second, third] != [delimiter; 2] {
         return None;
     }
-    Some(Command { port: port(rest, delimiter)?, ..command })
+    Some(Command { port: port(Text { data: rest, ..text }, delimiter)?, ..command })
 }
 
-/// A port up to the delimiter; one beyond 16 bits wraps (7.2 has none then), and 0 is none.
+/// A port up to the delimiter; one beyond 16 bits wraps (in 7.2 it is none), and 0 is none.
 #[doc(alias = "get_port")]
-fn port(data: &[u8], delimiter: u8) -> Option<u16> {
+fn port(text: Text<'_>, delimiter: u8) -> Option<u16> {
     let mut port = 0_u16;
-    for &byte in data {
+    for &byte in text.data {
         if byte == delimiter {
             return (port != 0).then_some(port);
         }
         if !byte.is_ascii_digit() {
             return None;
         }
-        port = port.wrapping_mul(10).wrapping_add(u16::from(byte - b'0'));
+        let wide = u32::from(port) * 10 + u32::from(byte - b'0');
+        if text.numbers == FtpNumbers::MustFit && wide > u32::from(u16::MAX) {
+            return None;
+        }
+        port = wide as u16;
     }
     None
 }
@@ -285,6 +329,14 @@ mod tests {
 
     /// Reads `payload` where a line is known to begin.
     fn line(direction: Direction, v6: bool, loose: bool, payload: &str) -> String {
+        line_on(Revision::LINUX_6_18, (direction, v6, loose), payload)
+    }
+
+    fn line_on(
+        revision: Revision,
+        (direction, v6, loose): (Direction, bool, bool),
+        payload: &str,
+    ) -> String {
         let mut state = State::default();
         let seen = |payload, seq| Seen {
             direction,
@@ -294,8 +346,8 @@ mod tests {
             payload,
             seq,
         };
-        assert_eq!(state.read(loose, &seen(b"\n", 0)), Reading::Nothing);
-        match state.read(loose, &seen(payload.as_bytes(), 1)) {
+        assert_eq!(state.read(loose, &revision, &seen(b"\n", 0)), Reading::Nothing);
+        match state.read(loose, &revision, &seen(payload.as_bytes(), 1)) {
             Reading::Nothing => "nothing".into(),
             Reading::Partial => "partial".into(),
             Reading::Announces(announced) => announced.key().0.to_string(),
@@ -348,6 +400,27 @@ mod tests {
     }
 
     #[test]
+    fn kernels_read_other_numbers() {
+        let (client, server) =
+            ("tcp 10.0.0.1:0 > 10.0.0.2:50000", "tcp 10.0.0.2:0 > 10.0.0.1:50000");
+        let (old, now, new) = (Revision::LINUX_3_9, Revision::LINUX_6_18, Revision::LINUX_7_2);
+        for (direction, payload, readings) in [
+            (Direction::Reply, "227 Go (10,0,0,1,195,80)\r\n", [server; 3]),
+            (Direction::Reply, "227 Go =10,0,0,1,195,80\r\n", ["partial", server, server]),
+            (Direction::Reply, "227 (10,0,0,1,195,80\r\n", ["partial", server, server]),
+            (Direction::Reply, "229 Go (|||115536|)\r\n", [server, server, "partial"]),
+            (Direction::Original, "PORT 10,0,0,2,195,80\r\n", [client; 3]),
+            (Direction::Original, "PORT 10,0,0,2,194,336\r\n", [client, client, "partial"]),
+            (Direction::Original, "PORT 8,512,0,2,195,80\r\n", [client, client, "partial"]),
+            (Direction::Original, "EPRT |1|10.0.0.2|115536|\r\n", [client, client, "partial"]),
+        ] {
+            let readings_are = [old, now, new]
+                .map(|revision| line_on(revision, (direction, false, false), payload));
+            assert_eq!(readings_are, readings, "{payload:?}");
+        }
+    }
+
+    #[test]
     fn a_third_party_needs_a_loose_helper() {
         let payload = "PORT 10,0,0,9,195,80\r\n";
         assert_eq!(
@@ -364,6 +437,7 @@ mod tests {
             let payload = payload.as_bytes();
             state.read(
                 false,
+                &Revision::LINUX_6_18,
                 &Seen { direction, established, expected: false, tuples, payload, seq },
             )
         };
@@ -396,6 +470,7 @@ mod tests {
                             let established = true;
                             state.read(
                                 true,
+                                &Revision::LINUX_6_18,
                                 &Seen {
                                     direction,
                                     established,

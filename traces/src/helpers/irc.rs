@@ -6,18 +6,19 @@
 //! ```
 //!
 //! The packet must begin with `PRIVMSG` (blanks and line ends before it are skipped), and only the
-//! text behind its first ` :` is looked at. The address is one decimal number, and must be the
-//! client's own.
+//! text behind its first ` :` is looked at; before v6.0, all of the packet. The address is one
+//! decimal number, and must be the client's own.
 //!
 //! The rule that matters: somewhere behind the address a newline must follow in the same packet,
 //! or nothing is announced.
 //!
 //! # Source
-//! CTCP/DCC as clients speak it; `help()` and `parse_dcc()` of `nf_conntrack_irc.c`, since v6.0
-//! (older kernels look for `\1DCC ` anywhere).
+//! CTCP/DCC as clients speak it; `help()` and `parse_dcc()` of `nf_conntrack_irc.c`, v3.10 and 6.18.
+//! 7.2 ends the search where a command does not parse, which nothing that fits behind it can tell.
 
 use nfexp_model::conntrack::Direction;
 use nfexp_model::expectation::Expected;
+use nfexp_model::revision::{IrcSearch, Revision};
 use nfexp_model::tuple::{Addr, Proto};
 
 use super::{Announced, Reading, Seen};
@@ -29,15 +30,30 @@ const PROTOCOLS: [&[u8]; 5] = [b"SEND ", b"CHAT ", b"MOVE ", b"TSEND ", b"SCHAT 
 
 /// Reads a packet.
 #[must_use]
-pub fn read(seen: &Seen<'_>) -> Reading {
+pub fn read(revision: &Revision, seen: &Seen<'_>) -> Reading {
     if seen.direction == Direction::Reply || !seen.established {
         return Reading::Nothing;
     }
-    let data = &seen.payload[..seen.payload.len().min(SEARCHED)];
-    announcement(data, seen).map_or(Reading::Nothing, Reading::Announces)
+    let found = match revision.irc_search {
+        IrcSearch::Anywhere => anywhere(revision, seen.payload, seen),
+        IrcSearch::AtMessage => {
+            let data = &seen.payload[..seen.payload.len().min(SEARCHED)];
+            at_message(revision, data, seen)
+        }
+    };
+    found.map_or(Reading::Nothing, Reading::Announces)
 }
 
-fn announcement(data: &[u8], seen: &Seen<'_>) -> Option<Announced> {
+/// What is read from a place on.
+enum Found {
+    Announced(Announced),
+    /// Nothing; the search goes on from there.
+    NothingBefore(usize),
+    /// Nothing, and no more is looked for.
+    Over,
+}
+
+fn at_message(revision: &Revision, data: &[u8], seen: &Seen<'_>) -> Option<Announced> {
     let mut at = 0;
     while at + 10 < data.len() && matches!(data[at], b' ' | b'\r' | b'\n') {
         at += 1;
@@ -59,32 +75,69 @@ fn announcement(data: &[u8], seen: &Seen<'_>) -> Option<Announced> {
         if &data[at..at + 5] != b"\x01DCC " {
             return None;
         }
-        at += 5;
-        for protocol in PROTOCOLS {
-            if !data[at..].starts_with(protocol) {
-                continue;
-            }
-            at += protocol.len();
-            // KERNEL: help(), 6.18: what does not parse lets the search go on from here, what
-            // parses and is forged ends it.
-            let Some((ip, port)) = dcc(data, at) else { continue };
-            let claimed = claimed(ip);
-            let own = claimed == seen.tuple().src || claimed == seen.other().dst;
-            if !own || port == 0 {
-                return None;
-            }
-            let (l3, daddr) = (seen.tuple().l3, seen.other().dst);
-            return Some(Announced::plain(Expected {
-                l3,
-                saddr: None,
-                daddr,
-                proto: Proto::TCP,
-                sport: None,
-                dport: port,
-            }));
+        match command(revision, data, at + 5, seen) {
+            Found::Announced(announced) => return Some(announced),
+            Found::NothingBefore(place) => at = place,
+            Found::Over => return None,
         }
     }
     None
+}
+
+fn anywhere(revision: &Revision, data: &[u8], seen: &Seen<'_>) -> Option<Announced> {
+    let mut at = 0;
+    while at + 24 < data.len() {
+        if &data[at..at + 5] != b"\x01DCC " {
+            at += 1;
+            continue;
+        }
+        match command(revision, data, at + 5, seen) {
+            Found::Announced(announced) => return Some(announced),
+            Found::NothingBefore(place) => at = place,
+            Found::Over => return None,
+        }
+    }
+    None
+}
+
+/// What stands behind `\1DCC `.
+fn command(revision: &Revision, data: &[u8], mut at: usize, seen: &Seen<'_>) -> Found {
+    for protocol in PROTOCOLS {
+        if !data[at..].starts_with(protocol) {
+            continue;
+        }
+        at += protocol.len();
+        match dcc(data, at) {
+            None => {}
+            Some((ip, port)) if is_own(revision, ip, port, seen) => {
+                return Found::Announced(Announced::plain(Expected {
+                    l3: seen.tuple().l3,
+                    saddr: None,
+                    daddr: seen.other().dst,
+                    proto: Proto::TCP,
+                    sport: None,
+                    dport: port,
+                }));
+            }
+            // KERNEL: help(), 6.18: what parses and is forged ends it, in v3.10 it does not.
+            Some(_) if revision.irc_search == IrcSearch::Anywhere => {}
+            Some(_) => return Found::Over,
+        }
+    }
+    Found::NothingBefore(at)
+}
+
+/// Whether an address is one that the client may speak of.
+fn is_own(revision: &Revision, ip: u32, port: u16, seen: &Seen<'_>) -> bool {
+    let claimed = claimed(ip);
+    match revision.irc_search {
+        // KERNEL: help(), v3.10: the server's is taken for the client's own behind a translation,
+        // and port 0 is one.
+        IrcSearch::Anywhere => claimed == seen.tuple().src || claimed == seen.tuple().dst,
+        IrcSearch::AtMessage => {
+            (claimed == seen.tuple().src || claimed == seen.other().dst) && port != 0
+        }
+    }
 }
 
 fn claimed(ip: u32) -> Addr {
@@ -131,12 +184,16 @@ mod tests {
     use super::*;
 
     fn says(payload: &[u8]) -> String {
+        says_on(Revision::LINUX_6_18, payload)
+    }
+
+    fn says_on(revision: Revision, payload: &[u8]) -> String {
         let ip = |text: &str| text.parse().expect("a literal address");
         let original = Tuple::new(Proto::TCP, ip("10.0.0.2"), 40000, ip("10.0.0.1"), 6667);
         let tuples = [original, original.inverse().expect("tcp answers")];
         let direction = Direction::Original;
         let seen = Seen { direction, established: true, expected: false, tuples, payload, seq: 0 };
-        match read(&seen) {
+        match read(&revision, &seen) {
             Reading::Announces(announced) => announced.key().0.to_string(),
             _ => "nothing".into(),
         }
@@ -159,6 +216,25 @@ mod tests {
             ("PRIVMSG bob :\x01DCC RESUME notes.txt 5000 167772162 17\x01\n", "nothing"),
         ] {
             assert_eq!(says(payload.as_bytes()), reading, "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn kernels_look_in_other_places() {
+        let hole = "tcp 0.0.0.0:0 > 10.0.0.2:5000";
+        let server = "PRIVMSG bob :\x01DCC CHAT chat 167772161 5000\x01\r\n";
+        let zero = "PRIVMSG bob :\x01DCC CHAT chat 167772162 0\x01\r\n";
+        let within = "PRIVMSG bob :look \x01DCC SEND notes.txt 167772162 5000\x01\n";
+        let forged = "PRIVMSG bob :\x01DCC CHAT chat 167772169 5000\x01 :\x01DCC CHAT chat \
+                      167772162 5000\x01\n";
+        for (payload, old, now) in [
+            (within, hole, "nothing"),
+            (server, hole, "nothing"),
+            (zero, "tcp 0.0.0.0:0 > 10.0.0.2:0", "nothing"),
+            (forged, hole, "nothing"),
+        ] {
+            assert_eq!(says_on(Revision::LINUX_3_9, payload.as_bytes()), old, "{payload:?}");
+            assert_eq!(says(payload.as_bytes()), now, "{payload:?}");
         }
     }
 

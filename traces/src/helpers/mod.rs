@@ -10,7 +10,7 @@
 //! in [`State::help`], and its policies in `nfexp_model::helper::IN_TREE`.
 //!
 //! The rule that matters: a grammar reads what the kernel's parser reads, quirks included, not
-//! what the protocol means.
+//! what the protocol means. Where kernels read otherwise, it asks a knob of the tracker's revision.
 
 mod address;
 pub mod amanda;
@@ -146,8 +146,8 @@ impl State {
             Self::H323(state) => return state.help(parameters, seen, tracker),
             Self::Pptp(state) => return state.help(seen, tracker),
             Self::Sip(state) => return state.help(parameters, seen, tracker),
-            Self::Ftp(state) => state.read(parameters.ftp_loose, seen),
-            Self::Irc => irc::read(seen),
+            Self::Ftp(state) => state.read(parameters.ftp_loose, tracker.revision(), seen),
+            Self::Irc => irc::read(tracker.revision(), seen),
             Self::Sane(state) => state.read(seen),
             Self::Tftp => tftp::read(seen),
         };

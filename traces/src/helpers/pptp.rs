@@ -20,6 +20,7 @@
 use nfexp_model::conntrack::Direction;
 use nfexp_model::event::ExpectFn;
 use nfexp_model::expectation::Expected;
+use nfexp_model::revision::GreKeys;
 use nfexp_model::tuple::{Proto, Tuple};
 
 use super::{Announced, Seen, Tracker, Verdict};
@@ -235,7 +236,11 @@ fn expect_gre(call: u16, peer: u16, seen: &Seen<'_>, tracker: &mut dyn Tracker) 
         if tracker.keymap_add(Direction::Reply, &back.key().0) {
             return;
         }
-        tracker.keymap_destroy();
+        // KERNEL: exp_gre(), 6.18: the pair of the call before is lost. In 7.2 both are looked at
+        // before either is changed.
+        if tracker.revision().gre_keys == GreKeys::OneByOne {
+            tracker.keymap_destroy();
+        }
     }
     tracker.unexpect(reply);
     tracker.unexpect(original);

@@ -13,6 +13,7 @@ use nfexp_model::conntrack::Direction;
 use nfexp_model::engine::MasterCheck;
 use nfexp_model::event::ExpectFn;
 use nfexp_model::expectation::{ExpectId, Expected, Flags};
+use nfexp_model::revision::Revision;
 use nfexp_model::tuple::{Addr, Mask, Tuple};
 
 use crate::step::Target;
@@ -80,7 +81,7 @@ pub struct Linked {
     pub flags: Flags,
     /// Whether the connection at hand is its master.
     pub own: bool,
-    /// Whether its master has the same helper.
+    /// Whether it is of the same helper.
     pub same_helper: bool,
 }
 
@@ -95,6 +96,9 @@ pub enum Verdict {
 
 /// Connection tracking, as a helper of one connection sees it.
 pub trait Tracker {
+    /// The kernel in which the helper reads.
+    fn revision(&self) -> &Revision;
+
     /// Allocates, initialises and inserts (`nf_ct_expect_related()`).
     ///
     /// # Errors

@@ -15,15 +15,17 @@
 //! one whose expectations are refused.
 //!
 //! # Source
-//! RFC 3261, RFC 4566; `nf_conntrack_sip.c`, 6.18.
+//! RFC 3261, RFC 4566; `nf_conntrack_sip.c`, 6.18; v3.10 where the text is read otherwise.
 
 mod media;
+mod numbers;
 mod register;
 mod scan;
 
 use super::{Parameters, Seen, Tracker, Verdict};
 use scan::{Header, Scan};
 
+use nfexp_model::revision::SipScan;
 use nfexp_model::tuple::Proto;
 
 /// What the helper remembers of a signalling connection (`struct nf_ct_sip_master`).
@@ -90,16 +92,16 @@ impl State {
         if seen.payload.len() < SHORTEST {
             return Verdict::Accept;
         }
-        let l3 = seen.tuples[0].l3;
+        let (l3, way) = (seen.tuples[0].l3, tracker.revision().sip_scan);
         if !stream {
-            let scan = Scan { text: seen.payload, l3 };
+            let scan = Scan { text: seen.payload, packet: seen.payload, l3, way };
             return self.message(Message { scan, seen, parameters, tracker });
         }
         let mut rest = seen.payload;
         // Each turn takes a message of at least a header away.
-        while let Some(length) = message_length(Scan { text: rest, l3 }) {
+        while let Some(length) = message_length(Scan { text: rest, packet: rest, l3, way }) {
             let (text, behind) = rest.split_at(length);
-            let scan = Scan { text, l3 };
+            let scan = Scan { text, packet: rest, l3, way };
             let verdict = self.message(Message { scan, seen, parameters, tracker: &mut *tracker });
             if verdict == Verdict::Drop {
                 return verdict;
@@ -122,11 +124,15 @@ impl State {
     #[doc(alias = "process_sip_request")]
     fn request(&mut self, mut message: Message<'_, '_>) -> Verdict {
         let text = message.scan.text;
+        let is_word = |len: usize| match message.scan.way {
+            SipScan::Strict => {
+                text.len() >= len + 2 && text[len] == b' ' && scan::is_alpha(text[len + 1])
+            }
+            SipScan::Lenient => true,
+        };
         let named = METHODS.into_iter().find(|(name, _)| {
-            text.len() >= name.len() + 2
-                && text[..name.len()].eq_ignore_ascii_case(name)
-                && text[name.len()] == b' '
-                && scan::is_alpha(text[name.len() + 1])
+            let begins = text.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name));
+            begins && is_word(name.len())
         });
         let Some((_, method)) = named else {
             return Verdict::Accept;
@@ -197,7 +203,12 @@ impl Message<'_, '_> {
     fn cseq(&self) -> Option<(u32, usize)> {
         let span = self.scan.header(&Header::CSEQ, 0).ok()??;
         let (cseq, end) = self.scan.number(span.at);
-        (end > span.at).then_some((cseq, span.at + span.len))
+        // KERNEL: process_sip_request(), v3.10: zero is taken for no number.
+        let is_one = match self.scan.way {
+            SipScan::Strict => end > span.at,
+            SipScan::Lenient => cseq != 0,
+        };
+        is_one.then_some((cseq, span.at + span.len))
     }
 
     /// Ends all media of the call, newest first.
@@ -222,8 +233,13 @@ fn message_length(scan: Scan<'_>) -> Option<usize> {
     }
     let empty_line = scan.text[end..].windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = end + empty_line + 4;
-    let length = usize::try_from(body).ok()?.checked_add(head)?;
-    (length <= scan.text.len()).then_some(length)
+    let length = match scan.way {
+        SipScan::Strict => usize::try_from(body).ok()?.checked_add(head)?,
+        // KERNEL: sip_help_tcp(), v3.10: the sum is of 32 bits.
+        // DEVIATION: of a message that comes to nothing it would not get to the end.
+        SipScan::Lenient => (head as u32).wrapping_add(body) as usize,
+    };
+    (1..=scan.text.len()).contains(&length).then_some(length)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! REGISTER and its answer: where a phone will be called.
 
 use nfexp_model::expectation::{Expected, Flags};
+use nfexp_model::revision::SipScan;
 use nfexp_model::tuple::Proto;
 
 use super::scan::{Header, Walk};
@@ -111,9 +112,10 @@ impl Message<'_, '_> {
     #[doc(alias = "ct_sip_parse_numerical_param")]
     fn expires_parameter(&self, behind: usize, expires: &mut u32) -> Option<()> {
         if let Some(at) = self.scan.parameter(b"expires=", behind) {
-            let (value, end) = self.scan.number(at);
+            let (value, end) = self.scan.parameter_number(at);
             *expires = value;
-            return (end > at).then_some(());
+            // KERNEL: ct_sip_parse_numerical_param(), v3.10: without digits it is 0.
+            return (end > at || self.scan.way == SipScan::Lenient).then_some(());
         }
         Some(())
     }

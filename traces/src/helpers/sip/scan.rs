@@ -12,23 +12,22 @@
 //! # Source
 //! RFC 3261 §7.3, RFC 4566; `ct_sip_get_header()`, `ct_sip_walk_headers()`,
 //! `ct_sip_parse_header_uri()`, `ct_sip_get_sdp_header()` and what they call, of
-//! `nf_conntrack_sip.c`, 6.18.
+//! `nf_conntrack_sip.c`, 6.18; v3.10 where [`SipScan::Lenient`] is asked for.
 
 use memchr::memchr2;
+use nfexp_model::revision::SipScan;
 use nfexp_model::tuple::{Addr, L3};
 
 use crate::helpers::address::{ipv4, ipv6};
 
-/// The port where none is written.
-const SIP_PORT: u16 = 5060;
-/// The most digits of a number.
-const MOST_DIGITS: usize = 11;
-
-/// A message, and of which family its addresses are.
+/// A message, of which family its addresses are, and how it is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan<'a> {
     pub(super) text: &'a [u8],
+    /// The same to the end of its packet: old kernels look for the end of a number there.
+    pub(super) packet: &'a [u8],
     pub(super) l3: L3,
+    pub(super) way: SipScan,
 }
 
 /// Where something stands.
@@ -101,7 +100,7 @@ pub(super) struct Walk {
 }
 
 impl Scan<'_> {
-    fn byte(&self, at: usize) -> Option<u8> {
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
         self.text.get(at).copied()
     }
 
@@ -140,10 +139,27 @@ impl Scan<'_> {
 
     #[doc(alias = "sip_skip_whitespace")]
     fn skip_blanks(&self, mut at: usize) -> Option<usize> {
+        if self.way == SipScan::Lenient {
+            return self.skip_spaces(at);
+        }
         while matches!(self.byte(at), Some(b' ' | b'\t')) {
             at += 1;
         }
         if self.is_newline(at) { self.follow(at, self.text.len()) } else { Some(at) }
+    }
+
+    /// The same in old kernels: a tab is none, and what follows a line end is stepped over.
+    fn skip_spaces(&self, mut at: usize) -> Option<usize> {
+        loop {
+            if self.is_newline(at) {
+                // KERNEL: sip_skip_whitespace(), v3.10: the byte behind the leading blanks, too.
+                at = self.follow(at, self.text.len())? + 1;
+            } else if self.byte(at) == Some(b' ') {
+                at += 1;
+            } else {
+                return Some(at);
+            }
+        }
     }
 
     /// Looks for `needle` within a header's value, from `at` to before `limit`.
@@ -213,7 +229,7 @@ impl Scan<'_> {
         (len > 0).then_some(Span { at, len })
     }
 
-    fn digits(&self, at: usize) -> usize {
+    pub(super) fn digits(&self, at: usize) -> usize {
         self.text[at.min(self.text.len())..].iter().take_while(|b| b.is_ascii_digit()).count()
     }
 
@@ -227,7 +243,12 @@ impl Scan<'_> {
             _ => start,
         };
         let (_, end) = self.address(at, self.text.len(), true)?;
-        let (_, end) = self.port(end)?;
+        let end = match self.way {
+            SipScan::Strict => self.port(end)?.1,
+            // Whatever its digits come to.
+            SipScan::Lenient if self.byte(end) == Some(b':') => end + 1 + self.digits(end + 1),
+            SipScan::Lenient => end,
+        };
         Some((at, end - at))
     }
 
@@ -265,13 +286,18 @@ impl Scan<'_> {
     }
 
     fn walk_to(&self, header: &Header, walk: &mut Walk) -> Option<Span> {
+        // KERNEL: ct_sip_walk_headers(), v3.10: where it was is added to where it is.
+        let behind = |from: usize, at: usize| match self.way {
+            SipScan::Strict => at,
+            SipScan::Lenient => from + at,
+        };
         let mut from = walk.at;
         if walk.in_header {
             loop {
                 match self.next_value(header, from) {
                     Ok(Some(span)) => return Some(span),
                     Ok(None) => break,
-                    Err(Unparsable(at)) => from = at,
+                    Err(Unparsable(at)) => from = behind(from, at),
                 }
             }
             walk.in_header = false;
@@ -284,7 +310,7 @@ impl Scan<'_> {
                 }
                 Ok(None) => return None,
                 // The value lies behind `from`, so every turn goes on.
-                Err(Unparsable(at)) => from = at,
+                Err(Unparsable(at)) => from = behind(from, at),
             }
         }
     }
@@ -308,35 +334,6 @@ impl Scan<'_> {
     pub(super) fn parameter(&self, name: &[u8], from: usize) -> Option<usize> {
         let limit = self.search(from, self.text.len(), b",").unwrap_or(self.text.len());
         self.search(from, limit, name).map(|at| at + name.len())
-    }
-
-    /// The port behind an address, and where it ends; the usual one where there is none. Something
-    /// must follow.
-    #[doc(alias = "sip_parse_port")]
-    fn port(&self, at: usize) -> Option<(u16, usize)> {
-        if self.byte(at)? != b':' {
-            return Some((SIP_PORT, at));
-        }
-        let len = self.digits(at + 1);
-        let end = at + 1 + len;
-        self.byte(end).filter(|_| (1..=5).contains(&len))?;
-        let port = u16::try_from(self.number(at + 1).0).ok().filter(|&port| port >= 1024)?;
-        Some((port, end))
-    }
-
-    /// A decimal number and where it ends. One beyond 32 bits, or of more than eleven digits, is 0
-    /// and ends where it begins, like one without digits.
-    #[doc(alias = "sip_strtouint")]
-    pub(super) fn number(&self, at: usize) -> (u32, usize) {
-        let len = self.digits(at);
-        let digits = self.text.get(at..at + len).unwrap_or_default();
-        let value = digits.iter().take(MOST_DIGITS).fold(0_u64, |value, digit| {
-            value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-        });
-        match u32::try_from(value) {
-            Ok(value) if len <= MOST_DIGITS => (value, at + len),
-            _ => (0, at),
-        }
     }
 
     /// The first SDP line of this kind behind the first line end at or after `from`, if none of

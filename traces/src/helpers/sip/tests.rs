@@ -7,7 +7,13 @@ use super::scan::{Line, Walk};
 use super::*;
 
 const fn scan(text: &str) -> Scan<'_> {
-    Scan { text: text.as_bytes(), l3: L3::Ipv4 }
+    let text = text.as_bytes();
+    Scan { text, packet: text, l3: L3::Ipv4, way: SipScan::Strict }
+}
+
+/// The same as v3.10 reads it.
+const fn old(text: &str) -> Scan<'_> {
+    Scan { way: SipScan::Lenient, ..scan(text) }
 }
 
 fn contact(text: &str) -> Result<Option<String>, scan::Unparsable> {
@@ -32,6 +38,45 @@ fn contacts_long_short_and_folded() {
     assert_eq!(contact("X\r\nMax-Forwards: 70\r\n\r\n"), Ok(None), "no `m` header");
     assert_eq!(contact("X\r\nContact: *\r\n\r\n"), Ok(None));
     assert_eq!(contact("X\r\nContact: <sip:10.0.0.2:80>\r\n\r\n"), Ok(None), "a low port");
+}
+
+#[test]
+fn old_kernels_read_numbers_as_c_does() {
+    assert_eq!(old("4294967297 ").number(0), (1, 10), "in 32 bits");
+    assert_eq!(old("18446744073709551621").number(0), (5, 20), "in 64 before");
+    for (text, new_kernel, old_kernel) in
+        [("0x3C", (0, 1), (60, 4)), ("074", (74, 3), (60, 3)), ("0x", (0, 1), (0, 1))]
+    {
+        assert_eq!(scan(text).parameter_number(0), new_kernel, "{text}");
+        assert_eq!(old(text).parameter_number(0), old_kernel, "{text}");
+    }
+    assert_eq!(old(":5062").port(0), Some((5062, 5)), "nothing need follow");
+    assert_eq!(old(":70598 ").port(0), None);
+    assert_eq!(old(":005062 ").port(0), Some((5062, 7)), "however many digits");
+    assert_eq!(old("").port(0), Some((5060, 0)));
+}
+
+#[test]
+fn old_kernels_walk_otherwise() {
+    let found = |text: &str| {
+        let found = old(text).walk(&Header::CONTACT, &mut Walk::default())?;
+        Ok::<_, scan::Unparsable>(found.map(|(_, _, port)| port))
+    };
+    let low = "X\r\nContact: <sip:10.0.0.2:80>\r\n\r\n";
+    assert!(found(low).is_err(), "a low port drops the packet");
+    assert_eq!(found("X\r\nContact:\t<sip:10.0.0.2:5062>\r\n\r\n"), Ok(Some(5062)), "it searches");
+    assert_eq!(
+        found("X\r\nContact \t: <sip:10.0.0.2:5062>\r\n\r\n"),
+        Ok(None),
+        "a tab is no blank"
+    );
+    // Behind the second that does not parse, the search goes on by far too late.
+    for (names, old_kernel) in [(1, Ok(Some(5062))), (2, Ok(None))] {
+        let names = "Contact: <sip:example.org>\r\n".repeat(names);
+        let text = format!("REGISTER\r\n{names}m: sip:10.0.0.2:5062\r\n\r\n");
+        assert_eq!(contact(&text), Ok(Some("10.0.0.2:5062".to_owned())));
+        assert_eq!(found(&text), old_kernel, "{text:?}");
+    }
 }
 
 #[test]
