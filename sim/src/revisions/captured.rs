@@ -13,6 +13,7 @@ use crate::golden::Answered;
 use crate::replay::{Happening, Pace, Replay};
 use crate::report::story;
 use crate::settings::Settings;
+use crate::simulator::unless_it_crashes;
 
 /// A capture file, and how the routers are set up that it goes through.
 #[derive(Debug)]
@@ -79,11 +80,21 @@ impl Script for Captured {
                 Err(error) => too_many = Err(format!("packet {}: {error}", happening.packet)),
             }
         };
+        let (mut at, mut crash) = (0, None);
         self.read(|frame| {
-            replay.packet(frame, &mut tell);
-            Ok(true)
+            at += 1;
+            let played = unless_it_crashes(|| replay.packet(frame, &mut tell));
+            crash = played.err();
+            Ok(crash.is_none())
         })?;
-        replay.finish(tell);
+        match crash {
+            None => replay.finish(tell),
+            Some(words) => {
+                answers.entry(at).or_default().push(words);
+                // What is broken cannot be taken apart without breaking more.
+                std::mem::forget(replay);
+            }
+        }
         too_many.map(|()| answers)
     }
 
