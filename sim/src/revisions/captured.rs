@@ -90,7 +90,7 @@ impl Script for Captured {
         match crash {
             None => replay.finish(tell),
             Some(words) => {
-                answers.entry(at).or_default().push(words);
+                answers.entry(at).or_default().push(format!("the kernel crashes: {words}"));
                 // What is broken cannot be taken apart without breaking more.
                 std::mem::forget(replay);
             }
