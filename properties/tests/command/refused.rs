@@ -94,7 +94,8 @@ fn blocks_stand_in_a_folder() {
     refused(&[
         (&["sweep", "merge", &study, &study], 65, why),
         (&["sweep", "status", &study, &study], 65, why),
-        (&["sweep", "merge", &study, "/nowhere"], 3, "is missing: sweep run makes it"),
+        (&["sweep", "merge", &study, "/nowhere"], 65, "/nowhere: expected a folder of blocks: No"),
+        (&["sweep", "status", &study, "/nowhere"], 3, "missing: sweep run makes what is missing"),
     ]);
 }
 
@@ -154,6 +155,8 @@ fn a_damaged_block_is_bad_data() {
     assert_eq!(run(&["sweep", "run", &study, "--out", out]).0, 0);
     let merge = ["sweep", "merge", &study, out];
     assert_eq!(run(&merge).0, 0);
+    // One that is misspelt, beside one that has all blocks.
+    refused(&[(&["sweep", "merge", &study, out, "nowhere"], 65, "nowhere: expected a folder of")]);
     let blocks: Vec<_> = fs::read_dir(&folder).expect("it was made").flatten().collect();
     let block = blocks[0].path();
     let whole = fs::read(&block).expect("a block");

@@ -344,10 +344,18 @@ pub(super) fn progress(blocks: u64) -> ProgressBar {
 
 /// A folder may not be there yet, but a file never becomes one.
 fn is_no_file(folder: &Path) -> Result<(), Failure> {
-    match folder.is_dir() || !folder.exists() {
-        true => Ok(()),
-        false => Err(Failure::Data(folder.to_owned(), "expected a folder of blocks".into())),
-    }
+    if folder.exists() { is_folder(folder) } else { Ok(()) }
+}
+
+/// Of a folder that is not there, a name that is misspelt, nobody would hear where others have all
+/// blocks.
+fn is_folder(folder: &Path) -> Result<(), Failure> {
+    let why = match folder.metadata() {
+        Ok(about) if about.is_dir() => return Ok(()),
+        Ok(_) => "expected a folder of blocks".to_owned(),
+        Err(error) => format!("expected a folder of blocks: {error}"),
+    };
+    Err(Failure::Data(folder.to_owned(), why))
 }
 
 /// A name as a script can hold it.
@@ -408,7 +416,7 @@ impl Part {
             }
             Self::Merge { study, folders } => {
                 let plan = planned(study)?;
-                folders.iter().try_for_each(|path| is_no_file(path))?;
+                folders.iter().try_for_each(|path| is_folder(path))?;
                 let rows = shard::merge(&plan, folders).map_err(|why| match why {
                     Unmerged::Damaged { path, why } => Failure::Data(path, why),
                     Unmerged::Missing(_) => Failure::Inconclusive(why.to_string()),
