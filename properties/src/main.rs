@@ -5,7 +5,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use nfexp_sim::command::number::with_negative_numbers;
 use nfexp_sim::command::{Failure, remark};
 
 /// Linux's connection-tracking expectations: replayed, compared, measured, raced.
@@ -36,7 +37,11 @@ impl Verb {
 
 fn main() -> ExitCode {
     nfexp_sim::simulator::crash_quietly();
-    let ended = match Cli::try_parse() {
+    let mut command = with_negative_numbers(Cli::command());
+    let asked = command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|asked| Cli::from_arg_matches(&asked).map_err(|told| told.format(&mut command)));
+    let ended = match asked {
         Ok(asked) => asked.verb.run(),
         // Help that is asked for is a result, and may find no room.
         Err(told) => match told.print() {

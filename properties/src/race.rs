@@ -19,6 +19,7 @@ use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 use nfexp_model::slip::Slip;
 use nfexp_sim::command::Failure;
+use nfexp_sim::command::number::within;
 
 use crate::bugs::{BUGS, Bug, Show};
 use crate::explore::{Limits, Report, Verdict, explore, shortest};
@@ -45,7 +46,7 @@ pub struct Race {
     #[arg(long, default_value = "none")]
     bound: String,
     /// Executions after which to give up.
-    #[arg(long)]
+    #[arg(long, value_parser = |text: &str| within::<usize>(text, 0, usize::MAX))]
     budget: Option<usize>,
     /// How a violation is shown.
     #[arg(long, value_enum, default_value_t = Format::Text)]

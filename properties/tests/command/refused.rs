@@ -84,7 +84,7 @@ fn a_list_of_races_is_of_all() {
 #[test]
 fn a_soak_waits_in_so_many_namespaces_at_most() {
     let soak = ["oracle", "soak", "--minutes", "0", "--waiting", "99999999"];
-    refused(&[(&soak, 2, "99999999 is not in 0..=256")]);
+    refused(&[(&soak, 2, "expected a number from 0 to 256")]);
 }
 
 #[test]
@@ -203,6 +203,87 @@ fn a_number_out_of_bounds_is_told_briefly() {
         let (code, _, told) = run(&[arguments, &ftp[..]].concat());
         assert_eq!(code, 2, "{arguments:?}: {told}");
         assert!(told.contains(", not 1e300") && told.len() < 200, "{arguments:?}: {told}");
+    }
+}
+
+/// What is below zero is a number, not an option that there is not.
+#[test]
+fn a_number_below_zero_is_told_what_was_expected() {
+    let capture = super::EVICTION;
+    let number = "expected a number from ";
+    let span = "expected a span of up to thirty years";
+    let moment = "expected the number of a packet or step, from 1, or a time";
+    let asked = ["--expect-max", "--replications", "--seed", "--hz", "--most-happenings", "--jobs"];
+    for option in asked {
+        for verb in ["sweep", "report", "attack", "sensitivity", "size"] {
+            if (verb, option) != ("size", "--jobs") {
+                refused(&[(&[verb, option, "-1"], 2, number)]);
+            }
+        }
+        if option != "--jobs" {
+            refused(&[(&["sweep", "plan", option, "-1"], 2, number)]);
+        }
+        refused(&[(&["sweep", "run", "--out", "nowhere", option, "-1"], 2, number)]);
+    }
+    for option in ["--hz", "--hash-size", "--expect-max"] {
+        for verb in ["replay", "show", "import", "fit"] {
+            refused(&[
+                (&[verb, option, "-1", capture], 2, number),
+                (&[verb, option, "x", capture], 2, number),
+            ]);
+        }
+    }
+    let script = ["sweep", "script", "s.toml", "--for", "ray", "--shards", "-1"];
+    let shard = ["sweep", "run", "--out", "nowhere", "--shard"];
+    refused(&[
+        (&["sweep", "--expect-max", "-1,2"], 2, number),
+        (&["sweep", "--expect-max", "1,-2"], 2, number),
+        (&script, 2, number),
+        (&[&shard[..], &["-1/3"]].concat(), 2, "expected a shard as in 3/8, not `-1/3`"),
+        (&["replay", "--tail", "-1", capture], 2, span),
+        (&["replay", "--tail", "-5s", capture], 2, span),
+        (&["show", "--at", "-1", capture], 2, moment),
+        (&["show", "--at", "-5s", capture], 2, moment),
+        (&["size", "--target", "-1"], 2, "--target: expected a share from 0 to below 1, not -1"),
+        (&["size", "--target", "-inf"], 2, "expected a share from 0 to below 1, not -inf"),
+        (&["attack", "--until-recall", "-0.5"], 2, "expected a recall from 0 to below 1, not -0.5"),
+        (&["attack", "--most", "-1e3"], 2, "--most: expected a rate from 0.000001 to 1000000"),
+        (&["sensitivity", "--rows", "-1"], 2, number),
+        (&["bench", "--millis", "-1"], 2, number),
+        (&["race", "B01", "--budget", "-1"], 2, number),
+        (&["race", "B01", "--bound", "-1"], 2, "--bound: expected a number of preemptions or"),
+        (&["oracle", "record", "--times", "-1"], 2, number),
+        (&["oracle", "record", "--seed", "-1"], 2, number),
+        (&["oracle", "compare", "-n", "-1"], 2, number),
+        (&["oracle", "soak", "--minutes", "-1"], 2, "expected from 0 to 10000 minutes"),
+        (&["oracle", "soak", "-n", "-1"], 2, number),
+        (&["oracle", "soak", "--seed", "-1"], 2, number),
+        (&["oracle", "soak", "--waiting", "-1"], 2, number),
+    ]);
+}
+
+/// Each number that is allowed is one that is read.
+#[test]
+fn a_number_at_its_bound_is_taken() {
+    for (option, number) in [
+        ("--hz", "1"),
+        ("--hz", "10000"),
+        ("--hash-size", "1"),
+        ("--hash-size", "1048576"),
+        ("--expect-max", "0"),
+        ("--tail", "0"),
+    ] {
+        let (code, _, told) = run(&["replay", option, number, super::EVICTION]);
+        assert_eq!(code, 0, "{option} {number}: {told}");
+    }
+    // Whether a kernel can be asked or not.
+    for asked in [
+        &["oracle", "record", "--times", "1", "-n", "1", "--seed", "2"][..],
+        &["oracle", "soak", "--minutes", "0", "-n", "1", "--seed", "2", "--waiting", "0"],
+        &["race", "expire-1+match-1", "--bound", "0", "--budget", "1"],
+    ] {
+        let (code, _, told) = run(asked);
+        assert!([0, 3, 4].contains(&code), "{asked:?}: {code}: {told}");
     }
 }
 

@@ -10,6 +10,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use nfexp_model::conn::Conn;
 use nfexp_model::kernel::Up;
 
+use super::number::natural;
 use super::{Failure, remark};
 use crate::bench::engine::EngineContender;
 use crate::bench::threads::two_sweep_threads;
@@ -23,7 +24,7 @@ pub struct Bench {
     /// given.
     rows: Vec<String>,
     /// CPU time per row, about, in milliseconds.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 400, value_parser = natural)]
     millis: u64,
     /// Runs one slice of the row, at any size, by one contender, and prints for how many operations
     /// it stands: for tools that count instructions (`.ci/instructions`).

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 
 use super::Failure;
+use super::number::within;
 use crate::replay::Pace;
 use crate::settings::{Port, Settings};
 
@@ -15,13 +16,13 @@ pub struct Kernel {
     #[arg(long, default_value = "6.18", value_parser = revision)]
     pub revision: Revision,
     /// Timer ticks per second [default: 250].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_parser = |text: &str| within::<u32>(text, 1, 10_000))]
     pub hz: Option<u32>,
     /// Buckets, exactly so many; what a module load would choose, whole pages of them, if not given.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_parser = |text: &str| within::<u32>(text, 1, 1 << 20))]
     pub hash_size: Option<u32>,
     /// Expectations a namespace may hold (`nf_conntrack_expect_max`).
-    #[arg(long, value_parser = clap::value_parser!(u32).range(..=1 << 22))]
+    #[arg(long, value_parser = |text: &str| within::<u32>(text, 0, 1 << 22))]
     pub expect_max: Option<u32>,
     /// A helper at a further port: `ftp:tcp/2121`.
     #[arg(long = "helper", value_parser = Port::parse)]
@@ -31,7 +32,7 @@ pub struct Kernel {
     pub clock: Option<Clock>,
     /// How long to wait after the last packet, in whole seconds: `5m`, `300s`, `75000j` (timer
     /// ticks), or a number of seconds.
-    #[arg(long, default_value = "0s", value_parser = tail)]
+    #[arg(long, default_value = "0s", value_parser = tail, allow_hyphen_values = true)]
     pub tail: Span,
     /// Options as recordings have them: `port=ftp:tcp/2121;param=nf_conntrack_ftp/loose:1`.
     #[arg(long, default_value = "")]

@@ -17,6 +17,7 @@ pub mod fit;
 pub mod import;
 pub mod input;
 pub mod kernel;
+pub mod number;
 pub mod oracle;
 mod output;
 pub mod replay;

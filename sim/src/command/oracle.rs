@@ -8,6 +8,7 @@ use nfexp_model::revision::Revision;
 
 use super::Failure;
 use super::kernel::revision;
+use super::number::{natural, within};
 use crate::oracle::profile::Profile;
 
 /// The arguments of `nfexp oracle`.
@@ -26,7 +27,7 @@ enum Deed {
         #[command(flatten)]
         sequence: SequenceArgs,
         /// How many recordings must agree.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
+        #[arg(long, default_value_t = 1, value_parser = |text: &str| within::<u32>(text, 1, 20))]
         times: u32,
         /// Where to write it; standard output if not given, or if it is `-`.
         #[arg(long, short)]
@@ -45,16 +46,16 @@ enum Deed {
     /// Compare fresh sequences for some minutes, and tell what was reached.
     Soak {
         /// How long.
-        #[arg(long, default_value_t = 10.0, value_parser = minutes)]
+        #[arg(long, default_value_t = 10.0, value_parser = minutes, allow_hyphen_values = true)]
         minutes: f64,
         /// The first seed.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = natural)]
         seed: u64,
         /// How many operations a sequence has.
-        #[arg(short, long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=5000))]
+        #[arg(short, long, default_value_t = 400, value_parser = |text: &str| within::<u64>(text, 1, 5000))]
         n: u64,
         /// How many namespaces wait for time to pass, beside the one where it stands still.
-        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(..=256))]
+        #[arg(long, default_value_t = 12, value_parser = |text: &str| within::<u16>(text, 0, 256))]
         waiting: u16,
         #[command(flatten)]
         model: ModelArgs,
@@ -68,10 +69,10 @@ struct SequenceArgs {
     #[arg(long, default_value = "mix", value_parser = profile)]
     profile: Profile,
     /// The seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = natural)]
     seed: u64,
     /// How many operations.
-    #[arg(short, long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=20_000))]
+    #[arg(short, long, default_value_t = 300, value_parser = |text: &str| within::<u64>(text, 1, 20_000))]
     n: u64,
 }
 
@@ -94,13 +95,8 @@ fn profile(text: &str) -> Result<Profile, String> {
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
-    let minutes: f64 =
-        text.parse().map_err(|_| "expected minutes, such as 10 or 0.5".to_owned())?;
-    if (0.0..=10_000.0).contains(&minutes) {
-        Ok(minutes)
-    } else {
-        Err("expected at most 10000 minutes".into())
-    }
+    let minutes = text.parse().ok().filter(|minutes| (0.0..=10_000.0).contains(minutes));
+    minutes.ok_or_else(|| "expected from 0 to 10000 minutes, such as 10 or 0.5".to_owned())
 }
 
 impl ModelArgs {

@@ -23,7 +23,7 @@ pub struct Show {
     file: PathBuf,
     /// After this packet or step, from 1; or so long after the first of them (`2.5s`, `5m`, or
     /// `90j`: timer ticks); after the last one if not given.
-    #[arg(long, value_name = "MOMENT", value_parser = Moment::parse)]
+    #[arg(long, value_name = "MOMENT", value_parser = Moment::parse, allow_hyphen_values = true)]
     at: Option<Moment>,
     #[command(flatten)]
     kernel: Kernel,

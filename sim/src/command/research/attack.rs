@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::sweep::{Asked, jobs};
+use crate::command::number::real;
 use crate::command::{Failure, remark};
 use crate::research::cast::Cast;
 use crate::research::law::brief;
@@ -21,13 +22,13 @@ pub struct Attack {
     #[command(flatten)]
     asked: Asked,
     /// The recall below which the attack has won.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = real, allow_hyphen_values = true)]
     until_recall: f64,
     /// The number of the scenario that is the attack's rate.
     #[arg(long, default_value = "class.attack.arrivals.per_second")]
     knob: String,
     /// The highest rate that is tried.
-    #[arg(long, default_value_t = 64.0)]
+    #[arg(long, default_value_t = 64.0, value_parser = real, allow_hyphen_values = true)]
     most: f64,
     /// How many threads; 0 is one a core.
     #[arg(long, default_value_t = 0, value_parser = jobs)]

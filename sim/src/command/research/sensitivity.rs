@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::sweep::{Asked, jobs};
+use crate::command::number::within;
 use crate::command::{Failure, remark};
 use crate::research::estimate::happenings;
 use crate::research::law::brief;
@@ -33,7 +34,7 @@ pub struct Sensitivity {
     #[arg(long)]
     knob: Vec<String>,
     /// Paths (Morris) or rows (Sobol), at least 2: one has no interval.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=MOST_ROWS))]
+    #[arg(long, default_value_t = 8, value_parser = |text: &str| within(text, 2, MOST_ROWS))]
     rows: u32,
     /// How many threads; 0 is one a core.
     #[arg(long, default_value_t = 0, value_parser = jobs)]
@@ -41,7 +42,7 @@ pub struct Sensitivity {
 }
 
 /// A row is a plan for every knob and one or two more, each with its cells.
-const MOST_ROWS: i64 = 100_000;
+const MOST_ROWS: u32 = 100_000;
 
 /// How sensitivity is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

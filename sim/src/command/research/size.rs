@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::sweep::Asked;
+use crate::command::number::real;
 use crate::command::{Failure, remark};
 use crate::research::cast::{Cast, Kind};
 use crate::research::cell::{Block, Stopped};
@@ -26,7 +27,7 @@ pub struct Size {
     #[command(flatten)]
     asked: Asked,
     /// Which share of the announced connections must find their expectation.
-    #[arg(long, default_value_t = 0.999)]
+    #[arg(long, default_value_t = 0.999, value_parser = real, allow_hyphen_values = true)]
     target: f64,
 }
 

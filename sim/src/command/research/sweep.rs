@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::command::number::{natural, small, within};
 use crate::command::{Failure, remark};
 use crate::opened::is_standard_input;
 use crate::report::text::counted;
@@ -63,7 +64,7 @@ pub struct Asked {
     #[arg(long)]
     pub(super) policy: Option<String>,
     /// Table limits; where it is given twice, all of them.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = small, allow_hyphen_values = true)]
     pub(super) expect_max: Vec<u32>,
     /// Kernel revisions; where it is given twice, all of them.
     #[arg(long, value_delimiter = ',')]
@@ -75,19 +76,19 @@ pub struct Asked {
     #[arg(long)]
     pub(super) vary: Vec<String>,
     /// How many replications.
-    #[arg(long)]
+    #[arg(long, value_parser = small)]
     pub(super) replications: Option<u32>,
     /// The seed.
-    #[arg(long)]
+    #[arg(long, value_parser = natural)]
     pub(super) seed: Option<u64>,
     /// Timer ticks per second.
-    #[arg(long)]
+    #[arg(long, value_parser = small)]
     pub(super) hz: Option<u32>,
     /// Count the nodes walked under the lock; slower.
     #[arg(long)]
     walks: bool,
     /// How many happenings a run may have, at 48 bytes each [default: 33554432].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = natural)]
     most_happenings: Option<u64>,
 }
 
@@ -200,11 +201,6 @@ fn shards(text: &str) -> Result<usize, String> {
     within(text, 1, 1_000_000)
 }
 
-fn within(text: &str, least: usize, most: usize) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("expected a number from {least} to {most}"))
-}
-
 fn split(text: &str) -> Result<(String, String), Failure> {
     let (path, value) = text.split_once('=').ok_or_else(|| {
         Failure::Usage(format!("expected PATH=VALUE, as in class.ftp.answered.share=0.9: {text}"))
@@ -225,7 +221,7 @@ enum Part {
         #[command(flatten)]
         asked: Asked,
         /// Which part of how many: `3/8`.
-        #[arg(long, value_parser = Shard::parse, default_value = "1/1")]
+        #[arg(long, value_parser = Shard::parse, default_value = "1/1", allow_hyphen_values = true)]
         shard: Shard,
         /// How many threads; 0 is one a core.
         #[arg(long, default_value_t = 0, value_parser = jobs)]
