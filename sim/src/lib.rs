@@ -40,3 +40,4 @@ pub mod schedule;
 pub mod settings;
 pub mod simulator;
 pub mod visited;
+mod written;

@@ -76,6 +76,25 @@ fn help_that_finds_no_room_is_no_success() {
     }
 }
 
+/// Whoever has a file of that name already keeps it.
+#[test]
+fn what_stands_beside_stays() {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("beside");
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir_all(&place).expect("it can be made");
+    let beside = ["a.trace.new", "a.trace.1.new", "a.trace"].map(|name| place.join(name));
+    for path in &beside {
+        fs::write(path, "mine").expect("it can be written");
+    }
+    let out = beside[2].to_str().expect("a name in UTF-8");
+    let (code, _, told) = run(&["import", EVICTION, "--out", out]);
+    assert_eq!(code, 0, "{told}");
+    let text = |path: &Path| fs::read_to_string(path).expect("it is there");
+    assert_eq!([text(&beside[0]), text(&beside[1])], ["mine", "mine"]);
+    assert_eq!(text(&beside[2]), run(&["import", EVICTION]).1);
+    assert_eq!(fs::read_dir(&place).expect("it is there").count(), 3);
+}
+
 /// No file may grow, as on a disk that is full.
 #[test]
 fn what_finds_no_room_leaves_nothing_behind() {

@@ -14,6 +14,7 @@ use std::{fs, io};
 
 use super::Failure;
 use crate::research::sweep::script::in_quotes;
+use crate::written::put;
 
 /// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
 pub fn remark(line: impl Display) {
@@ -50,11 +51,7 @@ pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let mut beside = path.to_owned();
-        beside.as_mut_os_string().push(".new");
-        // Where the disk is full or the name is a folder's, nothing stays behind.
-        let done = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-        done.inspect_err(|_| drop(fs::remove_file(&beside)))
+        put(path, text.as_bytes())
     };
     write().map_err(|error| unwritten(path, &error))
 }

@@ -5,8 +5,7 @@
 //! their folders are merged afterwards, or they write into one folder.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +13,7 @@ use rayon::prelude::*;
 
 use super::plan::{Named, Plan, Row};
 use crate::research::cell::{Cell, Stopped};
+use crate::written::put;
 
 /// Part of a plan: `3/8`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub fn run(
     pool.install(|| {
         missing.par_iter().try_for_each(|block| -> Result<(), Stopped> {
             let rows = plan.run(block)?;
-            write(&place_of(folder, block), &rows).map_err(system)?;
+            put(&place_of(folder, block), &bytes(&rows)).map_err(system)?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(done, own.len() as u64);
             Ok(())
@@ -201,16 +201,6 @@ pub const CELL_COLUMNS: [&str; 43] = [
     "kinds",
     "endings",
 ];
-
-fn write(path: &Path, rows: &[Row]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = File::create(&beside)?;
-    let written = file.write_all(&bytes(rows)).and_then(|()| file.sync_all());
-    drop(file);
-    // Where the disk is full, nothing stays behind.
-    let done = written.and_then(|()| fs::rename(&beside, path));
-    done.inspect_err(|_| drop(fs::remove_file(&beside)))
-}
 
 /// Reads a block's file, and checks that it is whole and of this block.
 fn read(plan: &Plan, block: &Named, folder: &Path) -> Result<Vec<Row>, String> {
