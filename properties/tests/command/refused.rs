@@ -2,7 +2,11 @@
 //! What is asked or written wrongly is refused, with its place and with what was expected there.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::{file, root, run};
 
@@ -284,6 +288,37 @@ fn a_number_at_its_bound_is_taken() {
     ] {
         let (code, _, told) = run(asked);
         assert!([0, 3, 4].contains(&code), "{asked:?}: {code}: {told}");
+    }
+}
+
+/// Packed data that ends too early was cut, and any other that does not unpack is damaged, whoever
+/// reads it.
+#[test]
+fn a_capture_that_was_cut_is_told_from_one_that_is_damaged() {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    let capture = fs::read(root().join(super::EVICTION)).expect("our own capture");
+    packer.write_all(&capture).expect("memory takes all");
+    let whole = packer.finish().expect("memory takes all");
+    let cut = file("packed-cut.pcap.gz", &whole[..whole.len() - 3]);
+    let mut other = whole.clone();
+    other[whole.len() - 6] ^= 1;
+    let damaged = file("packed-damaged.pcap.gz", &other);
+    let verbs = [
+        &["replay"][..],
+        &["replay", "--format", "story"],
+        &["replay", "--format", "kernel-jsonl"],
+        &["show"],
+        &["import"],
+        &["fit"],
+        &["fit", "--format", "toml"],
+        &["sweep", "--scenario"],
+    ];
+    for verb in verbs {
+        let unpacked = "expected whole data in gzip's format, of which this is unpacked";
+        refused(&[
+            (&[verb, &[&cut]].concat(), 65, &format!("{unpacked}: the file ends inside it")),
+            (&[verb, &[&damaged]].concat(), 65, &format!("{unpacked}: it is damaged")),
+        ]);
     }
 }
 

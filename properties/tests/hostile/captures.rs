@@ -146,15 +146,17 @@ fn packed() -> Vec<Case> {
     spoilt[last] ^= 1;
     let mut twice = gzip(&good[..30]);
     twice.extend(gzip(&good[30..]));
-    let packed = "expected whole data in gzip's format";
+    let ends = "expected whole data in gzip's format, of which this is unpacked: the file ends";
+    let damaged = "expected whole data in gzip's format, of which this is unpacked: it is damaged";
     vec![
         ("gzip", whole.clone(), 2, ""),
         ("gzip in two members", twice, 2, ""),
-        ("gzip's magic only", cut(2), 0, packed),
-        ("gzip's head, cut", cut(9), 0, packed),
-        ("gzip, cut within", cut(whole.len() / 2), 0, packed),
-        ("gzip with a wrong checksum", spoilt, 2, packed),
-        ("gzip and something else", join(&[whole.clone(), b"else".to_vec()]), 2, packed),
+        ("gzip's magic only", cut(2), 0, ends),
+        ("gzip's head, cut", cut(9), 0, ends),
+        ("gzip, cut within", cut(whole.len() / 2), 0, ends),
+        ("gzip with a wrong checksum", spoilt, 2, damaged),
+        ("gzip and something else", join(&[whole.clone(), b"anything else".to_vec()]), 2, damaged),
+        ("gzip and less than a head", join(&[whole.clone(), b"else".to_vec()]), 2, ends),
         ("gzip in gzip", gzip(&whole), 0, NO_CAPTURE),
         ("gzip of nothing", gzip(b""), 0, NO_CAPTURE),
     ]

@@ -23,6 +23,11 @@ const BLOCK_BYTES: usize = 1 << 18;
 /// The block in which packed data is read: what a block holds before it goes wrong is lost.
 const PACKED_BYTES: usize = 1 << 16;
 
+/// What stands where packed data ends too early.
+const CUT: &str = "whole data in gzip's format, of which this is unpacked: the file ends inside it";
+/// What stands where it is not as it was packed.
+const DAMAGED: &str = "whole data in gzip's format, of which this is unpacked: it is damaged";
+
 /// A stream of bytes with a place.
 pub(super) struct Source {
     stream: Box<dyn Read + Send>,
@@ -191,7 +196,10 @@ impl Source {
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof
                 if self.gzipped =>
             {
-                let expected = "whole data in gzip's format, of which this is unpacked";
+                let expected = match error.kind() {
+                    ErrorKind::UnexpectedEof => CUT,
+                    _ => DAMAGED,
+                };
                 let whole = self.end - self.end % PACKED_BYTES;
                 CaptureError::Malformed { offset: self.before + whole as u64, expected }
             }
