@@ -56,6 +56,23 @@ fn a_capture_of_more_than_a_trace_holds_is_named() {
     refused(&["import", &capture], "crowd.pcap: the trace does not play: it has memory for 65536");
 }
 
+/// Nobody could read it again.
+#[test]
+fn an_imported_trace_is_no_longer_than_one_that_is_read() {
+    let head = [0xa1b2_c3d4_u32, 0x0002_0004, 0, 0, 65_535, 101].map(u32::to_be_bytes);
+    // A client asks for the same file again and again, and each time there are seven lines of it.
+    let words = [0_u32, 0, 40, 40, 0x4500_0028, 0, 0x4011_65c4, 0x0a00_0001, 0x0b00_0001];
+    let words = words.into_iter().chain([0x9c40_0045, 0x0014_0000]);
+    let request = [words.flat_map(u32::to_be_bytes).collect(), b"\0\x01ab\0octet\0\0".to_vec()];
+    let request = request.concat();
+    let capture = file("again.pcap", &[head.concat(), request.repeat(150_000)].concat());
+    let out = file("again.trace", b"mine");
+    let told = "again.pcap: the trace cannot be read again: it has 1050004 lines, expected at most \
+                1048576; import less of it";
+    refused(&["import", &capture, "--out", &out], told);
+    assert_eq!(fs::read(out).expect("it is there"), b"mine");
+}
+
 /// It is kept as a whole, to be shrunk.
 #[test]
 fn a_transcript_is_bounded() {

@@ -12,6 +12,7 @@ use super::Failure;
 use super::input::{begin, bytes, packets, router, unreadable};
 use super::kernel::{Clock, Kernel};
 use super::output::write_beside;
+use super::trace::could_be_read;
 use crate::forward::Router;
 use crate::import::Importer;
 use crate::log::LogImporter;
@@ -44,6 +45,14 @@ impl Import {
         let text = trace.to_string();
         match &self.out {
             Some(out) => write_beside(out, &text),
+        could_be_read(&text).map_err(|why| {
+            let less =
+                "import less of it (of a capture, --options until=SECONDS or only=PROTO/PORT)";
+            Failure::Data(
+                self.file.clone(),
+                format!("the trace cannot be read again: {why}; {less}"),
+            )
+        })?;
             None => Ok(io::stdout().write_all(text.as_bytes())?),
         }
     }

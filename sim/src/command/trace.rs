@@ -36,6 +36,18 @@ pub(super) fn read(path: &Path) -> Result<Trace, Failure> {
     parse(&text).map_err(|error| data(error.to_string()))
 }
 
+/// Refuses a trace's text that is more than is read.
+pub(super) fn could_be_read(text: &str) -> Result<(), String> {
+    let (lines, most_bytes) = (text.lines().count(), (LARGEST_MIB as usize) << 20);
+    if lines > MOST_LINES {
+        return Err(format!("it has {lines} lines, expected at most {MOST_LINES}"));
+    }
+    if text.len() > most_bytes {
+        return Err(format!("it has {} bytes, expected at most {LARGEST_MIB} MiB", text.len()));
+    }
+    Ok(())
+}
+
 /// Refuses what a trace says itself, in its first lines and by its steps.
 fn says_itself(path: &Path, kernel: &Kernel) -> Result<(), Failure> {
     let because = format!("{}: a trace says itself how its kernel is set up", path.display());
