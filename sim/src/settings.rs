@@ -215,6 +215,9 @@ impl Settings {
                     self.config.expect_max = max;
                 }
                 Some((name, value)) if self.sysctls.set(name, value).is_some() => {}
+                Some((name, value)) if self.sysctls.set(name, "0").is_some() => {
+                    return Err(format!("option `{option}`: expected another number than {value}"));
+                }
                 _ => return Err(format!("option `{option}`: no such sysctl is modelled")),
             },
             "local" => self.host = Some(Host::parse(value)?),

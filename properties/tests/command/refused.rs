@@ -322,6 +322,43 @@ fn a_capture_that_was_cut_is_told_from_one_that_is_damaged() {
     }
 }
 
+/// A module that does not load helps nobody.
+#[test]
+fn a_parameter_is_what_its_module_takes() {
+    let chat = "traces/captures/irc/irc-dcc-chat.pcap";
+    let with = |value: &str| {
+        run(&[
+            "replay",
+            "--options",
+            &format!("param=nf_conntrack_irc/max_dcc_channels:{value}"),
+            chat,
+        ])
+    };
+    for value in ["0", "256", "300"] {
+        let (code, _, told) = with(value);
+        let expected = format!("expected a number from 1 to 255, found `{value}`");
+        assert!(code == 2 && told.contains(&expected), "{code}: {told}");
+    }
+    assert_eq!([with("1").0, with("255").0], [0, 0]);
+    refused(&[
+        (
+            &["replay", "--options", "sysctl=nf_conntrack_udp_timeout:-1", chat],
+            2,
+            "expected another",
+        ),
+        (
+            &["replay", "--options", "sysctl=nf_conntrack_tcp_max_retrans:256", chat],
+            2,
+            "another number",
+        ),
+        (
+            &["replay", "--options", "sysctl=nf_conntrack_udp:1", chat],
+            2,
+            "no such sysctl is modelled",
+        ),
+    ]);
+}
+
 /// Ticks are a unit of time: how long one is, `--hz` or a trace says.
 #[test]
 fn a_time_may_be_in_ticks() {

@@ -61,35 +61,117 @@ impl Parameters {
     /// # Errors
     /// What was expected.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let bit = || match value {
-            "1" | "y" | "Y" | "on" => Ok(true),
-            "0" | "n" | "N" | "off" => Ok(false),
-            other => match other.parse::<i32>() {
-                Ok(number) => Ok(number != 0),
-                Err(_) => Err(format!("parameter `{name}`: expected 0 or 1, found `{value}`")),
-            },
+        let expected = |what| format!("parameter `{name}`: expected {what}, found `{value}`");
+        let bit = || bit(value).ok_or_else(|| expected("0 or 1"));
+        // Some that only ask whether they are 0 are declared as numbers.
+        let is_set = || match signed(value) {
+            Some(number) => Ok(number != 0),
+            None => Err(expected("a number, of which 0 is no and any other yes")),
         };
-        let number = || {
-            let number = value.parse::<u32>();
-            number.map_err(|_| format!("parameter `{name}`: expected a number, found `{value}`"))
-        };
+        let number = || unsigned(value).ok_or_else(|| expected("a number below 2^32"));
         let (module, parameter) = name.split_once('/').unwrap_or((name, ""));
-        match (module.trim_start_matches("nf_conntrack_"), parameter) {
+        match (module.strip_prefix("nf_conntrack_").unwrap_or(module), parameter) {
             ("ftp", "loose") => self.ftp_loose = bit()?,
             ("amanda", "master_timeout") => self.amanda_master_timeout = number()?,
             ("netbios_ns", "timeout") => self.netbios_ns_timeout = number()?,
             ("snmp", "timeout") => self.snmp_timeout = number()?,
             ("sip", "sip_timeout") => self.sip_timeout = number()?,
-            ("sip", "sip_direct_signalling") => self.sip_direct_signalling = bit()?,
-            ("sip", "sip_direct_media") => self.sip_direct_media = bit()?,
-            ("sip", "sip_external_media") => self.sip_external_media = bit()?,
+            ("sip", "sip_direct_signalling") => self.sip_direct_signalling = is_set()?,
+            ("sip", "sip_direct_media") => self.sip_direct_media = is_set()?,
+            ("sip", "sip_external_media") => self.sip_external_media = is_set()?,
             ("h323", "default_rrq_ttl") => self.h323_default_rrq_ttl = number()?,
-            ("h323", "gkrouted_only") => self.h323_gkrouted_only = bit()?,
+            ("h323", "gkrouted_only") => self.h323_gkrouted_only = is_set()?,
             ("h323", "callforward_filter") => self.h323_callforward_filter = bit()?,
-            ("irc", "max_dcc_channels") => self.irc_max_dcc_channels = number()?,
+            // KERNEL: nf_conntrack_irc_init() loads with no other number.
+            // DEVIATION: before v4.12 any but 0 would do; a class of more than 255 has no limit there,
+            // and a trace can say so (`helper-policy`).
+            ("irc", "max_dcc_channels") => {
+                let channels = number().ok().filter(|channels| (1..=255).contains(channels));
+                self.irc_max_dcc_channels =
+                    channels.ok_or_else(|| expected("a number from 1 to 255"))?;
+            }
             ("irc", "dcc_timeout") => self.irc_dcc_timeout = number()?,
             _ => return Err(format!("parameter `{name}`: expected one of a helper's module")),
         }
         Ok(())
+    }
+}
+
+/// As `kstrtobool()` reads it: by its first letter.
+fn bit(value: &str) -> Option<bool> {
+    match value.as_bytes() {
+        [b'1' | b'y' | b'Y' | b't' | b'T', ..] | [b'o' | b'O', b'n' | b'N', ..] => Some(true),
+        [b'0' | b'n' | b'N' | b'f' | b'F', ..] | [b'o' | b'O', b'f' | b'F', ..] => Some(false),
+        _ => None,
+    }
+}
+
+/// As `kstrtouint()` reads it: behind `0x` hexadecimal, behind another `0` octal.
+fn unsigned(value: &str) -> Option<u32> {
+    let digits = value.strip_prefix('+').unwrap_or(value);
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', _, ..] => (&digits[2..], 16),
+        [b'0', _, ..] => (&digits[1..], 8),
+        _ => (digits, 10),
+    };
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    u32::from_str_radix(digits, radix).ok().filter(|_| is_number)
+}
+
+/// As `kstrtoint()` reads it.
+fn signed(value: &str) -> Option<i32> {
+    match value.strip_prefix('-') {
+        Some(digits) if !digits.starts_with('+') => {
+            i32::try_from(-i64::from(unsigned(digits)?)).ok()
+        }
+        Some(_) => None,
+        None => i32::try_from(unsigned(value)?).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_refuses_is_refused_with_what_it_takes() {
+        let mut parameters = Parameters::default();
+        for (name, value, expected) in [
+            ("irc/max_dcc_channels", "0", "expected a number from 1 to 255, found `0`"),
+            ("irc/max_dcc_channels", "256", "expected a number from 1 to 255, found `256`"),
+            ("irc/max_dcc_channels", "-1", "expected a number from 1 to 255, found `-1`"),
+            ("irc/dcc_timeout", "4294967296", "expected a number below 2^32, found `4294967296`"),
+            ("snmp/timeout", "-1", "expected a number below 2^32, found `-1`"),
+            ("sip/sip_timeout", "09", "expected a number below 2^32, found `09`"),
+            ("sip/sip_direct_media", "y", "of which 0 is no and any other yes, found `y`"),
+            ("h323/gkrouted_only", "2147483648", "of which 0 is no and any other yes, found"),
+            ("ftp/loose", "2", "expected 0 or 1, found `2`"),
+            ("h323/callforward_filter", "", "expected 0 or 1, found ``"),
+            ("ftp/ports", "21", "parameter `ftp/ports`: expected one of a helper's module"),
+        ] {
+            let why = parameters.set(name, value).expect_err(value);
+            assert!(why.contains(expected), "{why}");
+        }
+        assert_eq!(parameters, Parameters::default());
+    }
+
+    #[test]
+    fn what_a_module_takes_is_taken() {
+        let with = |name: &str, value: &str| {
+            let mut parameters = Parameters::default();
+            parameters.set(name, value).expect(value);
+            parameters
+        };
+        for (value, channels) in [("1", 1), ("255", 255), ("0x10", 16), ("010", 8), ("+7", 7)] {
+            let parameters = with("nf_conntrack_irc/max_dcc_channels", value);
+            assert_eq!(parameters.irc_max_dcc_channels, channels, "{value}");
+        }
+        assert_eq!(with("irc/dcc_timeout", "4294967295").irc_dcc_timeout, u32::MAX);
+        for value in ["1", "Y", "on", "true"] {
+            assert!(with("ftp/loose", value).ftp_loose, "{value}");
+        }
+        for (value, is) in [("-2", true), ("0", false), ("-2147483648", true)] {
+            assert_eq!(with("sip/sip_direct_media", value).sip_direct_media, is, "{value}");
+        }
     }
 }
