@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nfexp_sim::research::cell::Stopped;
 use nfexp_sim::research::measure::Recording;
 use nfexp_sim::research::picture::chart::escape;
 use nfexp_sim::research::picture::page;
@@ -149,6 +150,19 @@ fn a_device_is_no_block_and_gives_way_to_one() {
     let why =
         shard::merge(&plan, std::slice::from_ref(&place)).expect_err("it is none").to_string();
     assert!(why.contains("expected a file as a run writes it"), "{why}");
+}
+
+/// It is told before a block is run.
+#[test]
+fn a_folder_does_not_give_way_to_a_block() {
+    let plan = Plan { blocks: plan().blocks[..1].to_vec(), ..plan() };
+    let place = folder("in-its-place");
+    let name = &plan.blocks[0].name;
+    fs::create_dir_all(place.join(format!("{name}.csv"))).expect("it can be made");
+    let ran = shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {});
+    let Err(Stopped::Here(why)) = ran else { panic!("a folder stands there") };
+    let expected = format!("{name}.csv: expected a block's file, or none: this is a folder");
+    assert!(why.contains(&expected), "{why}");
 }
 
 #[test]

@@ -74,19 +74,24 @@ pub fn run(
     folder: &Path,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<usize, Stopped> {
-    let system = |error: std::io::Error| Stopped::Here(format!("{}: {error}", folder.display()));
-    fs::create_dir_all(folder).map_err(system)?;
+    fs::create_dir_all(folder).map_err(|error| unwritten(folder, &error))?;
     let own = plan.blocks.iter().enumerate().filter(|(place, _)| shard.holds(*place));
     let own: Vec<&Named> = own.map(|(_, block)| block).collect();
     let missing: Vec<&Named> =
         own.iter().filter(|block| read(plan, block, folder).is_err()).copied().collect();
+    // A block may take hours, and a folder does not give way to it.
+    if let Some(path) = missing.iter().map(|block| place_of(folder, block)).find(|at| at.is_dir()) {
+        let why = "expected a block's file, or none: this is a folder; remove or rename it";
+        return Err(Stopped::Here(format!("{}: {why}", path.display())));
+    }
     let done = AtomicU64::new((own.len() - missing.len()) as u64);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(|error| Stopped::Here(error.to_string()))?;
     pool.install(|| {
         missing.par_iter().try_for_each(|block| -> Result<(), Stopped> {
             let rows = plan.run(block)?;
-            put(&place_of(folder, block), &bytes(&rows)).map_err(system)?;
+            let path = place_of(folder, block);
+            put(&path, &bytes(&rows)).map_err(|error| unwritten(&path, &error))?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(done, own.len() as u64);
             Ok(())
@@ -201,6 +206,10 @@ pub const CELL_COLUMNS: [&str; 43] = [
     "kinds",
     "endings",
 ];
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Stopped {
+    Stopped::Here(format!("{}: cannot write: {error}", path.display()))
+}
 
 /// Reads a block's file, and checks that it is whole and of this block.
 fn read(plan: &Plan, block: &Named, folder: &Path) -> Result<Vec<Row>, String> {
