@@ -111,6 +111,8 @@ fn rows_stand_where_the_plan_has_them() {
     shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {}).expect("it runs");
     let path = place.join(format!("{}.csv", plan.blocks[0].name));
     let text = fs::read_to_string(&path).expect("it is there");
+    // Whoever changes a row may seal it, too.
+    let (text, _) = text.split_once("# SHA-256").expect("it is sealed");
     let lines: Vec<&str> = text.lines().collect();
     let swapped = [&lines[..1], &[lines[2], lines[1]], &lines[3..]].concat().join("\n") + "\n";
     let others = [
@@ -124,11 +126,44 @@ fn rows_stand_where_the_plan_has_them() {
     ];
     for other in others {
         assert_ne!(other, text);
-        fs::write(&path, &other).expect("it can be written");
+        fs::write(&path, shard::sealed(other.as_bytes())).expect("it can be written");
         assert!(shard::merge(&plan, std::slice::from_ref(&place)).is_err(), "{other}");
     }
-    fs::write(&path, &text).expect("it can be written");
+    // As blocks were written once.
+    fs::write(&path, text).expect("it can be written");
     assert!(shard::merge(&plan, std::slice::from_ref(&place)).is_ok());
+}
+
+#[test]
+fn a_digit_that_changed_is_noticed() {
+    let plan = Plan { blocks: plan().blocks[..1].to_vec(), ..plan() };
+    let place = folder("digit");
+    shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {}).expect("it runs");
+    let path = place.join(format!("{}.csv", plan.blocks[0].name));
+    let text = fs::read_to_string(&path).expect("it is there");
+    let places: Vec<usize> = text.match_indices(char::is_numeric).map(|(at, _)| at).collect();
+    for at in places.into_iter().step_by(7) {
+        let mut other = text.clone().into_bytes();
+        other[at] = if other[at] == b'9' { b'8' } else { other[at] + 1 };
+        fs::write(&path, other).expect("it can be written");
+        let why = shard::merge(&plan, std::slice::from_ref(&place)).expect_err("it changed");
+        assert!(why.to_string().contains("expected"), "{at}: {why}");
+    }
+    assert_eq!(shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {}), Ok(1));
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
+}
+
+/// It is told before a block is run.
+#[test]
+fn a_folder_does_not_give_way_to_a_block() {
+    let plan = Plan { blocks: plan().blocks[..1].to_vec(), ..plan() };
+    let place = folder("in-its-place");
+    let name = &plan.blocks[0].name;
+    fs::create_dir_all(place.join(format!("{name}.csv"))).expect("it can be made");
+    let ran = shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {});
+    let Err(Stopped::Here(why)) = ran else { panic!("a folder stands there") };
+    let expected = format!("{name}.csv: expected a block's file, or none: this is a folder");
+    assert!(why.contains(&expected), "{why}");
 }
 
 #[cfg(unix)]
@@ -150,19 +185,6 @@ fn a_device_is_no_block_and_gives_way_to_one() {
     let why =
         shard::merge(&plan, std::slice::from_ref(&place)).expect_err("it is none").to_string();
     assert!(why.contains("expected a file as a run writes it"), "{why}");
-}
-
-/// It is told before a block is run.
-#[test]
-fn a_folder_does_not_give_way_to_a_block() {
-    let plan = Plan { blocks: plan().blocks[..1].to_vec(), ..plan() };
-    let place = folder("in-its-place");
-    let name = &plan.blocks[0].name;
-    fs::create_dir_all(place.join(format!("{name}.csv"))).expect("it can be made");
-    let ran = shard::run(&plan, Shard::ALL, 0, &place, &|_, _| {});
-    let Err(Stopped::Here(why)) = ran else { panic!("a folder stands there") };
-    let expected = format!("{name}.csv: expected a block's file, or none: this is a folder");
-    assert!(why.contains(&expected), "{why}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
-use super::plan::{Named, Plan, Row};
+use super::plan::{Named, Plan, Row, hex};
 use crate::research::cell::{Cell, Stopped};
 use crate::written::put;
 
@@ -91,7 +92,8 @@ pub fn run(
         missing.par_iter().try_for_each(|block| -> Result<(), Stopped> {
             let rows = plan.run(block)?;
             let path = place_of(folder, block);
-            put(&path, &bytes(&rows)).map_err(|error| unwritten(&path, &error))?;
+            let written = put(&path, &sealed(&bytes(&rows)));
+            written.map_err(|error| unwritten(&path, &error))?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(done, own.len() as u64);
             Ok(())
@@ -207,6 +209,27 @@ pub const CELL_COLUMNS: [&str; 43] = [
     "endings",
 ];
 
+/// Rows as a block's file has them, with a last line that no changed digit leaves true.
+#[must_use]
+pub fn sealed(rows: &[u8]) -> Vec<u8> {
+    let digest = hex(&Sha256::digest(rows), 64);
+    [rows, format!("# SHA-256 {digest}\n").as_bytes()].concat()
+}
+
+/// The rows of a block's file; those of one without a seal, as they were written once, are taken as
+/// they stand.
+fn unsealed(text: &str) -> Result<&str, String> {
+    let last = text.strip_suffix('\n').unwrap_or(text).rfind('\n').map_or(0, |end| end + 1);
+    let (rows, seal) = text.split_at(last);
+    if !seal.starts_with('#') {
+        return Ok(text);
+    }
+    match sealed(rows.as_bytes()) == text.as_bytes() {
+        true => Ok(rows),
+        false => Err("expected the rows whose SHA-256 the last line tells".into()),
+    }
+}
+
 fn unwritten(path: &Path, error: &std::io::Error) -> Stopped {
     Stopped::Here(format!("{}: cannot write: {error}", path.display()))
 }
@@ -220,7 +243,8 @@ fn read(plan: &Plan, block: &Named, folder: &Path) -> Result<Vec<Row>, String> {
         return Err("expected a file as a run writes it".into());
     }
     let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-    let rows = parse(&text)?;
+    let text = unsealed(&text)?;
+    let rows = parse(text)?;
     match plan.has(block, &rows) && bytes(&rows) == text.as_bytes() {
         true => Ok(rows),
         false => Err("expected a whole block".into()),
