@@ -39,6 +39,21 @@ fn a_page_may_be_called_anything() {
     );
 }
 
+/// A name stands in comments, which end with their line.
+#[test]
+fn a_capture_may_be_called_anything() {
+    let capture = Path::new(env!("CARGO_TARGET_TMPDIR")).join("two\nlines.pcap");
+    fs::copy(root().join(EVICTION), &capture).expect("it can be written");
+    let capture = capture.to_str().expect("a name in UTF-8");
+    let (code, trace, told) = run(&["import", capture]);
+    assert_eq!(code, 0, "{told}");
+    let (code, _, told) = run(&["replay", &file("two-lines.trace", trace.as_bytes())]);
+    assert_eq!(code, 0, "{told}");
+    let (code, laws, told) = run(&["fit", "--format", "toml", capture]);
+    assert_eq!(code, 0, "{told}");
+    assert!(laws.starts_with("# nfexp fit --format toml two?lines.pcap\n\n["), "{laws}");
+}
+
 #[test]
 fn a_script_holds_names_in_utf_8_alone() {
     let study = Path::new(env!("CARGO_TARGET_TMPDIR")).join(OsStr::from_bytes(b"study-\xff.toml"));

@@ -99,7 +99,9 @@ impl Fit {
             recordings.push(recorded.map_err(|why| Failure::Data(path.clone(), why))?);
         }
         let name = |path: &PathBuf| {
-            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            // It stands in a comment, which ends with its line.
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            name.replace(char::is_control, "?")
         };
         let names: Vec<String> = self.files.iter().map(name).collect();
         io::stdout().write_all(toml(&recordings, &names.join(" ")).as_bytes())?;

@@ -71,7 +71,7 @@ fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     kernel.takes(&["--revision"], &because)?;
     let bad = |why: String| Failure::Data(path.to_owned(), why);
     let input = bytes(path).map_err(|error| unreadable(path, &error))?;
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = title(path);
     let mut importer = LogImporter::new(&name, kernel.revision);
     for line in lines(BufReader::new(input)) {
         let (number, shown) = line.map_err(|error| bad(error.to_string()))?;
@@ -88,7 +88,7 @@ fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
     let selection = settings.selection.clone();
     let mut replay = Replay::new(router(settings)?, pace, selection, false);
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let name = title(path);
     let mut importer = Importer::new(&name, &replay.router);
     let mut take =
         |router: &mut Router, happening: &Happening<'_>| importer.take(router, happening);
@@ -98,6 +98,12 @@ fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
 }
 
 /// There is more in a file than a trace has memory for, or what no trace can say.
+/// A file's name as a comment holds it, in one line.
+fn title(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    name.replace(char::is_control, "?")
+}
+
 fn unplayable(path: &Path, error: &StepError) -> Failure {
     Failure::Data(path.to_owned(), format!("the trace does not play: {error}"))
 }
