@@ -577,6 +577,7 @@ fn files_are_read_alike() {
         (vec!["fit", "nowhere"], "nowhere: cannot read: "),
         (vec!["fit", "--format", "toml", "traces"], "traces: cannot read: "),
         (vec!["sweep", "traces"], "traces: cannot read: "),
+        (vec!["sweep", "--scenario", "traces"], "traces: cannot read: "),
     ] {
         let (code, printed, told) = run(&arguments);
         assert_eq!((code, printed.as_str()), (65, ""), "{arguments:?}: {told}");

@@ -78,6 +78,13 @@ fn a_page_that_can_be_nowhere_is_refused_before_it_is_made() {
         assert_eq!(code, 74, "{told}");
         assert!(told.contains(why) && !told.contains("seed"), "{told}");
     }
+    for verb in [&["import", EVICTION][..], &["oracle", "record"]] {
+        for (place, why) in [(&folder, "is a directory"), (&below, "not a directory")] {
+            let (code, _, told) = run(&[verb, &["--out", place]].concat());
+            assert_eq!(code, 74, "{told}");
+            assert!(told.contains(why) && !told.contains("seed"), "{told}");
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nfexp_traces::tools::{Shown, lines};
 use super::Failure;
 use super::input::{begin, bytes, packets, router, unreadable};
 use super::kernel::{Clock, Kernel};
-use super::output::write_beside;
+use super::output::{could_be_written, write_beside};
 use super::trace::could_be_read;
 use crate::forward::Router;
 use crate::import::Importer;
@@ -38,13 +38,12 @@ impl Import {
     /// # Errors
     /// [`Failure`]: bad data.
     pub fn run(&self) -> Result<(), Failure> {
+        self.out.as_deref().map_or(Ok(()), could_be_written)?;
         let trace = match is_log(&self.file)? {
             true => log(&self.file, &self.kernel)?,
             false => capture(&self.file, &self.kernel)?,
         };
         let text = trace.to_string();
-        match &self.out {
-            Some(out) => write_beside(out, &text),
         could_be_read(&text).map_err(|why| {
             let less =
                 "import less of it (of a capture, --options until=SECONDS or only=PROTO/PORT)";
@@ -53,6 +52,8 @@ impl Import {
                 format!("the trace cannot be read again: {why}; {less}"),
             )
         })?;
+        match &self.out {
+            Some(out) => write_beside(out, &text),
             None => Ok(io::stdout().write_all(text.as_bytes())?),
         }
     }
@@ -97,13 +98,13 @@ fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     importer.finish(replay.router.engine()).map_err(|error| unplayable(path, &error))
 }
 
-/// There is more in a file than a trace has memory for, or what no trace can say.
 /// A file's name as a comment holds it, in one line.
 fn title(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     name.replace(char::is_control, "?")
 }
 
+/// There is more in a file than a trace has memory for, or what no trace can say.
 fn unplayable(path: &Path, error: &StepError) -> Failure {
     Failure::Data(path.to_owned(), format!("the trace does not play: {error}"))
 }

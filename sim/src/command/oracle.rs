@@ -151,7 +151,7 @@ mod live {
 
     use super::{Deed, Failure, ModelArgs, SequenceArgs};
     use crate::command::input::{bytes, unreadable};
-    use crate::command::output::{quoted, remark, write_beside};
+    use crate::command::output::{could_be_written, quoted, remark, write_beside};
     use crate::conform::Witness;
     use crate::oracle::cells::Cells;
     use crate::oracle::kernel::{Kernel, Trouble};
@@ -181,7 +181,10 @@ mod live {
 
     pub(super) fn run(deed: &Deed) -> Result<(), Failure> {
         match deed {
-            Deed::Record { sequence, times, out } => record_one(sequence, *times, out.as_deref()),
+            Deed::Record { sequence, times, out } => {
+                out.as_deref().map_or(Ok(()), could_be_written)?;
+                record_one(sequence, *times, out.as_deref())
+            }
             Deed::Compare { files, sequence, model } if files.is_empty() => {
                 compare_seed(sequence, model)
             }

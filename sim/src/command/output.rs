@@ -39,6 +39,7 @@ pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
     if path.as_os_str() == "-" {
         return Ok(io::stdout().write_all(text.as_bytes())?);
     }
+    could_be_written(path)?;
     let is_open = OPEN.iter().any(|open| path.starts_with(open));
     let write = || -> io::Result<()> {
         let path = match fs::metadata(path) {
@@ -58,6 +59,9 @@ pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// Refuses a place where no file can be, before anything is made that would go there.
 pub(super) fn could_be_written(path: &Path) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(());
+    }
     let above = path.ancestors().skip(1).find_map(|folder| fs::metadata(folder).ok());
     let kind = if path.is_dir() {
         io::ErrorKind::IsADirectory

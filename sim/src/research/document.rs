@@ -67,7 +67,7 @@ impl Document {
     /// # Errors
     /// What was expected, with its place.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let head = opened::begin(path).map_err(|error| error.to_string())?;
+        let head = opened::begin(path).map_err(|error| format!("cannot read: {error}"))?;
         if recorded::is_recording(&head) {
             return Self::of_recording(path);
         }
