@@ -379,6 +379,32 @@ mod tests {
     }
 
     #[test]
+    fn who_began_beside_the_other_is_answered_with_the_tag_it_asked_for() {
+        let began = (Original, init(INIT, 7));
+        let beside = (Reply, init(INIT, 9));
+        // What came before, and whether the answerer may then ask for 9, and for another tag.
+        for (before, may) in [
+            (vec![], [true, true]),
+            (vec![&began], [true, true]),
+            (vec![&beside], [true, false]),
+            (vec![&beside, &began], [true, true]),
+            (vec![&beside, &beside], [true, false]),
+            (vec![&beside, &beside, &began], [true, false]),
+        ] {
+            let mut track = SctpTrack::begin(0, &began.1).expect("INIT begins one");
+            for (direction, body) in std::iter::once(&began).chain(before.iter().copied()) {
+                let outcome = track.packet(*direction, 0, body, false);
+                assert_ne!(outcome, SctpOutcome::Invalid, "{before:?}");
+            }
+            let takes = |asked| {
+                let (mut track, answer) = (track, init(INIT_ACK, asked));
+                track.packet(Reply, 7, &answer, true) != SctpOutcome::Invalid
+            };
+            assert_eq!([takes(9), takes(8)], may, "{before:?}");
+        }
+    }
+
+    #[test]
     fn only_some_chunks_begin_an_association() {
         assert_eq!(SctpTrack::begin(5, &chunk(DATA, &[0; 16])), None);
         assert_eq!(SctpTrack::begin(0, &[]), None);
