@@ -410,7 +410,8 @@ impl TcpTrack {
             | (last.ack ^ header.ack)
             | (last.end ^ header.end())
             | u32::from(last.window ^ header.window);
-        self.retrans = if differs == 0 { self.retrans.saturating_add(1) } else { 0 };
+        // KERNEL: tcp_in_window(), 6.18: a byte; the 256th repetition is none again.
+        self.retrans = if differs == 0 { self.retrans.wrapping_add(1) } else { 0 };
         (last.reply, last.seq, last.ack, last.end, last.window) = this;
     }
 
@@ -528,6 +529,41 @@ mod tests {
         assert_eq!(track.state(), TcpState::TimeWait);
         let syn = header(SYN, 9000, 0);
         assert_eq!(track.packet(Original, &syn, KNOWN, &SETTINGS), TcpOutcome::Repeat);
+    }
+
+    #[test]
+    fn an_ack_that_challenges_a_syn_is_no_last_one() {
+        // Who sent the SYN, whose ACK comes, and where it leads.
+        for (side, state) in [(Reply, TcpState::LastAck), (Original, TcpState::TimeWait)] {
+            let mut track = open();
+            track.packet(Original, &header(FIN | ACK, 101, 501), KNOWN, &SETTINGS);
+            track.packet(Reply, &header(FIN | ACK, 501, 102), KNOWN, &SETTINGS);
+            assert_eq!(track.state(), TcpState::LastAck);
+            let syn = header(SYN, 9000, 0);
+            assert_eq!(track.packet(Original, &syn, KNOWN, &SETTINGS), TcpOutcome::Ignore);
+            let ack = if side == Reply { header(ACK, 502, 102) } else { header(ACK, 102, 502) };
+            let mut again = |state| {
+                track.packet(side, &ack, KNOWN, &SETTINGS);
+                assert_eq!(track.state(), state);
+            };
+            again(state);
+            // A challenge is one answer; the next ACK is the last.
+            again(TcpState::TimeWait);
+        }
+    }
+
+    #[test]
+    fn repetitions_shorten_a_life_and_are_counted_in_a_byte() {
+        let mut track = open();
+        let mut lives = || {
+            let outcome = track.packet(Original, &header(ACK, 101, 501), KNOWN, &SETTINGS);
+            let TcpOutcome::Accept { timeout_secs, .. } = outcome else { panic!("{outcome:?}") };
+            timeout_secs
+        };
+        for repetition in 1..600 {
+            let expected = if repetition % 256 >= 3 { 300 } else { 432_000 };
+            assert_eq!(lives(), expected, "{repetition}");
+        }
     }
 
     #[test]
