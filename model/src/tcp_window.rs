@@ -408,6 +408,107 @@ mod tests {
     }
 
     #[test]
+    fn each_bound_lies_where_it_lies() {
+        use Judged::{Accept, Ignore, Invalid};
+        let marks = Marks::default();
+        let sent =
+            Side { td_end: 10_000, td_maxend: 15_000, td_maxwin: 3_000, marks, ..Side::default() };
+        let taken = Side { td_end: 500_000, td_maxwin: 2_000, ..Side::default() };
+        let (wide, far) = (Side { td_maxwin: 70_000, ..sent }, Side { td_end: 30_000, ..sent });
+        let mute = Side { td_maxwin: 0, ..taken };
+        for ((sender, receiver), bound, found) in [
+            // The first byte, and a little beyond: which has bounds of its own.
+            ((sent, taken), (15_000, 15_000, 500_000), Accept),
+            ((sent, taken), (15_001, 15_001, 500_000), Ignore),
+            ((sent, taken), (15_001, 16_999, 500_000), Ignore),
+            ((sent, taken), (15_001, 17_000, 500_000), Invalid),
+            ((sent, taken), (15_001, 15_001, 434_000), Ignore),
+            ((sent, taken), (15_001, 15_001, 433_999), Invalid),
+            ((sent, taken), (15_001, 15_001, 500_001), Invalid),
+            ((far, taken), (15_001, 15_001, 500_000), Invalid),
+            ((sent, mute), (15_001, 15_001, 500_000), Invalid),
+            // The last byte.
+            ((sent, taken), (8_000, 8_000, 500_000), Accept),
+            ((sent, taken), (7_999, 7_999, 500_000), Ignore),
+            ((sent, mute), (7_999, 7_999, 500_000), Accept),
+            // What is acknowledged.
+            ((sent, taken), (10_000, 10_000, 500_001), Invalid),
+            ((sent, taken), (7_999, 7_999, 500_001), Invalid),
+            ((sent, taken), (10_000, 10_000, 434_000), Accept),
+            ((sent, taken), (10_000, 10_000, 433_999), Ignore),
+            ((wide, taken), (10_000, 10_000, 430_000), Accept),
+            ((wide, taken), (10_000, 10_000, 429_999), Ignore),
+        ] {
+            let mut after = sender;
+            assert_eq!(bounds(bound, &mut after, &receiver), found, "{bound:?} {sender:?}");
+            // Only what goes a little beyond teaches, though it is old.
+            let learnt = found == Ignore && bound.0 > sender.td_maxend;
+            let marks = Marks::UNACKNOWLEDGED.if_so(learnt);
+            let td_end = if learnt { bound.1 } else { sender.td_end };
+            assert_eq!(after, Side { td_end, marks, ..sender });
+        }
+    }
+
+    #[test]
+    fn a_packet_inside_teaches_each_thing_it_shows() {
+        let sender = Side {
+            td_end: 10_000,
+            td_maxend: 15_000,
+            td_maxwin: 3_000,
+            td_maxack: 400_000,
+            marks: Marks::MAXACK_SET,
+            ..Side::default()
+        };
+        let receiver = Side {
+            td_end: 500_000,
+            td_maxend: 600_000,
+            td_maxwin: 2_000,
+            marks: Marks::UNACKNOWLEDGED,
+            ..Side::default()
+        };
+        let (fresh, mute) =
+            (Side { marks: Marks::default(), ..sender }, Side { td_maxwin: 0, ..receiver });
+        let learns = |(mut sender, mut receiver), shown, acknowledges| {
+            learn(shown, acknowledges, &mut sender, &mut receiver);
+            (sender, receiver)
+        };
+        let unacknowledged = sender.marks.with(Marks::UNACKNOWLEDGED);
+        let sends = |td_end| Side { td_end, marks: unacknowledged, ..sender };
+        let both = (sender, receiver);
+        let nothing = (10_000, 400_000, 400_000, 1);
+        assert_eq!(learns(both, nothing, true), both);
+        assert_eq!(learns(both, (10_001, 400_000, 400_000, 1), true), (sends(10_001), receiver));
+        assert_eq!(learns(both, (15_000, 400_000, 400_000, 1), true), (sends(15_000), receiver));
+        let wider = Side { td_maxwin: 2_001, ..receiver };
+        assert_eq!(learns(both, (15_001, 400_000, 400_000, 1), true), (sends(15_001), wider));
+        let shown = (15_001, 400_000, 400_000, 1);
+        assert_eq!(learns((sender, mute), shown, true), (sends(15_001), mute));
+        // The furthest acknowledgement.
+        let acks = |td_maxack| (Side { td_maxack, ..sender }, receiver);
+        assert_eq!(learns(both, (10_000, 400_001, 400_001, 1), true), acks(400_001));
+        assert_eq!(learns(both, (10_000, 400_001, 400_001, 1), false), both);
+        assert_eq!(learns(both, (10_000, 399_999, 399_999, 1), true), both);
+        let first = learns((fresh, receiver), (10_000, 399_999, 399_999, 1), true);
+        assert_eq!(first, acks(399_999));
+        assert_eq!(learns((fresh, receiver), nothing, false), (fresh, receiver));
+        // The window, and how far it lets the other side go.
+        let larger = |td_maxwin| (Side { td_maxwin, ..sender }, receiver);
+        assert_eq!(learns(both, (10_000, 400_000, 400_000, 3_001), true), larger(3_001));
+        assert_eq!(learns(both, (10_000, 400_000, 400_020, 2_981), true), larger(3_001));
+        let allows = |td_maxend| (sender, Side { td_maxend, ..receiver });
+        assert_eq!(learns(both, (10_000, 400_000, 400_000, 0), true), both);
+        for (sack, window, td_maxend) in
+            [(599_998, 1, 600_000), (600_000, 1, 600_001), (600_000, 0, 600_001)]
+        {
+            let shown = (10_000, sack, sack, window);
+            assert_eq!(learns(both, shown, false), allows(td_maxend), "{shown:?}");
+        }
+        // All that was sent is acknowledged.
+        let all = learns(both, (10_000, 500_000, 500_000, 1), false);
+        assert_eq!(all, (sender, Side { marks: Marks::default(), ..receiver }));
+    }
+
+    #[test]
     fn options_end_where_they_are_broken() {
         let mut side = Side::default();
         side.take_options(&[1, 4, 2, 3, 3, 20, 0]);
