@@ -404,13 +404,133 @@ mod tests {
         }
     }
 
+    /// What becomes of packets in turn: for how many seconds each lets the association live, `=`
+    /// for no longer than it did, `!` if it assures it, `x` for an invalid one.
+    fn fates(packets: &[(Direction, u32, Vec<u8>)]) -> String {
+        let mut track = SctpTrack::begin(packets[0].1, &packets[0].2).expect("it begins one");
+        let fates = packets.iter().enumerate().map(|(at, (direction, tag, body))| {
+            match track.packet(*direction, *tag, body, at > 0) {
+                SctpOutcome::Accept { timeout_secs, assured } => {
+                    let secs = timeout_secs.map_or_else(|| "=".to_owned(), |secs| secs.to_string());
+                    secs + if assured { "!" } else { "" }
+                }
+                SctpOutcome::Invalid => "x".to_owned(),
+            }
+        });
+        fates.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Both sides have agreed that who begins tags with 9, and who answers with 7.
+    fn open() -> Vec<(Direction, u32, Vec<u8>)> {
+        vec![
+            (Original, 0, init(INIT, 7)),
+            (Reply, 7, init(INIT_ACK, 9)),
+            (Original, 9, chunk(COOKIE_ECHO, &[])),
+            (Reply, 7, chunk(COOKIE_ACK, &[])),
+        ]
+    }
+
+    fn then(steps: &[(Direction, u32, Vec<u8>)]) -> String {
+        let all = fates(&[&open(), steps].concat());
+        all.strip_prefix("10 3 3 210! ").expect("it opened").to_owned()
+    }
+
+    #[test]
+    fn each_chunk_is_tagged_as_its_kind_has_to_be() {
+        let turned = |kind| vec![kind, 1, 0, 4];
+        for (tag, body, fate) in [
+            (9, chunk(DATA, &[0; 16]), "210"),
+            (7, chunk(DATA, &[0; 16]), "x"),
+            (9, chunk(ABORT, &[]), "10"),
+            (7, chunk(ABORT, &[]), "x"),
+            (9, turned(ABORT), "x"),
+            (7, turned(ABORT), "10"),
+            (9, chunk(SHUTDOWN_COMPLETE, &[]), "210"),
+            (7, chunk(SHUTDOWN_COMPLETE, &[]), "x"),
+            (9, turned(SHUTDOWN_COMPLETE), "x"),
+            (7, turned(SHUTDOWN_COMPLETE), "210"),
+            (9, chunk(COOKIE_ECHO, &[]), "210"),
+            (7, chunk(COOKIE_ECHO, &[]), "x"),
+            (7, chunk(SHUTDOWN_ACK, &[]), "210"),
+            (0, init(INIT, 5), "210"),
+            (9, init(INIT, 5), "x"),
+            // Nobody begins now: the answer asks for what is known.
+            (9, init(INIT_ACK, 7), "210"),
+            (9, init(INIT_ACK, 5), "x"),
+            // Who asks for a cookie to be taken says it first; a chunk has a length.
+            (9, [chunk(COOKIE_ECHO, &[]), chunk(DATA, &[0; 16])].concat(), "210"),
+            (9, [chunk(DATA, &[0; 16]), chunk(COOKIE_ECHO, &[])].concat(), "x"),
+            (9, [chunk(DATA, &[0; 16]), vec![DATA, 0, 0, 0]].concat(), "x"),
+        ] {
+            assert_eq!(then(&[(Original, tag, body.clone())]), fate, "{tag} {body:?}");
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_of_another_tag_is_believed_when_it_is_answered() {
+        let beat = |side, tag| (side, tag, chunk(HEARTBEAT, &[0; 4]));
+        let answer = |side, tag| (side, tag, chunk(HEARTBEAT_ACK, &[0; 4]));
+        let data = |side, tag| (side, tag, chunk(DATA, &[0; 16]));
+        let with = |kind| [chunk(HEARTBEAT, &[0; 4]), chunk(kind, &[0; 16])].concat();
+        // The answerer's tag is another; who began has none until its next heartbeat.
+        let steps = [
+            beat(Original, 8),
+            answer(Reply, 6),
+            data(Reply, 6),
+            data(Reply, 7),
+            data(Original, 9),
+            beat(Original, 33),
+            data(Original, 33),
+            data(Original, 9),
+        ];
+        assert_eq!(then(&steps), "= 210 210 x x 210 210 x");
+        for (steps, fate) in [
+            (vec![answer(Reply, 6)], "x"),
+            (vec![beat(Original, 8), answer(Original, 6)], "= x"),
+            (vec![beat(Original, 8), beat(Original, 9), answer(Reply, 6)], "= 210 x"),
+            (vec![beat(Original, 8), answer(Reply, 7), answer(Reply, 6)], "= 210 x"),
+            (vec![beat(Original, 8), answer(Reply, 6), answer(Original, 0)], "= 210 210"),
+            (vec![beat(Original, 8), answer(Reply, 6), answer(Reply, 5)], "= 210 x"),
+            // It comes without data, and once in a packet.
+            (vec![(Original, 8, with(DATA))], "x"),
+            (vec![(Original, 9, with(DATA))], "210"),
+            (vec![(Original, 8, with(HEARTBEAT))], "x"),
+            (vec![(Original, 9, with(HEARTBEAT))], "210"),
+            (vec![(Original, 8, with(3))], "="),
+        ] {
+            assert_eq!(then(&steps), fate, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn an_init_that_is_repeated_lets_nothing_live_longer() {
+        let again = (Original, 0, init(INIT, 7));
+        let beat = (Original, 5, chunk(HEARTBEAT, &[0; 4]));
+        assert_eq!(fates(&[again.clone(), again.clone(), again.clone()]), "10 = =");
+        assert_eq!(fates(&[beat.clone(), again.clone(), again.clone()]), "30 3 3");
+        let shutdown = (Original, 9, chunk(7, &[0; 4]));
+        assert_eq!(then(&[shutdown, again.clone(), again.clone()]), "3 10 =");
+        let abort = (Reply, 7, chunk(ABORT, &[]));
+        assert_eq!(then(&[again.clone(), abort, again.clone()]), "210 10 =");
+        let mut track = SctpTrack::begin(0, &again.2).expect("INIT begins one");
+        let ten = SctpOutcome::Accept { timeout_secs: Some(10), assured: false };
+        assert_eq!([(); 2].map(|()| track.packet(Original, 0, &again.2, false)), [ten; 2]);
+        // Of a side that nobody asked for a tag any is taken; what is answered is assured.
+        assert_eq!(fates(&[beat.clone(), (Original, 5, init(INIT_ACK, 3))]), "30 10");
+        assert_eq!(fates(&[beat, (Reply, 6, chunk(HEARTBEAT_ACK, &[0; 4]))]), "30 210!");
+    }
+
     #[test]
     fn only_some_chunks_begin_an_association() {
         assert_eq!(SctpTrack::begin(5, &chunk(DATA, &[0; 16])), None);
         assert_eq!(SctpTrack::begin(0, &[]), None);
         assert_eq!(SctpTrack::begin(0, &[INIT, 0, 0, 0]), None, "a chunk without length");
         assert_eq!(SctpTrack::begin(0, &chunk(INIT, &[])), None, "an INIT without tag");
+        assert_eq!(SctpTrack::begin(5, &[HEARTBEAT, 0, 0, 0]), None, "a chunk without length");
         assert!(SctpTrack::begin(5, &chunk(HEARTBEAT, &[0; 4])).is_some());
+        for kind in [ABORT, SHUTDOWN_COMPLETE, COOKIE_ACK] {
+            assert_eq!(SctpTrack::begin(5, &chunk(kind, &[])), None, "{kind}");
+        }
         let two = [chunk(COOKIE_ECHO, &[]), init(INIT, 7)].concat();
         assert_eq!(SctpTrack::begin(0, &two), None, "INIT comes alone");
     }

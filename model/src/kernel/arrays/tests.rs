@@ -101,6 +101,55 @@ fn what_is_swept_out_is_stale() {
     assert!(agree(WheelKind::Cascading, &deeds) && agree(WheelKind::Levelled, &deeds));
 }
 
+/// A sweep while most of what is due waits for its turn, and stamps that begin anew then.
+#[test]
+fn what_is_left_by_a_sweep_while_it_fires_fires_after_it() {
+    for (kind, anew) in [WheelKind::Cascading, WheelKind::Levelled]
+        .into_iter()
+        .flat_map(|kind| [(kind, false), (kind, true)])
+    {
+        let mut field = Field::default();
+        field.0.resize_with(1_003, Default::default);
+        let start = Jiffies::initial(4);
+        let (lists, arrays) = (Wheel::new(kind, start, 250), ArrayWheel::new(kind, start, 250));
+        let add = |field: &mut Field, key: u32, span| {
+            let (now, asked) = (start, start.after(Ticks(span)));
+            let expires = lists.add(&*field, key, asked, now);
+            field.0[key as usize].2.set(expires);
+            let its_stamp = &field.0[key as usize].1;
+            assert_eq!(arrays.add(&*field, its_stamp, key, asked, now), expires);
+        };
+        // Of each sixteen, one is not due yet.
+        (1..=1_000).for_each(|key| add(&mut field, key, if key % 16 == 0 { 2_000 } else { 10 }));
+        let fires = |field: &Field, span| {
+            let now = start.after(Ticks(span));
+            let (fired, listed) = (arrays.expire(field, now, |_, _| ()), lists.expire(field, now));
+            assert_eq!(fired, listed, "{kind:?} {anew}");
+            fired.is_some()
+        };
+        assert!((0..40).all(|_| fires(&field, 50)));
+        assert!(arrays.left.get() > 0 && !arrays.due.borrow().is_empty());
+        let del = |field: &Field, key| {
+            let deleted = arrays.del(field, &field.0[key as usize].1, key);
+            assert_eq!(deleted, lists.del(field, key), "{key}");
+        };
+        (1..=1_000).filter(|key| key % 8 != 0).for_each(|key| del(&field, key));
+        for span in 1_000..3_000 {
+            add(&mut field, 1_001, span);
+            del(&field, 1_001);
+        }
+        assert!(arrays.stale.get() < 2_000, "swept on the way");
+        if anew {
+            arrays.stamp.set(u32::MAX);
+        }
+        add(&mut field, 1_002, 3_000);
+        for span in [50, 6_000] {
+            assert!(fires(&field, span), "something was left");
+            while fires(&field, span) {}
+        }
+    }
+}
+
 quickcheck! {
     fn prop_arrays_fire_as_lists_when_cascading(deeds: Vec<(u8, u16, u8)>) -> bool {
         agree(WheelKind::Cascading, &deeds)
