@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What becomes of packets in turn.
+
+use super::*;
+use Direction::{Original, Reply};
+
+const SETTINGS: TcpSettings = TcpSettings::DEFAULT;
+
+fn header(flags: u8, seq: u32, ack: u32) -> TcpHeader<'static> {
+    TcpHeader { flags, seq, ack, window: 1000, ..TcpHeader::default() }
+}
+
+fn open() -> TcpTrack {
+    let syn = header(SYN, 100, 0);
+    let mut track = TcpTrack::begin(&syn, &SETTINGS).expect("a SYN begins one");
+    track.packet(Original, &syn, Known::default(), &SETTINGS);
+    track.packet(Reply, &header(SYN | ACK, 500, 101), Known::default(), &SETTINGS);
+    let known = Known { seen_reply: true, assured: false };
+    let outcome = track.packet(Original, &header(ACK, 101, 501), known, &SETTINGS);
+    assert_eq!(outcome, TcpOutcome::Accept { timeout_secs: 432_000, assured: true });
+    track
+}
+
+const KNOWN: Known = Known { seen_reply: true, assured: true };
+
+quickcheck::quickcheck! {
+    fn prop_plain_packets_are_taken_as_any_other(steps: Vec<(u8, [u8; 3], bool)>) -> bool {
+        let (mut track, mut other) = (open(), open());
+        // How far each side has come; now and then a number is out of its window.
+        let mut ends = [101_u32, 501];
+        steps.into_iter().all(|(dice, [ahead, size, back], assured)| {
+            let side = usize::from(dice & 1);
+            let far = |bit: u8| u32::from(dice >> bit & 3 == 3) * 0x4000_0000;
+            let seq = ends[side].wrapping_add(u32::from(ahead % 4)).wrapping_add(far(1));
+            let ack = ends[1 - side].wrapping_sub(u32::from(back % 4)).wrapping_add(far(3));
+            let flags = [ACK, ACK, ACK, ACK, ACK | 32, FIN | ACK, RST, SYN][usize::from(dice >> 5)];
+            let (window, payload_len) = (u16::from(back / 4), u32::from(size));
+            let header = TcpHeader { window, payload_len, ..header(flags, seq, ack) };
+            ends[side] = ends[side].wrapping_add(payload_len);
+            let (known, direction) =
+                (Known { assured, ..KNOWN }, if side == 1 { Reply } else { Original });
+            let taken = track.packet(direction, &header, known, &SETTINGS);
+            taken == other.any_packet(direction, &header, known, &SETTINGS) && track == other
+        })
+    }
+}
+
+#[test]
+fn a_syn_after_the_end_begins_another_connection() {
+    let mut track = open();
+    for (direction, header) in [
+        (Original, header(FIN | ACK, 101, 501)),
+        (Reply, header(FIN | ACK, 501, 102)),
+        (Original, header(ACK, 102, 502)),
+    ] {
+        let outcome = track.packet(direction, &header, KNOWN, &SETTINGS);
+        assert!(matches!(outcome, TcpOutcome::Accept { .. }), "{outcome:?}");
+    }
+    assert_eq!(track.state(), TcpState::TimeWait);
+    let syn = header(SYN, 9000, 0);
+    assert_eq!(track.packet(Original, &syn, KNOWN, &SETTINGS), TcpOutcome::Repeat);
+}
+
+/// What becomes of packets in turn: how many seconds the connection lives then, `!` if that
+/// assures it, `i` for an ignored one, `x` for an invalid one; and the letter of its state.
+fn course(packets: &[(Direction, TcpHeader<'_>)]) -> String {
+    let mut track = TcpTrack::begin(&packets[0].1, &SETTINGS).expect("it begins one");
+    let mut known = Known::default();
+    let fates = packets.iter().map(|(direction, header)| {
+        let fate = match track.packet(*direction, header, known, &SETTINGS) {
+            TcpOutcome::Accept { timeout_secs, assured } => {
+                known.assured |= assured;
+                format!("{timeout_secs}{}", if assured { "!" } else { "" })
+            }
+            TcpOutcome::Ignore => "i".to_owned(),
+            TcpOutcome::Invalid => "x".to_owned(),
+            TcpOutcome::Kill => "kill".to_owned(),
+            TcpOutcome::Repeat => "again".to_owned(),
+        };
+        known.seen_reply |= *direction == Reply;
+        fate + &"NSREFWLTC2"[track.state() as usize..][..1]
+    });
+    fates.collect::<Vec<_>>().join(" ")
+}
+
+/// The same after a connection was opened, of which both sides have a window of 1000.
+fn then(steps: &[(Direction, TcpHeader<'_>)]) -> String {
+    let open = [
+        (Original, header(SYN, 100, 0)),
+        (Reply, header(SYN | ACK, 500, 101)),
+        (Original, header(ACK, 101, 501)),
+    ];
+    let all = course(&[&open, steps].concat());
+    all.strip_prefix("120S 60R 432000!E ").expect("it opened").to_owned()
+}
+
+/// A sequence number that lies in no window.
+const FAR: u32 = 90_000_000;
+
+#[test]
+fn both_sides_may_open_at_once() {
+    let both = [(Original, header(SYN, 100, 0)), (Reply, header(SYN, 500, 0))];
+    let (ours, theirs) =
+        ((Original, header(SYN | ACK, 100, 501)), (Reply, header(SYN | ACK, 500, 101)));
+    let acks = (Reply, header(ACK, 501, 101));
+    let again = both[0];
+    for (steps, fate) in [
+        (vec![ours, acks], "60R 432000!E"),
+        (vec![theirs, acks], "60R 432000!E"),
+        // An early answer changes nothing, a SYN does: it may be that of another connection.
+        (vec![acks, ours, acks], "i2 60R 432000!E"),
+        (vec![ours, again, acks], "60R iR 60R"),
+    ] {
+        let all = course(&[&both, &steps[..]].concat());
+        assert_eq!(all, format!("120S i2 {fate}"), "{steps:?}");
+    }
+    assert_eq!(course(&[both[0], theirs, acks]), "120S 60R 60R", "one after the other");
+}
+
+#[test]
+fn an_ignored_syn_that_is_answered_begins_anew() {
+    const SCALED: [u8; 3] = [3, 3, 2];
+    let syn = header(SYN, 9000, 0);
+    let anew = header(SYN | ACK, FAR, 9001);
+    let data = |seq, ack| TcpHeader { payload_len: 10, ..header(ACK, seq, ack) };
+    for (steps, fate) in [
+        (vec![(Original, syn), (Reply, anew)], "iE 60R"),
+        (vec![(Original, syn), (Reply, header(SYN | ACK, FAR, 5))], "iE iE"),
+        (vec![(Reply, header(SYN | ACK, 500, 101))], "iE"),
+        (vec![(Original, syn), (Original, data(FAR, 501)), (Reply, anew)], "iE xE 60R"),
+        // A window of none counts as one of 1.
+        (
+            vec![
+                (Original, TcpHeader { window: 0, ..syn }),
+                (Reply, anew),
+                (Original, data(FAR, FAR + 1)),
+            ],
+            "iE 60R xR",
+        ),
+    ] {
+        assert_eq!(then(&steps), fate, "{steps:?}");
+    }
+    // Windows are scaled as the two that opened it offered.
+    for (options, fate) in [(&SCALED[..], "300E"), (&[], "xE")] {
+        let steps = [
+            (Original, TcpHeader { options, ..syn }),
+            (Reply, TcpHeader { options: &SCALED, ..anew }),
+            (Original, header(ACK, 9001, FAR + 1)),
+            (Reply, data(FAR + 3900, 9001)),
+        ];
+        assert_eq!(then(&steps), format!("iE 60R 432000E {fate}"));
+    }
+    let early = [(Original, header(SYN, 100, 0)), (Reply, header(ACK, 500, 0))];
+    assert_eq!(course(&early), "120S iS", "an ACK is no such answer");
+}
+
+#[test]
+fn a_reset_counts_where_it_answers() {
+    let (ours, theirs) = (header(RST, 101, 0), header(RST, 501, 0));
+    let syn = (Original, header(SYN, 9000, 0));
+    let data = (Original, TcpHeader { payload_len: 10, ..header(ACK, 101, 501) });
+    let far = |flags| (Original, header(flags, FAR, 501));
+    for (steps, fate) in [
+        (vec![(Reply, theirs), far(ACK)], "10C xC"),
+        // A SYN begins another connection behind the reset of who sends it.
+        (vec![(Reply, theirs), syn, syn], "10C iC iC"),
+        (vec![(Original, header(RST, 501, 0))], "10E"),
+        (vec![(Original, ours), syn], "10C againC"),
+        // A reset that goes on where the data ended, unless something odd came between.
+        (vec![data, (Original, header(RST, 111, 0))], "300E 10C"),
+        (vec![data, (Original, header(RST, 112, 0))], "300E 10E"),
+        (vec![data, far(FIN | ACK), (Original, header(RST, 111, 0))], "300E xE 10E"),
+        (vec![data, far(ACK), (Original, header(RST, 111, 0))], "300E xE 10C"),
+        // Who is closing is reset from anywhere.
+        (vec![(Original, header(FIN | ACK, 101, 501)), far(RST)], "120F 10C"),
+        (vec![far(SYN | FIN)], "xE"),
+    ] {
+        assert_eq!(then(&steps), fate, "{steps:?}");
+    }
+    // What answers a challenge is not held against the window.
+    let challenged = [(Original, header(SYN, 100, 0)), (Reply, header(ACK, 999, 777))];
+    for (seq, fate) in [(777, "10C"), (778, "xS")] {
+        let steps = [&challenged[..], &[(Original, header(RST, seq, 0))]].concat();
+        assert_eq!(course(&steps), format!("120S iS {fate}"));
+    }
+    let half = [
+        (Original, header(SYN, 100_000, 0)),
+        (Reply, header(SYN | ACK, 500_000, 100_001)),
+        (Original, header(RST, 0, 0)),
+    ];
+    assert_eq!(course(&half), "120S 60R iR");
+    assert_eq!(TcpTrack::begin(&header(SYN | FIN, 100, 0), &SETTINGS), None);
+}
+
+#[test]
+fn an_ack_that_challenges_a_syn_is_no_last_one() {
+    // Who sent the SYN, whose ACK comes, and where it leads.
+    for (side, state) in [(Reply, TcpState::LastAck), (Original, TcpState::TimeWait)] {
+        let mut track = open();
+        track.packet(Original, &header(FIN | ACK, 101, 501), KNOWN, &SETTINGS);
+        track.packet(Reply, &header(FIN | ACK, 501, 102), KNOWN, &SETTINGS);
+        assert_eq!(track.state(), TcpState::LastAck);
+        let syn = header(SYN, 9000, 0);
+        assert_eq!(track.packet(Original, &syn, KNOWN, &SETTINGS), TcpOutcome::Ignore);
+        let ack = if side == Reply { header(ACK, 502, 102) } else { header(ACK, 102, 502) };
+        let mut again = |state| {
+            track.packet(side, &ack, KNOWN, &SETTINGS);
+            assert_eq!(track.state(), state);
+        };
+        again(state);
+        // A challenge is one answer; the next ACK is the last.
+        again(TcpState::TimeWait);
+    }
+    // Nor is it a challenge once the FIN came again.
+    let fins = [(Original, header(FIN | ACK, 101, 501)), (Reply, header(FIN | ACK, 501, 102))];
+    let rest = [(Original, header(SYN, 9000, 0)), fins[0], (Reply, header(ACK, 502, 102))];
+    assert_eq!(then(&[&fins[..], &rest].concat()), "120F 30L iL 30L 120T");
+}
+
+#[test]
+fn repetitions_shorten_a_life_and_are_counted_in_a_byte() {
+    let mut track = open();
+    let mut lives = || {
+        let outcome = track.packet(Original, &header(ACK, 101, 501), KNOWN, &SETTINGS);
+        let TcpOutcome::Accept { timeout_secs, .. } = outcome else { panic!("{outcome:?}") };
+        timeout_secs
+    };
+    for repetition in 1..600 {
+        let expected = if repetition % 256 >= 3 { 300 } else { 432_000 };
+        assert_eq!(lives(), expected, "{repetition}");
+    }
+}
+
+#[test]
+fn a_syn_is_refused_by_the_other_side() {
+    let syn = header(SYN, 100, 0);
+    let known = Known { seen_reply: true, assured: false };
+    let ends = |direction| {
+        let mut track = TcpTrack::begin(&syn, &SETTINGS).expect("a SYN begins one");
+        track.packet(Original, &syn, Known::default(), &SETTINGS);
+        track.packet(Reply, &header(SYN | ACK, 500, 101), Known::default(), &SETTINGS);
+        // Ignored, and remembered.
+        track.packet(Original, &syn, known, &SETTINGS);
+        // Far outside the window.
+        track.packet(direction, &header(RST | ACK, 90_000_000, 101), known, &SETTINGS);
+        track.state() == TcpState::Close
+    };
+    assert!(ends(Reply) && !ends(Original));
+}
+
+#[test]
+fn a_reset_begins_nothing_and_refuses_at_once() {
+    assert_eq!(TcpTrack::begin(&header(RST, 0, 0), &SETTINGS), None);
+    assert!(TcpTrack::begin(&header(ACK, 1, 1), &SETTINGS).is_some(), "picked up");
+    let strict = TcpSettings { loose: false, ..SETTINGS };
+    assert_eq!(TcpTrack::begin(&header(ACK, 1, 1), &strict), None);
+    let syn = header(SYN, 100, 0);
+    let mut track = TcpTrack::begin(&syn, &SETTINGS).expect("a SYN begins one");
+    track.packet(Original, &syn, Known::default(), &SETTINGS);
+    let reset = header(RST | ACK, 0, 101);
+    assert_eq!(track.packet(Reply, &reset, Known::default(), &SETTINGS), TcpOutcome::Kill);
+}
+
+#[test]
+fn a_reset_that_may_be_forged_does_not_end_a_connection() {
+    let mut track = open();
+    let forged = header(RST, 400, 0);
+    assert_eq!(track.packet(Reply, &forged, KNOWN, &SETTINGS), TcpOutcome::Invalid);
+    let inside = header(RST, 600, 0);
+    track.packet(Reply, &inside, KNOWN, &SETTINGS);
+    assert_eq!(track.state(), TcpState::Established, "not the next byte: challenged");
+    track.packet(Reply, &header(RST, 501, 0), KNOWN, &SETTINGS);
+    assert_eq!(track.state(), TcpState::Close);
+}
