@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The life of an expectation, walked through once per revision.
 
-use nfexp_model::conn::ConnRef;
+use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::conntrack::Direction;
 use nfexp_model::engine::MasterCheck;
-use nfexp_model::event::{Cause, Event, ExpectEventKind, Origin};
-use nfexp_model::expectation::{ExpectRef, Expected, Flags};
+use nfexp_model::event::{Cause, Event, ExpectEventKind, ExpectFn, Origin};
+use nfexp_model::expectation::{ExpectRef, Expected, Flags, Nat};
 use nfexp_model::helper::{Class, ExpectPolicy};
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::netns::{NetId, Zone};
+use nfexp_model::nft_ct::{CtExpectation, Verdict};
 use nfexp_model::proc::SeqFile;
 use nfexp_model::revision::{ClassLimit, Revision};
-use nfexp_model::tuple::{L3, Proto, Tuple};
+use nfexp_model::tuple::{L3, Mask, Proto, Tuple};
 use nfexp_model::{At, Config, Engine};
 
 const NET: NetId = NetId::INIT;
@@ -276,4 +278,112 @@ fn what_ended_is_not_ended_again_nor_whoever_lives_in_its_memory() {
         engine.put(second);
         engine.put_conn(at, ct);
     }
+}
+
+/// Whose place is taken is not let in, and is counted; so is each first packet that is dropped.
+#[test]
+fn connections_in_vain_are_counted_and_leave_nothing() {
+    let config = Config { revision: Revision::LINUX_6_18, ..Config::SMALL };
+    let (engine, at, ct) = world_of(config);
+    let before = engine.stats(NET);
+    let control = tcp("10.0.0.2", 40000, "10.0.0.1", 21);
+    let reply = control.inverse().expect("tcp answers");
+    let late = engine.alloc_conn(NET, Zone(0), control, reply).expect("memory");
+    assert!(!engine.confirm(at, &late, Origin::KERNEL), "another took its place");
+    engine.put_conn(at, late);
+    assert_eq!(engine.stats(NET).insert_failed, before.insert_failed + 1);
+    // Many more than there is memory for.
+    let new = engine.stats(NET).new;
+    assert!((0..10_000).all(|_| engine.init_in_vain(at, NET)));
+    assert_eq!(engine.stats(NET).new, new + 10_000);
+    let other = tcp("10.0.0.3", 40000, "10.0.0.1", 21);
+    let reply = other.inverse().expect("tcp answers");
+    let other = engine.alloc_conn(NET, Zone(0), other, reply).expect("memory is left");
+    engine.put_conn(at, other);
+    engine.put(announce(&engine, at, &ct, 50000));
+    assert!(!engine.init_in_vain(at, NET), "it could consume one");
+    engine.put_conn(at, ct);
+}
+
+#[test]
+fn what_is_expected_anew_has_no_flags_of_before() {
+    for revision in Revision::ALL {
+        let (engine, at, ct) = world(revision);
+        let exp = engine.alloc(at, &ct).expect("memory");
+        engine.set_flags(&exp, Flags::INACTIVE);
+        let data = tcp("10.0.0.2", 0, "10.0.0.1", 50000);
+        engine.init_key(&exp, Class::DEFAULT, data, Mask::exact(data.l3, true, false));
+        engine.related(at, &exp, Origin::KERNEL, MasterCheck::Own).expect("room");
+        let came = Tuple { sport: 41000, ..data };
+        let reply = came.inverse().expect("tcp answers");
+        let born = engine.init_conntrack(at, NET, Zone(0), came, reply, true).expect("memory");
+        assert_eq!(born.announced, Some(exp.id()), "{}", revision.name);
+        engine.put(exp);
+        engine.put_conn(at, born.ct);
+        engine.put_conn(at, ct);
+    }
+}
+
+/// Rules speak of a connection's first packet only, and not of a template.
+#[test]
+fn rules_leave_alone_what_is_confirmed_and_templates() {
+    let object = CtExpectation { proto: Proto::UDP, dport: 2000, timeout: 5_000, size: 1 };
+    let rule = |engine: &Engine<Up>, at, ct: &ConnRef| {
+        engine.nft_ct_expect(at, ct, Direction::Original, &object)
+    };
+    for revision in Revision::ALL {
+        let (engine, at, ct) = world(revision);
+        assert_eq!(rule(&engine, at, &ct), Verdict::Break, "{}", revision.name);
+        let (irc, ftp) = (engine.helper_named("irc"), engine.helper_named("ftp"));
+        let plain = |sport| {
+            let tuple = tcp("10.0.0.3", sport, "10.0.0.1", 21);
+            let reply = tuple.inverse().expect("tcp answers");
+            engine.alloc_conn(NET, Zone(0), tuple, reply).expect("memory")
+        };
+        let (confirmed, template) = (plain(1), plain(2));
+        assert!(engine.confirm(at, &confirmed, Origin::KERNEL));
+        engine.nft_ct_helper(&confirmed, ftp.expect("ftp is in the tree"));
+        assert_eq!(engine.helper_of(&confirmed), None, "{}", revision.name);
+        engine.set_status(&template, Status::TEMPLATE);
+        assert_eq!(rule(&engine, at, &template), Verdict::Break, "{}", revision.name);
+        // Who has a helper keeps it.
+        let first = plain(3);
+        engine.nft_ct_helper(&first, ftp.expect("ftp is in the tree"));
+        engine.nft_ct_helper(&first, irc.expect("irc is in the tree"));
+        assert_eq!(engine.helper_of(&first), ftp, "{}", revision.name);
+        for ct in [confirmed, template, first, ct] {
+            engine.put_conn(at, ct);
+        }
+    }
+}
+
+/// A connection that follows its master has the port that was announced, taken or not; its own
+/// source port is another where that is taken.
+#[test]
+fn a_source_port_that_is_taken_is_another() {
+    let (engine, at, ct) = world(Revision::LINUX_6_18);
+    // After its translation it would be `10.0.0.2:41000 > 10.0.0.1:2121` like this one.
+    let taken = tcp("10.0.0.2", 41000, "10.0.0.1", 2121);
+    let taken_reply = taken.inverse().expect("tcp answers");
+    let first = engine.alloc_conn(NET, Zone(0), taken, taken_reply).expect("memory");
+    assert!(engine.confirm(at, &first, Origin::KERNEL));
+    let follows = |sport| {
+        let exp = announce(&engine, at, &ct, 2121);
+        let data = tcp("10.0.0.2", sport, "10.0.0.1", 2121);
+        let reply = data.inverse().expect("tcp answers");
+        let born = engine.init_conntrack(at, NET, Zone(0), data, reply, true).expect("memory");
+        assert!(born.announced.is_some());
+        engine.put(exp);
+        let saved = Nat { addr: data.src, port: 2121, dir: 0 };
+        engine.run_expectfn(&born.ct, ExpectFn::NatFollowMaster, saved);
+        let translated = engine.translated(&born.ct).expect("tcp answers");
+        engine.put_conn(at, born.ct);
+        translated
+    };
+    assert_eq!(follows(41001), Tuple { sport: 41001, ..taken });
+    let other = follows(41000);
+    assert!(other.sport != 41000 && other.sport >= 1024, "{other:?}");
+    assert_eq!(other, Tuple { sport: other.sport, ..taken });
+    engine.put_conn(at, first);
+    engine.put_conn(at, ct);
 }

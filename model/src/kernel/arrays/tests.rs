@@ -143,6 +143,13 @@ fn what_is_left_by_a_sweep_while_it_fires_fires_after_it() {
             arrays.stamp.set(u32::MAX);
         }
         add(&mut field, 1_002, 3_000);
+        // Whoever is added again with the stamp it had before is not where it was then.
+        for stamp in if anew { arrays.stamp.get() + 1..=1_000 } else { 0..=0 } {
+            let waits = field.0[stamp as usize].1.get() != 0;
+            let key = if waits { stamp } else { 1_001 };
+            del(&field, key);
+            add(&mut field, key, 4_000);
+        }
         for span in [50, 6_000] {
             assert!(fires(&field, span), "something was left");
             while fires(&field, span) {}
