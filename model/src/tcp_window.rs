@@ -518,5 +518,11 @@ mod tests {
         assert_eq!(side, Side::default());
         assert_eq!(sack(5, &[5, 10, 0, 0, 0, 7, 0, 0, 0, 9]), 9);
         assert_eq!(sack(5, &[5, 9, 0, 0, 0, 7, 0, 0, 0]), 5);
+        let blocks = [5, 18, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 4];
+        let behind = |options: &[u8]| sack(5, &[options, &blocks].concat());
+        assert_eq!(behind(&[]), 9);
+        assert_eq!(behind(&[8, 10, 0, 0, 0, 99, 0, 0, 0, 99]), 9, "another option");
+        assert_eq!(behind(&[5, 2]), 9, "no block");
+        assert_eq!(behind(&[5, 10 + 4, 0, 0, 0, 99, 0, 0, 0, 99, 0, 0, 0, 99]), 9, "half a block");
     }
 }

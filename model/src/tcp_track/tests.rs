@@ -272,3 +272,77 @@ fn a_reset_that_may_be_forged_does_not_end_a_connection() {
     track.packet(Reply, &header(RST, 501, 0), KNOWN, &SETTINGS);
     assert_eq!(track.state(), TcpState::Close);
 }
+
+#[test]
+fn a_connection_picked_up_is_bounded_by_nothing_and_lives_shortly() {
+    let ours = (Original, header(ACK, 100, 500));
+    let steps =
+        [ours, ours, (Original, header(ACK, FAR, 500)), (Reply, header(ACK, 500, 100)), ours];
+    assert_eq!(course(&steps), "300E 300E 300E 300E 432000!E");
+    assert_eq!(then(&[(Reply, TcpHeader { window: 0, ..header(ACK, 501, 101) })]), "300E");
+}
+
+#[test]
+fn windows_are_as_both_sides_said_when_they_opened() {
+    const SCALE: [&[u8]; 2] = [&[3, 3, 2], &[3, 3, 3]];
+    let data = |seq, ack| TcpHeader { payload_len: 10, ..header(ACK, seq, ack) };
+    let (syn, answer) = (header(SYN, 100, 0), header(SYN | ACK, 500, 101));
+    for (options, fate) in [
+        (SCALE, "xR 432000!E 300E 300E"),
+        ([&[][..], SCALE[1]], "xR 432000!E xE xE"),
+        ([SCALE[0], &[]], "xR 432000!E xE xE"),
+    ] {
+        let steps = [
+            (Original, TcpHeader { options: options[0], ..syn }),
+            (Reply, TcpHeader { options: options[1], ..answer }),
+            // The window of a SYN is not scaled.
+            (Original, data(3101, 501)),
+            (Original, header(ACK, 101, 501)),
+            (Reply, data(501 + 3900, 101)),
+            (Original, data(101 + 7900, 501)),
+        ];
+        assert_eq!(course(&steps), format!("120S 60R {fate}"));
+    }
+    // None is one of 1, not none that is known.
+    let none = |header: TcpHeader<'static>| TcpHeader { window: 0, ..header };
+    let far = data(FAR, 501);
+    assert_eq!(course(&[(Original, none(syn)), (Reply, answer), (Original, far)]), "120S 60R xR");
+    let steps = [(Original, syn), (Reply, none(answer)), (Reply, data(FAR, 101))];
+    assert_eq!(course(&steps), "120S 60R xR");
+}
+
+#[test]
+fn what_is_acknowledged_selectively_was_sent() {
+    const BLOCKS: [u8; 12] = [1, 1, 5, 10, 0, 0, 0, 150, 0, 0, 0, 200];
+    for (options, fate) in [(&[4, 2, 1, 1][..], "xR"), (&[], "60R")] {
+        let steps = [
+            (Original, TcpHeader { options, ..header(SYN, 100, 0) }),
+            (Reply, header(SYN | ACK, 500, 101)),
+            (Reply, TcpHeader { options: &BLOCKS, ..header(ACK, 501, 101) }),
+        ];
+        assert_eq!(course(&steps), format!("120S 60R {fate}"));
+    }
+}
+
+#[test]
+fn a_syn_that_goes_further_opens_anew() {
+    let answer = |ack| (Reply, header(SYN | ACK, 500, ack));
+    let syn = |seq| (Original, header(SYN, seq, 0));
+    assert_eq!(course(&[syn(100), syn(5000), answer(5001)]), "120S iS 60R");
+    assert_eq!(course(&[syn(100), syn(50), answer(101)]), "120S iS 60R");
+}
+
+#[test]
+fn a_reset_need_not_acknowledge() {
+    let open =
+        [(Original, header(SYN, 1_000_000, 0)), (Reply, header(SYN | ACK, 2_000_000, 1_000_001))];
+    for (flags, ack, fate) in
+        [(RST, 5, "10C"), (RST | ACK, 0, "10C"), (RST | ACK, 5, "iR"), (FIN | ACK, 0, "iR")]
+    {
+        let last = (Reply, header(flags, 2_000_001, ack));
+        assert_eq!(course(&[open[0], open[1], last]), format!("120S 60R {fate}"));
+    }
+    // Nor, while only a SYN was seen, have a number.
+    let steps = [(Original, header(SYN, 3_000_000_000, 0)), (Original, header(RST, 0, 0))];
+    assert_eq!(course(&steps), "120S killC");
+}
