@@ -192,10 +192,10 @@ fn holds(source: &Source, folder: &str) {
         eprintln!("skipped: no C compiler");
         return;
     };
-    let cases = env::var("NFEXP_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
+    let scripts = env::var("NFEXP_SCRIPTS").ok().and_then(|most| most.parse().ok()).unwrap_or(8);
     let first = env::var("NFEXP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let (mut deeds, mut events) = (0, 0);
-    for seed in first..first + cases {
+    for seed in first..first + scripts {
         let script = script(seed, &source.revision);
         for table in [3, 8, 1000] {
             let of = source.revision;
@@ -209,7 +209,7 @@ fn holds(source: &Source, folder: &str) {
         }
     }
     eprintln!("{}: {deeds} deeds, {events} announcements, no difference", source.name);
-    assert!(events as u64 > 100 * cases, "only {events} of {deeds} deeds announced anything");
+    assert!(events as u64 > 100 * scripts, "only {events} of {deeds} deeds announced anything");
 }
 
 /// The text of v3.9, where it is.
