@@ -59,6 +59,7 @@ pub struct SctpTrack {
     init: [bool; 2],
     /// A heartbeat had another tag, and who sent it.
     other_tag: Option<bool>,
+    was_established: bool,
 }
 
 /// One chunk: its type, its flags and what follows its head.
@@ -213,6 +214,15 @@ impl SctpTrack {
         Some(track)
     }
 
+    /// Whether it was established ever. So it may be since a packet that is invalid.
+    ///
+    /// # Source
+    /// `nf_conntrack_sctp_packet()`, 6.18: each chunk has its effect, whatever is behind it.
+    #[must_use]
+    pub const fn was_established(&self) -> bool {
+        self.was_established
+    }
+
     /// Takes a packet in. `confirmed` says whether its connection is.
     #[doc(alias = "nf_conntrack_sctp_packet")]
     pub fn packet(
@@ -273,7 +283,9 @@ impl SctpTrack {
                 _ => {}
             }
             self.state = new;
-            assured |= old != new && new == State::Established;
+            if old != new && new == State::Established {
+                (assured, self.was_established) = (true, true);
+            }
         }
         let timeout_secs = (!keep_timeout).then(|| TIMEOUTS_SECS[self.state as usize]);
         Some(SctpOutcome::Accept { timeout_secs, assured })
@@ -433,6 +445,19 @@ mod tests {
     fn then(steps: &[(Direction, u32, Vec<u8>)]) -> String {
         let all = fates(&[&open(), steps].concat());
         all.strip_prefix("10 3 3 210! ").expect("it opened").to_owned()
+    }
+
+    #[test]
+    fn what_a_chunk_established_stays_though_the_next_is_invalid() {
+        let open = open();
+        let mut track = SctpTrack::begin(open[0].1, &open[0].2).expect("it begins one");
+        for (direction, tag, body) in &open[..3] {
+            assert_ne!(track.packet(*direction, *tag, body, true), SctpOutcome::Invalid);
+        }
+        assert!(!track.was_established());
+        let body = [chunk(COOKIE_ACK, &[]), vec![ABORT, 1, 0, 4]].concat();
+        assert_eq!(track.packet(Reply, 7, &body, true), SctpOutcome::Invalid);
+        assert!(track.was_established());
     }
 
     #[test]

@@ -278,7 +278,12 @@ impl Router {
                         }
                         timeout_secs
                     }
-                    SctpOutcome::Invalid => return Some(Fate::Invalid),
+                    SctpOutcome::Invalid => {
+                        if track.was_established() {
+                            self.engine.set_status(ct, Status::ASSURED);
+                        }
+                        return Some(Fate::Invalid);
+                    }
                 }
             }
             L4::Unfit => return Some(Fate::Invalid),
