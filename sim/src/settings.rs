@@ -210,9 +210,10 @@ impl Settings {
             }
             "sysctl" => match value.split_once(':') {
                 Some(("nf_conntrack_expect_max", max)) => {
-                    let max =
-                        max.parse().map_err(|_| format!("option `{option}`: expected a number"))?;
-                    self.config.expect_max = max;
+                    let number = max.parse::<i32>().ok().and_then(|max| u32::try_from(max).ok());
+                    let expected =
+                        || format!("option `{option}`: expected a number from 0 to {}", i32::MAX);
+                    self.config.expect_max = number.ok_or_else(expected)?;
                 }
                 Some((name, value)) if self.sysctls.set(name, value).is_some() => {}
                 Some((name, value)) if self.sysctls.set(name, "0").is_some() => {
@@ -223,7 +224,7 @@ impl Settings {
             "local" => self.host = Some(Host::parse(value)?),
             "only" => self.selection.only_parse(value)?,
             "until" => self.selection.until_ns = Some(seconds(option, value)?),
-            "lean" => self.lean = true,
+            "lean" if value.is_empty() => self.lean = true,
             "pace" => {
                 let factor = value.parse::<f64>().ok().filter(|pace| (1e-3..1e6).contains(pace));
                 let factor =

@@ -356,6 +356,12 @@ fn a_parameter_is_what_its_module_takes() {
             2,
             "no such sysctl is modelled",
         ),
+        (
+            &["replay", "--options", "sysctl=nf_conntrack_expect_max:2147483648", chat],
+            2,
+            "from 0 to 2147483647",
+        ),
+        (&["replay", "--options", "lean=foo", chat], 2, "option `lean=foo`: expected port"),
     ]);
 }
 
