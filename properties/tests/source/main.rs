@@ -22,7 +22,7 @@ use std::process::{Command, Stdio};
 
 use nfexp_model::revision::Revision;
 
-use script::{Deed, POLICIES, script};
+use script::{Can, Deed, POLICIES, script};
 use world::World;
 
 mod script;
@@ -65,6 +65,11 @@ impl Source {
         Some(Self { name, revision, header: None, text: bare(&lines.join("\n")) })
     }
 
+    fn can(&self) -> Can {
+        let has = |word: &str| self.text.contains(word);
+        Can { both: has("nf_ct_expect_related_pair("), look: has("bool unlink") }
+    }
+
     /// What the compiler is told of it.
     fn options(&self) -> Vec<String> {
         let has = |word: &str| self.text.contains(word);
@@ -75,8 +80,8 @@ impl Source {
             ("ZONES_ARE_OBJECTS", has("const struct nf_conntrack_zone *zone")),
             ("ONE_TABLE", has("struct hlist_head *nf_ct_expect_hash")),
             ("WITH_SKIP_MASTER", has("NF_CT_EXP_F_SKIP_MASTER")),
-            ("WITH_UNLINK", has("bool unlink")),
-            ("WITH_PAIR", has("nf_ct_expect_related_pair(")),
+            ("WITH_UNLINK", self.can().look),
+            ("WITH_PAIR", self.can().both),
             ("WITH_GC", has("void nf_ct_expectation_gc(")),
             // Since v4.8 timers are rounded up, and the last in fires first.
             ("LATE", has("struct hlist_head *nf_ct_expect_hash")),
@@ -196,7 +201,7 @@ fn holds(source: &Source, folder: &str) {
     let first = env::var("NFEXP_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let (mut deeds, mut events) = (0, 0);
     for seed in first..first + scripts {
-        let script = script(seed, &source.revision);
+        let script = script(seed, &source.revision, source.can());
         for table in [3, 8, 1000] {
             let of = source.revision;
             if let Some(parting) = compare((&program, of), table, &script) {
@@ -247,7 +252,7 @@ fn a_turned_knob_is_noticed() {
     let Some(source) = seed() else { return };
     let Some(program) = source.compile("turned") else { return };
     let right = source.revision;
-    let scripts: Vec<_> = (1..4).map(|seed| script(seed, &right)).collect();
+    let scripts: Vec<_> = (1..4).map(|seed| script(seed, &right, source.can())).collect();
     let parts = |knob: &str| {
         let revision = right.with_knob_of(knob, &Revision::LINUX_7_2).expect("it differs");
         scripts.iter().any(|script| compare((&program, revision), 8, script).is_some())

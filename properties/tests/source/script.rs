@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use nfexp_model::revision::{Expiry, PairInsert, Revision};
+use nfexp_model::revision::{Expiry, Revision};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -215,14 +215,14 @@ impl Writer {
         self.deeds.push(Deed::Both { master, class, ends: Ends { dport, ..ends }, skip });
     }
 
-    fn deed(&mut self, revision: &Revision) {
+    fn deed(&mut self, revision: &Revision, can: Can) {
         let collects = revision.expiry == Expiry::Collected;
         let is_new = *revision != Revision::LINUX_3_9;
         let any = self.below(self.helpers.len());
         match self.below(100) {
             0..2 if self.helpers.len() < MASTERS => self.master(collects),
             2..42 => self.related(),
-            42..45 if revision.pair_insert == PairInsert::Together => self.both(),
+            42..45 if can.both => self.both(),
             45..50 if !self.held.is_empty() => {
                 let held = self.held.clone();
                 let which = self.pick(&held);
@@ -239,7 +239,7 @@ impl Writer {
             }
             70..84 => {
                 let (zone, ends) = (self.pick(&[0, 0, 1]), self.ends(false));
-                let unlink = !is_new || !self.one_in(4);
+                let unlink = !can.look || !self.one_in(4);
                 self.deeds.push(Deed::Match(zone, ends, unlink));
             }
             84..86 => self.deeds.push(Deed::End(any)),
@@ -259,8 +259,17 @@ impl Writer {
     }
 }
 
+/// What a source has beside what all have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Can {
+    /// Two may be announced at once.
+    pub(crate) both: bool,
+    /// A match need not consume.
+    pub(crate) look: bool,
+}
+
 /// A script for a kernel of this revision.
-pub(crate) fn script(seed: u64, revision: &Revision) -> Vec<Deed> {
+pub(crate) fn script(seed: u64, revision: &Revision, can: Can) -> Vec<Deed> {
     let mut writer = Writer {
         dice: ChaCha8Rng::seed_from_u64(seed),
         deeds: Vec::new(),
@@ -271,7 +280,7 @@ pub(crate) fn script(seed: u64, revision: &Revision) -> Vec<Deed> {
     };
     (0..4).for_each(|_| writer.master(false));
     while writer.deeds.len() < DEEDS {
-        writer.deed(revision);
+        writer.deed(revision, can);
     }
     writer.deeds
 }
