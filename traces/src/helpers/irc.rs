@@ -16,6 +16,8 @@
 //! CTCP/DCC as clients speak it; `help()` and `parse_dcc()` of `nf_conntrack_irc.c`, v3.10 and 6.18.
 //! 7.2 ends the search where a command does not parse, which nothing that fits behind it can tell.
 
+use std::ops::ControlFlow;
+
 use nfexp_model::conntrack::Direction;
 use nfexp_model::expectation::Expected;
 use nfexp_model::revision::{IrcSearch, Revision};
@@ -44,14 +46,8 @@ pub fn read(revision: &Revision, seen: &Seen<'_>) -> Reading {
     found.map_or(Reading::Nothing, Reading::Announces)
 }
 
-/// What is read from a place on.
-enum Found {
-    Announced(Announced),
-    /// Nothing; the search goes on from there.
-    NothingBefore(usize),
-    /// Nothing, and no more is looked for.
-    Over,
-}
+/// What ends a search, with what it found; or from where it goes on.
+type Search = ControlFlow<Option<Announced>, usize>;
 
 fn at_message(revision: &Revision, data: &[u8], seen: &Seen<'_>) -> Option<Announced> {
     let mut at = 0;
@@ -75,11 +71,10 @@ fn at_message(revision: &Revision, data: &[u8], seen: &Seen<'_>) -> Option<Annou
         if &data[at..at + 5] != b"\x01DCC " {
             return None;
         }
-        match command(revision, data, at + 5, seen) {
-            Found::Announced(announced) => return Some(announced),
-            Found::NothingBefore(place) => at = place,
-            Found::Over => return None,
-        }
+        at = match command(revision, data, at + 5, seen) {
+            Search::Continue(place) => place,
+            Search::Break(found) => return found,
+        };
     }
     None
 }
@@ -91,17 +86,16 @@ fn anywhere(revision: &Revision, data: &[u8], seen: &Seen<'_>) -> Option<Announc
             at += 1;
             continue;
         }
-        match command(revision, data, at + 5, seen) {
-            Found::Announced(announced) => return Some(announced),
-            Found::NothingBefore(place) => at = place,
-            Found::Over => return None,
-        }
+        at = match command(revision, data, at + 5, seen) {
+            Search::Continue(place) => place,
+            Search::Break(found) => return found,
+        };
     }
     None
 }
 
 /// What stands behind `\1DCC `.
-fn command(revision: &Revision, data: &[u8], mut at: usize, seen: &Seen<'_>) -> Found {
+fn command(revision: &Revision, data: &[u8], mut at: usize, seen: &Seen<'_>) -> Search {
     for protocol in PROTOCOLS {
         if !data[at..].starts_with(protocol) {
             continue;
@@ -110,21 +104,21 @@ fn command(revision: &Revision, data: &[u8], mut at: usize, seen: &Seen<'_>) -> 
         match dcc(data, at) {
             None => {}
             Some((ip, port)) if is_own(revision, ip, port, seen) => {
-                return Found::Announced(Announced::plain(Expected {
+                return Search::Break(Some(Announced::plain(Expected {
                     l3: seen.tuple().l3,
                     saddr: None,
                     daddr: seen.other().dst,
                     proto: Proto::TCP,
                     sport: None,
                     dport: port,
-                }));
+                })));
             }
             // KERNEL: help(), 6.18: what parses and is forged ends it, in v3.10 it does not.
             Some(_) if revision.irc_search == IrcSearch::Anywhere => {}
-            Some(_) => return Found::Over,
+            Some(_) => return Search::Break(None),
         }
     }
-    Found::NothingBefore(at)
+    Search::Continue(at)
 }
 
 /// Whether an address is one that the client may speak of.
