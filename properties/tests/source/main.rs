@@ -158,13 +158,12 @@ impl fmt::Display for Parting<'_> {
     }
 }
 
-/// Plays a script on both; the first difference, if there is one.
+/// Plays a script on the engine; the first difference to what the source answered, if there is one.
 fn compare<'a>(
-    (program, revision): (&Path, Revision),
-    table: u32,
+    theirs: &[String],
+    (revision, table): (Revision, u32),
     script: &'a [Deed],
 ) -> Option<Parting<'a>> {
-    let theirs = answers(program, table, script);
     let mut world = World::new(revision, table);
     for (at, deed) in script.iter().enumerate() {
         let ours = world.play(deed);
@@ -178,12 +177,17 @@ fn compare<'a>(
 }
 
 /// The knobs, each turned alone, with which the engine goes on beyond a place.
-fn explained(program: &Path, of: Revision, table: u32, script: &[Deed], place: usize) -> String {
+fn explained(
+    theirs: &[String],
+    (of, table): (Revision, u32),
+    script: &[Deed],
+    place: usize,
+) -> String {
     let mut knobs = Vec::new();
     for other in Revision::ALL {
         for knob in of.differing_knobs(&other) {
             let turned = of.with_knob_of(knob, &other).expect("it differs");
-            let parting = compare((program, turned), table, script);
+            let parting = compare(theirs, (turned, table), script);
             if parting.is_none_or(|parting| parting.place > place) {
                 knobs.push(format!("  with {knob} as in {} it goes on\n", other.name));
             }
@@ -203,14 +207,13 @@ fn holds(source: &Source, folder: &str) {
     for seed in first..first + scripts {
         let script = script(seed, &source.revision, source.can());
         for table in [3, 8, 1000] {
-            let of = source.revision;
-            if let Some(parting) = compare((&program, of), table, &script) {
-                let knobs = explained(&program, of, table, &script, parting.place);
+            let (theirs, of) = (answers(&program, table, &script), (source.revision, table));
+            if let Some(parting) = compare(&theirs, of, &script) {
+                let knobs = explained(&theirs, of, &script, parting.place);
                 panic!("{}, seed {seed}, a table of {table}:\n{parting}{knobs}", source.name);
             }
             deeds += script.len();
-            events +=
-                answers(&program, table, &script).iter().filter(|it| it.contains('+')).count();
+            events += theirs.iter().filter(|it| it.contains('+')).count();
         }
     }
     eprintln!("{}: {deeds} deeds, {events} announcements, no difference", source.name);
@@ -252,10 +255,15 @@ fn a_turned_knob_is_noticed() {
     let Some(source) = seed() else { return };
     let Some(program) = source.compile("turned") else { return };
     let right = source.revision;
-    let scripts: Vec<_> = (1..4).map(|seed| script(seed, &right, source.can())).collect();
+    let table = 8;
+    let played = (1..4).map(|seed| {
+        let script = script(seed, &right, source.can());
+        (answers(&program, table, &script), script)
+    });
+    let played: Vec<_> = played.collect();
     let parts = |knob: &str| {
         let revision = right.with_knob_of(knob, &Revision::LINUX_7_2).expect("it differs");
-        scripts.iter().any(|script| compare((&program, revision), 8, script).is_some())
+        played.iter().any(|(theirs, script)| compare(theirs, (revision, table), script).is_some())
     };
     let mut noticed = right.differing_knobs(&Revision::LINUX_7_2);
     noticed.retain(|knob| parts(knob));
