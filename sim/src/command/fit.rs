@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, TableStyle};
 
 use super::Failure;
-use super::input::named_once;
+use super::input::{named_once, title};
 use super::kernel::Kernel;
 use super::replay::ledger;
 use crate::report::delays::{Delays, delays};
@@ -98,12 +98,7 @@ impl Fit {
             let recorded = Recorded::read(path, &options);
             recordings.push(recorded.map_err(|why| Failure::Data(path.clone(), why))?);
         }
-        let name = |path: &PathBuf| {
-            // It stands in a comment, which ends with its line.
-            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            name.replace(char::is_control, "?")
-        };
-        let names: Vec<String> = self.files.iter().map(name).collect();
+        let names: Vec<String> = self.files.iter().map(|path| title(path)).collect();
         io::stdout().write_all(toml(&recordings, &names.join(" ")).as_bytes())?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use nfexp_traces::text::Trace;
 use nfexp_traces::tools::{Shown, lines};
 
 use super::Failure;
-use super::input::{begin, bytes, packets, router, unreadable};
+use super::input::{begin, bytes, packets, router, title, unreadable};
 use super::kernel::{Clock, Kernel};
 use super::output::{could_be_written, write_beside};
 use super::trace::could_be_read;
@@ -96,12 +96,6 @@ fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     packets(path, |capture, most| replay.play(capture, most, &mut take))?;
     replay.finish(take);
     importer.finish(replay.router.engine()).map_err(|error| unplayable(path, &error))
-}
-
-/// A file's name as a comment holds it, in one line.
-fn title(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    name.replace(char::is_control, "?")
 }
 
 /// There is more in a file than a trace has memory for, or what no trace can say.

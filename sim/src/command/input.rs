@@ -71,6 +71,12 @@ pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
     })
 }
 
+/// A file's name as a comment holds it, which ends with its line.
+pub(super) fn title(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    name.replace(char::is_control, "?")
+}
+
 /// Whether a file is a trace: its name says so, or says nothing and it begins as text.
 pub(super) fn is_trace(path: &Path) -> bool {
     match path.extension() {
