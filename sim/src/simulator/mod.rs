@@ -146,8 +146,8 @@ pub struct SimulatorOn<P: Platform<Rcu = UpRcu>> {
 /// The engine of a trace.
 #[must_use]
 pub fn config(setup: &Setup, revision: Revision) -> Config {
-    let usual = Config { helpers: in_tree(&revision), ..Config::SMALL };
-    let mut helpers = usual.helpers.clone().into_owned();
+    let usual = Config::SMALL;
+    let mut helpers = in_tree(&revision).into_owned();
     // Of two of one name the first is meant.
     let names = helpers.iter().map(|helper| helper.name).enumerate().rev();
     let mut places: BTreeMap<&str, usize> = names.map(|(place, name)| (name, place)).collect();
