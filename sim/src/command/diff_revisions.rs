@@ -88,12 +88,8 @@ impl DiffRevisions {
         script: &impl Script,
         units: [&str; 2],
     ) -> Result<(), Failure> {
-        // A kernel that crashes is an answer, not worth a message of its own.
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| ()));
-        let partings = partings(script, self.from, self.to);
-        std::panic::set_hook(hook);
-        let partings = partings.map_err(|why| Failure::Data(path.to_owned(), why))?;
+        let partings = partings(script, self.from, self.to)
+            .map_err(|why| Failure::Data(path.to_owned(), why))?;
         for parting in &partings {
             match self.format {
                 Format::Text => self.tell(out, path, parting)?,

@@ -2,7 +2,6 @@
 //! Steps about namespaces and helpers, what is counted, and the end of everything.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nfexp_model::event::{Cause, Origin};
 use nfexp_model::kernel::Platform;
@@ -10,7 +9,7 @@ use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::netns::NetId;
 use nfexp_model::watch::Counting;
 
-use super::{Played, SimulatorOn, StepError};
+use super::{Played, SimulatorOn, StepError, unless_it_crashes};
 
 impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     pub(super) fn netns_init(&mut self, net: NetId) -> Played {
@@ -87,7 +86,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     /// What is left, or what broke on the way.
     pub fn finish(mut self) -> Played {
         self.audit()?;
-        let ended = catch_unwind(AssertUnwindSafe(|| self.give_back()));
+        let ended = unless_it_crashes(|| self.give_back());
         let crashed = |_| StepError::Crash("while everything was given back".to_owned());
         ended.map_err(crashed)?;
         // What the end told is heard; then nobody is left to be told of.
