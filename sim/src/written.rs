@@ -18,6 +18,11 @@ pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     done.inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
+/// Whether files can be made in a folder.
+pub(crate) fn could_put_into(folder: &Path) -> io::Result<()> {
+    beside(&folder.join("nfexp")).and_then(|(path, _)| fs::remove_file(path))
+}
+
 /// An empty file under a new name: `X.new`, or `X.1.new` and so on where somebody has that.
 fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
     let mut taken = 0_u64;

@@ -69,10 +69,14 @@ fn a_script_holds_names_in_utf_8_alone() {
 fn a_page_that_can_be_nowhere_is_refused_before_it_is_made() {
     let folder = root().join("traces").to_str().expect("ours").to_owned();
     let below = root().join("README.md/page.html").to_str().expect("ours").to_owned();
+    // Not even root makes a file there.
+    let nowhere = "/proc/nfexp/page.html".to_owned();
     for (place, why) in [
         (["--out", &folder], "traces: cannot write: is a directory"),
         (["--out", &below], "README.md/page.html: cannot write: not a directory"),
         (["--charts", &below], "page.html/chart.svg: cannot write: not a directory"),
+        (["--out", &nowhere], "page.html: cannot write: "),
+        (["--charts", &nowhere], "chart.svg: cannot write: "),
     ] {
         let (code, _, told) = run(&[&REPORT[..], &place].concat());
         assert_eq!(code, 74, "{told}");
@@ -84,6 +88,18 @@ fn a_page_that_can_be_nowhere_is_refused_before_it_is_made() {
             assert_eq!(code, 74, "{told}");
             assert!(told.contains(why) && !told.contains("seed"), "{told}");
         }
+    }
+}
+
+#[test]
+fn blocks_go_into_a_folder() {
+    for verb in [&["sweep", "--out", "-"][..], &["sweep", "run", "--out", "-"]] {
+        let (code, _, told) = run(verb);
+        assert_eq!(code, 2, "{told}");
+        assert!(
+            told.contains("-: expected a folder for blocks") && !told.contains("seed"),
+            "{told}"
+        );
     }
 }
 

@@ -7,14 +7,14 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::{fs, io};
 
 use super::Failure;
 use crate::research::sweep::script::in_quotes;
-use crate::written::put;
+use crate::written::{could_put_into, put};
 
 /// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
 pub fn remark(line: impl Display) {
@@ -33,6 +33,12 @@ pub(super) fn quoted(word: &str) -> Cow<'_, str> {
 /// What is open already, under the name of a file: it may lead to one that holds more.
 const OPEN: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
 
+/// Whether what is there is written into, not replaced.
+fn is_written_into(path: &Path, there: &Metadata) -> bool {
+    let is_open = OPEN.iter().any(|open| path.starts_with(open));
+    !there.is_dir() && (is_open || !there.is_file())
+}
+
 /// Writes a whole file, and the folders that lead to it; through a link, what it leads to. `-` is
 /// standard output.
 pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
@@ -40,10 +46,9 @@ pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
         return Ok(io::stdout().write_all(text.as_bytes())?);
     }
     could_be_written(path)?;
-    let is_open = OPEN.iter().any(|open| path.starts_with(open));
     let write = || -> io::Result<()> {
         let path = match fs::metadata(path) {
-            Ok(there) if !there.is_dir() && (is_open || !there.is_file()) => {
+            Ok(there) if is_written_into(path, &there) => {
                 return OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes());
             }
             Ok(_) => &path.canonicalize()?,
@@ -62,15 +67,21 @@ pub(super) fn could_be_written(path: &Path) -> Result<(), Failure> {
     if path.as_os_str() == "-" {
         return Ok(());
     }
-    let above = path.ancestors().skip(1).find_map(|folder| fs::metadata(folder).ok());
-    let kind = if path.is_dir() {
-        io::ErrorKind::IsADirectory
-    } else if above.is_some_and(|above| !above.is_dir()) {
-        io::ErrorKind::NotADirectory
-    } else {
-        return Ok(());
+    let asked = || -> io::Result<()> {
+        let path = match fs::metadata(path) {
+            Ok(there) if is_written_into(path, &there) => return Ok(()),
+            Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(_) => &path.canonicalize()?,
+            Err(_) => path,
+        };
+        let above = path.ancestors().skip(1).find(|folder| folder.exists());
+        let above = above.unwrap_or(Path::new("."));
+        if !above.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        could_put_into(above)
     };
-    Err(unwritten(path, &kind.into()))
+    asked().map_err(|error| unwritten(path, &error))
 }
 
 fn unwritten(path: &Path, error: &io::Error) -> Failure {

@@ -275,6 +275,7 @@ impl Sweep {
     }
 
     fn whole(&self) -> Result<(), Failure> {
+        self.out.as_deref().map_or(Ok(()), is_no_output)?;
         let plan = self.asked.plan("mixed-isp-nat", self.metrics)?;
         remark(format_args!(
             "seed {}, plan {}, {}",
@@ -338,6 +339,14 @@ pub(super) fn progress(blocks: u64) -> ProgressBar {
     ProgressBar::new(blocks).with_style(style.expect("the template is ours"))
 }
 
+/// Blocks are many files; nobody else takes `-` for a folder's name.
+fn is_no_output(folder: &Path) -> Result<(), Failure> {
+    match folder.as_os_str() == "-" {
+        true => Err(Failure::Usage("-: expected a folder for blocks (`./-` is one)".into())),
+        false => Ok(()),
+    }
+}
+
 /// A folder may not be there yet, but a file never becomes one.
 fn is_no_file(folder: &Path) -> Result<(), Failure> {
     if folder.exists() { is_folder(folder) } else { Ok(()) }
@@ -381,6 +390,7 @@ impl Part {
                 }
             }
             Self::Run { asked, shard, jobs, out: folder } => {
+                is_no_output(folder)?;
                 let plan = asked.plan("mixed-isp-nat", false)?;
                 let bar = progress(plan.blocks.len() as u64);
                 let tick = |done: u64, of: u64| {
@@ -420,6 +430,7 @@ impl Part {
                 out.write_all(&shard::bytes(&rows))?;
             }
             Self::Script { study, scheduler, shards, out: folder } => {
+                is_no_output(folder)?;
                 if is_standard_input(study) {
                     return Err(Failure::Usage(
                         "-: expected a study's file, which every shard reads for itself".into(),
