@@ -128,14 +128,7 @@ fn in_real_time(folder: &Path, rows: &[Row]) -> Vec<Row> {
         let stem = name.split_once('+').map_or("", |(stem, _)| stem);
         let of_name = |row: &&Row| row.capture.file_stem().is_some_and(|known| known == stem);
         if let Some(row) = rows.iter().find(of_name).filter(|_| name.ends_with(".golden.jsonl")) {
-            // A timer of minutes is late by up to 16 s, depending on when the machine was booted:
-            // ours may still wait when the recording ended.
             let (options, capture) = (options_of(&recorded(&golden)), row.capture.clone());
-            let tail_secs = options.split(';').find_map(|option| option.strip_prefix("tail="));
-            let options = match tail_secs.and_then(|secs| secs.parse::<f64>().ok()) {
-                Some(tail_secs) => format!("{options};tail={}", tail_secs + 17.0),
-                None => options,
-            };
             found.push(Row { golden, capture, options, expect_max: None });
         }
     }

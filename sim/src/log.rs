@@ -140,6 +140,8 @@ pub struct LogImporter {
     counted: (u64, u64),
     /// How many expectations are held, and how many were at most.
     held: (u32, u32),
+    /// Helpers that no kernel has in its tree.
+    unknown: BTreeSet<String>,
 }
 
 /// Addresses and ports of a master, and its protocol.
@@ -181,7 +183,14 @@ impl LogImporter {
             last: None,
             counted: (0, 0),
             held: (0, 0),
+            unknown: BTreeSet::new(),
         }
+    }
+
+    /// Helpers that were named and that no kernel has in its tree: their masters have none.
+    #[must_use]
+    pub fn unknown(&self) -> &BTreeSet<String> {
+        &self.unknown
     }
 
     /// Takes a line in.
@@ -291,7 +300,10 @@ impl LogImporter {
         *conns = (*conns).max(Some(self.masters.len() as u32));
         let helper = match &line.helper {
             Some(helper) if known.is_some() => HelperChoice::Named(helper.clone()),
-            _ => HelperChoice::Extension,
+            unknown => {
+                self.unknown.extend(unknown.clone());
+                HelperChoice::Extension
+            }
         };
         let place =
             Place { zone: nfexp_model::netns::Zone(line.zone.unwrap_or(0)), ..Place::default() };

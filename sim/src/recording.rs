@@ -26,6 +26,7 @@ pub struct Recording {
     recorder: Recorder,
     lines: Vec<String>,
     ports: Vec<Port>,
+    given: Vec<String>,
     pace: Pace,
 }
 
@@ -36,9 +37,10 @@ impl Recording {
     /// If the engine finds no memory.
     pub fn new(settings: Settings, pace: Pace) -> Result<Self, NoMemory> {
         let (ports, selection) = (settings.ports.clone(), settings.selection.clone());
+        let given = settings.given.clone();
         let recorder = Recorder::new(settings.lean, pace.keeps_real_time());
         let replay = Replay::new(Router::new(settings)?, pace, selection, true);
-        Ok(Self { replay, recorder, lines: Vec::new(), ports, pace })
+        Ok(Self { replay, recorder, lines: Vec::new(), ports, given, pace })
     }
 
     /// Plays a frame.
@@ -101,11 +103,38 @@ impl Recording {
             let gap = (totals.largest_gap_ns as f64 / 1e6).round() / 1e3;
             head.insert("max_gap".into(), gap.into());
             head.insert("ctinfo".into(), totals.letters.clone().into());
-            if let Pace::Captured { tail_secs, .. } = self.pace {
+            if let Pace::Captured { tail_secs, speed } = self.pace {
+                if speed > 0 {
+                    head.insert("pace".into(), (speed as f64 / 1e3).into());
+                }
                 head.insert("tail".into(), tail_secs.into());
             }
+            self.tell_options(head);
         }
         head
+    }
+
+    /// Into the head what [`options_of`] finds there; helpers and pace it tells anyhow.
+    fn tell_options(&self, head: &mut Map<String, Value>) {
+        for option in &self.given {
+            match option.split_once('=') {
+                None => drop(head.insert(option.clone(), true.into())),
+                Some(("port" | "pace" | "tail", _)) => {}
+                Some((key @ ("sysctl" | "param"), setting)) => {
+                    let settings = head.entry(key).or_insert_with(|| json!({}));
+                    if let (Value::Object(settings), Some((name, value))) =
+                        (settings, setting.split_once(':'))
+                    {
+                        settings.insert(name.to_owned(), value.into());
+                    }
+                }
+                Some((key, value)) => {
+                    // Of all others only `until` is a number.
+                    let number = value.parse().ok().filter(|_| key == "until").map(f64::into);
+                    head.insert(key.to_owned(), number.unwrap_or_else(|| value.into()));
+                }
+            }
+        }
     }
 }
 
@@ -117,7 +146,14 @@ fn line(recorder: &mut Recorder, router: &Router, happening: &Happening<'_>) -> 
     recorder.packet(router, head, happening).map(|line| line.to_string())
 }
 
+/// How much later than ours a running kernel's timer of minutes may fire, in seconds: its wheel's
+/// step, and when the machine was booted.
+const SLACK_SECS: f64 = 17.0;
+
 /// The options with which a recording was made, as its head tells them.
+///
+/// A recording of a running kernel waits longer here, by the slack of its timers: ours may still
+/// be pending when it ended.
 #[must_use]
 pub fn options_of(lines: &[Value]) -> String {
     let Some(head) = lines.first().map(|line| &line["head"]) else { return String::new() };
@@ -135,7 +171,10 @@ pub fn options_of(lines: &[Value]) -> String {
             }
         }
     }
-    for key in ["local", "only", "until", "pace", "tail"] {
+    let ours = head["kernel"].as_str().is_some_and(|kernel| kernel.starts_with("nfexp "));
+    let slack = if ours { 0.0 } else { SLACK_SECS };
+    options.extend(head["tail"].as_f64().map(|secs| format!("tail={}", secs + slack)));
+    for key in ["local", "only", "until", "pace"] {
         match &head[key] {
             Value::String(value) => options.push(format!("{key}={value}")),
             Value::Number(value) => options.push(format!("{key}={value}")),
@@ -143,7 +182,7 @@ pub fn options_of(lines: &[Value]) -> String {
         }
     }
     if head["lean"] == true {
-        options.push("lean=1".to_owned());
+        options.push("lean".to_owned());
     }
     for key in ["sysctl", "param"] {
         for (name, value) in head[key].as_object().into_iter().flatten() {

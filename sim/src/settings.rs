@@ -29,6 +29,8 @@ pub struct Settings {
     pub selection: Selection,
     /// Whether connections without helper and master are left out of a recording.
     pub lean: bool,
+    /// The options that were applied, as given.
+    pub given: Vec<String>,
 }
 
 /// `net.netfilter.nf_conntrack_*`, as far as it shows.
@@ -185,6 +187,7 @@ impl Settings {
             host: None,
             selection: Selection::default(),
             lean: false,
+            given: Vec::new(),
         }
     }
 
@@ -194,7 +197,11 @@ impl Settings {
     /// Which option makes no sense, and what was expected.
     pub fn apply(&mut self, options: &str, pace: &mut Pace) -> Result<(), String> {
         let given = options.split(';').filter(|option| !option.is_empty() && *option != "-");
-        given.into_iter().try_for_each(|option| self.apply_one(option, pace))
+        for option in given {
+            self.apply_one(option, pace)?;
+            self.given.push(option.to_owned());
+        }
+        Ok(())
     }
 
     fn apply_one(&mut self, option: &str, pace: &mut Pace) -> Result<(), String> {

@@ -3,6 +3,7 @@
 
 mod bounded;
 mod piped;
+mod programs;
 mod refused;
 #[cfg(target_os = "linux")]
 mod unwritten;
@@ -213,12 +214,12 @@ fn research_refuses_what_nobody_can_run() {
         (vec!["sweep", &bytes], 65, "offset 4: expected a study in UTF-8"),
         (vec!["sweep", &zero], 65, "replications: expected from 1 to 10000"),
         (vec!["sweep", &less], 65, "line 2: "),
-        (vec!["size", "--hz", "0"], 2, "hz: expected from 1 to 10000"),
-        (vec!["size", "--replications", "4000000000"], 2, "expected from 1 to 10000"),
+        (vec!["size", "--hz", "0"], 2, "expected a number from 1 to 10000"),
+        (vec!["size", "--replications", "4000000000"], 2, "a number from 1 to 10000"),
         (vec!["size", "--target", "nan"], 2, "--target: expected a share from 0 to below 1"),
         (vec!["attack", "--until-recall", "nan"], 2, "expected a recall from 0 to below 1"),
         (vec!["attack", "--most", "inf"], 2, "--most: expected a rate from 0.000001 to 1000000"),
-        (vec!["sweep", "--expect-max", "4294967295"], 2, "expected from 1 to 4194304"),
+        (vec!["sweep", "--expect-max", "4294967295"], 2, "a number from 1 to 4194304"),
         (vec!["sweep", "--jobs", "1000000"], 2, "expected a number from 0 to 1024"),
         (vec!["sweep", "script", &zero, "--for", "ray", "--shards", "0"], 2, "from 1 to 1000000"),
         // The estimate is 285, and chance brings a few more.
@@ -490,6 +491,8 @@ fn what_would_change_nothing_is_refused() {
         (vec!["fit", "--format", "toml", "--clock", "frozen", EVICTION], "--clock would change"),
         (vec!["fit", "--format", "toml", "--revision", "3.9", EVICTION], "--revision would change"),
         (vec!["replay", "--format", "kernel-jsonl", "--tail", "5m", EVICTION], "--clock capture"),
+        (vec!["replay", "--against", log, "--format", "csv", EVICTION], "--format: "),
+        (vec!["oracle", "compare", "--seed", "3", "x.jsonl"], "cannot be used with"),
         (vec!["size", "--policy", "lru"], "--policy would change nothing"),
         (vec!["size", "--expect-max", "3"], "--expect-max would change nothing"),
         (vec!["attack", "--vary", "run.lasts=1s,2s"], "--vary would change nothing"),

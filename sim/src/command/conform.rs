@@ -73,7 +73,7 @@ impl Conform {
                 }
                 Some(divergence) => {
                     operations += divergence.place;
-                    self.tell(&mut out, path, (&header, &lines), &divergence)?;
+                    let told = self.tell(&mut out, path, (&header, &lines), &divergence);
                     if diverged == 0 {
                         failures.push(Failure::Differs(format!(
                             "the model parts from the kernel; again: nfexp conform --revision {} {}",
@@ -81,6 +81,7 @@ impl Conform {
                             quoted(&path.to_string_lossy())
                         )));
                     }
+                    failures.extend(told.err());
                     diverged += 1;
                 }
             }
@@ -124,7 +125,8 @@ impl Conform {
         let shrunk = shrink(header, lines, self.revision, divergence);
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let base = self.out.join(format!("{stem}.{}", self.revision.name));
-        let jsonl = std::iter::once(json(header)).chain(shrunk.iter().map(json));
+        let head = Header { n: shrunk.len() as u64, ..header.clone() };
+        let jsonl = std::iter::once(json(&head)).chain(shrunk.iter().map(json));
         let jsonl: Vec<String> = jsonl.collect();
         let trace = as_trace(header, &shrunk, &difference.to_string(), self.revision);
         let written = [

@@ -8,7 +8,7 @@ use clap::Args;
 use nfexp_traces::capture::Frame;
 use serde_json::Value;
 
-use super::input::{frames_of_cut, named_once, text_of};
+use super::input::{frames_and_cut, frames_of_cut, named_once, text_of};
 use super::kernel::{Clock, Kernel};
 use super::replay::digest;
 use super::{Failure, remark};
@@ -23,8 +23,8 @@ const LARGEST_MIB: u64 = 16;
 pub struct ConformCapture {
     /// A capture; `-` is standard input.
     capture: PathBuf,
-    /// The recording of what the kernel made of it (`*.golden.jsonl`), or `-`; its head says with
-    /// which options, where none are given.
+    /// The recording of what the kernel made of it (`*.golden.jsonl`), or `-`; where no
+    /// options are given, its head says with which it was made.
     golden: PathBuf,
     #[command(flatten)]
     kernel: Kernel,
@@ -108,7 +108,7 @@ impl ConformCapture {
             }
         };
         // It was read before.
-        let _ = frames_of_cut(&self.capture, &mut seek);
+        let _ = frames_and_cut(&self.capture, &mut seek);
         line
     }
 }

@@ -43,7 +43,7 @@ enum Format {
 }
 
 impl DiffRevisions {
-    /// Tells of every step that differs, the first one first.
+    /// Tells of every step that differs, the first one first; that some do is no failure.
     ///
     /// # Errors
     /// [`Failure`]: bad data.
@@ -70,7 +70,8 @@ impl DiffRevisions {
     }
 
     fn capture(&self, out: &mut impl Write, path: &Path) -> Result<(), Failure> {
-        if path.exists() && !is_file(path) || is_standard_input(path) {
+        // A folder cannot be read at all, as is told below.
+        if path.exists() && !is_file(path) && !path.is_dir() || is_standard_input(path) {
             let why = "expected a file: a capture is played on one kernel after the other";
             return Err(Failure::Usage(format!("{}: {why}", path.display())));
         }

@@ -11,7 +11,8 @@ use super::Failure;
 use super::input::{named_once, title};
 use super::kernel::Kernel;
 use super::replay::ledger;
-use crate::report::delays::{Delays, delays};
+use crate::report::delays::{COLUMNS, Delays, delays};
+use crate::report::rows::with_header;
 use crate::research::fit::toml;
 use crate::research::recorded::Recorded;
 use crate::settings::Port;
@@ -75,11 +76,7 @@ impl Fit {
                     writeln!(out, "{line}")?;
                 }
             }
-            Format::Csv => {
-                let mut writer = csv::Writer::from_writer(Vec::new());
-                rows.iter().for_each(|row| writer.serialize(row).expect("memory takes all"));
-                out.write_all(&writer.into_inner().expect("memory takes all"))?;
-            }
+            Format::Csv => out.write_all(with_header(&COLUMNS, rows.iter()).as_bytes())?,
             Format::Toml => unreachable!("told apart above"),
         }
         out.flush()?;

@@ -11,7 +11,7 @@ use nfexp_traces::tools::{Shown, lines};
 use super::Failure;
 use super::input::{begin, bytes, packets, router, title, unreadable};
 use super::kernel::{Clock, Kernel};
-use super::output::{could_be_written, write_beside};
+use super::output::{could_be_written, is_another, remark, write_beside};
 use super::trace::could_be_read;
 use crate::forward::Router;
 use crate::import::Importer;
@@ -38,7 +38,10 @@ impl Import {
     /// # Errors
     /// [`Failure`]: bad data.
     pub fn run(&self) -> Result<(), Failure> {
-        self.out.as_deref().map_or(Ok(()), could_be_written)?;
+        if let Some(out) = &self.out {
+            could_be_written(out)?;
+            is_another(out, &self.file)?;
+        }
         let trace = match is_log(&self.file)? {
             true => log(&self.file, &self.kernel)?,
             false => capture(&self.file, &self.kernel)?,
@@ -81,6 +84,10 @@ fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
             return Err(bad(format!("line {number}: {expected}")));
         }
         importer.take(&shown).map_err(|why| bad(format!("line {number}: {why}")))?;
+    }
+    for helper in importer.unknown() {
+        let none = "is no helper of the kernel's tree: its masters have none in the trace";
+        remark(format_args!("nfexp: {}: {helper} {none}", path.display()));
     }
     importer.finish().map_err(|error| unplayable(path, &error))
 }

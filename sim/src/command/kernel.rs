@@ -34,7 +34,9 @@ pub struct Kernel {
     /// ticks), or a number of seconds.
     #[arg(long, default_value = "0s", value_parser = tail, allow_hyphen_values = true)]
     pub tail: Span,
-    /// Options as recordings have them: `port=ftp:tcp/2121;param=nf_conntrack_ftp/loose:1`.
+    /// Options as recordings have them: `port=ftp:tcp/2121;param=nf_conntrack_ftp/loose:1`. Also
+    /// `sysctl=NAME:VALUE`, `local=ADDRESS/BITS` (the router's own), `only=udp/137,tcp`,
+    /// `until=SECONDS`, `pace=FACTOR`, `tail=SECONDS`, `lean`.
     #[arg(long, default_value = "")]
     pub options: String,
 }

@@ -19,11 +19,6 @@ pub fn within<N: FromStr + PartialOrd + Display>(
     number.ok_or_else(|| format!("expected a number from {least} to {most}"))
 }
 
-/// Any of 32 bits; the verb tells its bounds.
-pub(super) fn small(text: &str) -> Result<u32, String> {
-    within(text, 0, u32::MAX)
-}
-
 /// Any of 64 bits.
 pub(super) fn natural(text: &str) -> Result<u64, String> {
     within(text, 0, u64::MAX)

@@ -37,6 +37,7 @@ enum Deed {
     /// where they part.
     Compare {
         /// Transcripts whose operations are run (`-` is standard input); a seeded sequence if none.
+        #[arg(conflicts_with_all = ["profile", "seed", "n"])]
         files: Vec<PathBuf>,
         #[command(flatten)]
         sequence: SequenceArgs,
@@ -65,7 +66,8 @@ enum Deed {
 /// Which sequence.
 #[derive(Debug, Args)]
 struct SequenceArgs {
-    /// The mixture of operations; a `0` at the end keeps all in one zone.
+    /// The mixture of operations: core, clash, match, limit, time, bad, helper, zones, mix, full or
+    /// wild; a `0` at the end keeps all in one zone.
     #[arg(long, default_value = "mix", value_parser = profile)]
     profile: Profile,
     /// The seed.
@@ -278,14 +280,21 @@ mod live {
             writeln!(out, "{witness}")?;
         }
         let path = model.save.join(format!("{name}.jsonl"));
-        save(&path, header, &finding.lines)?;
-        let inject =
-            model.inject.as_ref().map(|knob| format!(" --inject {knob}")).unwrap_or_default();
+        let head = Header { n: finding.lines.len() as u64, ..header.clone() };
+        save(&path, &head, &finding.lines)?;
         Err(Failure::Differs(format!(
-            "kernel and model part after {} operations; see it again with: nfexp oracle compare{inject} {}",
+            "kernel and model part after {} operations; see it again with: nfexp oracle compare{} {}",
             finding.lines.len(),
+            asked(model),
             quoted(&path.to_string_lossy())
         )))
+    }
+
+    /// What was said of the model, as it is said again.
+    fn asked(model: &ModelArgs) -> String {
+        let revision = model.revision.map(|revision| format!(" --revision {}", revision.name));
+        let inject = model.inject.as_ref().map(|knob| format!(" --inject {knob}"));
+        revision.into_iter().chain(inject).collect()
     }
 
     fn soak_all(plan: Plan, model: &ModelArgs) -> Result<(), Failure> {
@@ -315,8 +324,9 @@ mod live {
         }
         if let Some((sequence, finding)) = tally.chance.first() {
             return Err(Failure::Inconclusive(format!(
-                "{} differences did not come back; the first: nfexp oracle compare --profile {} --seed {} -n {}: {}",
+                "{} differences did not come back; the first: nfexp oracle compare{} --profile {} --seed {} -n {}: {}",
                 tally.chance.len(),
+                asked(model),
                 sequence.profile,
                 sequence.seed,
                 sequence.operations,

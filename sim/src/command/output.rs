@@ -75,13 +75,25 @@ pub(super) fn could_be_written(path: &Path) -> Result<(), Failure> {
             Err(_) => path,
         };
         let above = path.ancestors().skip(1).find(|folder| folder.exists());
-        let above = above.unwrap_or(Path::new("."));
+        let above = above.unwrap_or_else(|| Path::new("."));
         if !above.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         could_put_into(above)
     };
     asked().map_err(|error| unwritten(path, &error))
+}
+
+/// Refuses to write over what is read.
+pub(super) fn is_another(out: &Path, read: &Path) -> Result<(), Failure> {
+    let place = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+    match place(out).is_some_and(|out| Some(out) == place(read)) {
+        true => Err(Failure::Usage(format!(
+            "{}: it is read here; expected another file to write",
+            out.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn unwritten(path: &Path, error: &io::Error) -> Failure {

@@ -57,8 +57,15 @@ impl Replay {
         named_once(self.files.iter().chain(&self.against))?;
         match (&self.against, &self.files[..]) {
             (None, files) => replay(files, self.format, &self.kernel),
+            (Some(_), _) if self.format != Format::Text => Err(Failure::Usage(
+                "--format: whether a log agrees is told in one way only".to_owned(),
+            )),
             (Some(log), [capture]) if !is_trace(capture) => against(capture, log, &self.kernel),
-            (Some(_), _) => Err(Failure::Usage("a log is held against one capture".to_owned())),
+            (Some(_), [trace]) => Err(Failure::Usage(format!(
+                "{}: expected a capture: a trace has no packets to hold a log against",
+                trace.display()
+            ))),
+            (Some(_), _) => Err(Failure::Usage("--against: expected one capture".to_owned())),
         }
     }
 }
@@ -80,6 +87,9 @@ fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Fail
                 continue;
             }
             (Format::Story, false) => {
+                if files.len() > 1 {
+                    writeln!(out, "{}", path.display())?;
+                }
                 failures.extend(tell(path, kernel, &mut out).err());
                 continue;
             }

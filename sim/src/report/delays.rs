@@ -39,6 +39,20 @@ pub struct Delays {
     pub watched_median_ms: Option<u64>,
 }
 
+/// The fields of [`Delays`], in their order.
+pub(crate) const COLUMNS: [&str; 10] = [
+    "schema",
+    "helper",
+    "class",
+    "announced",
+    "arrived",
+    "censored",
+    "median_ms",
+    "p90_ms",
+    "p99_ms",
+    "watched_median_ms",
+];
+
 /// The smallest of sorted values that so many of a hundred do not exceed.
 #[must_use]
 pub fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {

@@ -26,6 +26,24 @@ struct Row<'a> {
     cause: Option<&'static str>,
 }
 
+/// The columns, as the fields stand above.
+const COLUMNS: [&str; 14] = [
+    "schema",
+    "capture",
+    "number",
+    "master",
+    "expects",
+    "class",
+    "class_name",
+    "helper",
+    "flags",
+    "born",
+    "born_ms",
+    "ended",
+    "ended_ms",
+    "cause",
+];
+
 fn row<'a>(capture: &'a str, life: &'a Life) -> Row<'a> {
     Row {
         schema: SCHEMA,
@@ -56,15 +74,21 @@ pub fn json(capture: &str, ledger: &Ledger) -> String {
     out
 }
 
-/// Comma-separated values, with a header line.
+/// Comma-separated values, with a header line even if there are none.
 #[must_use]
 pub fn csv(captures: &[(String, Ledger)]) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for (capture, ledger) in captures {
-        for life in ledger.lives() {
-            writer.serialize(row(capture, life)).expect("memory takes all");
-        }
-    }
+    let rows = captures
+        .iter()
+        .flat_map(|(capture, ledger)| ledger.lives().iter().map(move |life| row(capture, life)));
+    with_header(&COLUMNS, rows)
+}
+
+/// Rows below the names of their fields.
+pub(crate) fn with_header(columns: &[&str], rows: impl Iterator<Item = impl Serialize>) -> String {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(columns).expect("memory takes all");
+    // Of another number of fields than the header has, the writer takes none.
+    rows.for_each(|row| writer.serialize(row).expect("memory takes all"));
     let bytes = writer.into_inner().expect("memory takes all");
     String::from_utf8(bytes).expect("made of strings")
 }

@@ -55,6 +55,23 @@ impl Default for Parameters {
     }
 }
 
+/// All there are.
+const KNOWN: [&str; 13] = [
+    "amanda/master_timeout",
+    "ftp/loose",
+    "h323/callforward_filter",
+    "h323/default_rrq_ttl",
+    "h323/gkrouted_only",
+    "irc/dcc_timeout",
+    "irc/max_dcc_channels",
+    "netbios_ns/timeout",
+    "sip/sip_direct_media",
+    "sip/sip_direct_signalling",
+    "sip/sip_external_media",
+    "sip/sip_timeout",
+    "snmp/timeout",
+];
+
 impl Parameters {
     /// Sets one as `/sys/module/MODULE/parameters/NAME` is written.
     ///
@@ -91,7 +108,10 @@ impl Parameters {
                     channels.ok_or_else(|| expected("a number from 1 to 255"))?;
             }
             ("irc", "dcc_timeout") => self.irc_dcc_timeout = number()?,
-            _ => return Err(format!("parameter `{name}`: expected one of a helper's module")),
+            _ => {
+                let known = KNOWN.join(", ");
+                return Err(format!("parameter `{name}`: expected one of {known}"));
+            }
         }
         Ok(())
     }
@@ -147,12 +167,19 @@ mod tests {
             ("h323/gkrouted_only", "2147483648", "of which 0 is no and any other yes, found"),
             ("ftp/loose", "2", "expected 0 or 1, found `2`"),
             ("h323/callforward_filter", "", "expected 0 or 1, found ``"),
-            ("ftp/ports", "21", "parameter `ftp/ports`: expected one of a helper's module"),
+            ("ftp/ports", "21", "parameter `ftp/ports`: expected one of amanda/master_timeout, "),
         ] {
             let why = parameters.set(name, value).expect_err(value);
             assert!(why.contains(expected), "{why}");
         }
         assert_eq!(parameters, Parameters::default());
+    }
+
+    #[test]
+    fn what_is_named_where_a_name_is_wrong_is_there() {
+        for name in KNOWN {
+            Parameters::default().set(name, "1").expect(name);
+        }
     }
 
     #[test]

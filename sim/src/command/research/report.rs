@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::sweep::{Asked, jobs, progress};
-use crate::command::output::{could_be_written, quoted, write_beside};
+use crate::command::output::{could_be_written, is_another, quoted, write_beside};
 use crate::command::{Failure, remark};
 use crate::report::text::counted;
 use crate::research::measure::Recording;
@@ -38,6 +38,7 @@ impl Report {
         let plan = self.asked.plan("mixed-isp-nat", true)?;
         // Before the study is run, which may take hours.
         could_be_written(&self.out)?;
+        self.asked.study.as_deref().map_or(Ok(()), |study| is_another(&self.out, study))?;
         if let Some(folder) = &self.charts {
             could_be_written(&folder.join("chart.svg"))?;
         }

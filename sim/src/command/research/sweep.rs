@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::command::number::{natural, small, within};
+use crate::command::number::{natural, within};
 use crate::command::{Failure, remark};
 use crate::opened::is_standard_input;
 use crate::report::text::counted;
@@ -56,7 +56,7 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct Asked {
     /// A study (TOML); `-` is standard input.
-    study: Option<PathBuf>,
+    pub(super) study: Option<PathBuf>,
     /// A shipped scenario's name, or a file.
     #[arg(long)]
     pub(super) scenario: Option<String>,
@@ -64,7 +64,7 @@ pub struct Asked {
     #[arg(long)]
     pub(super) policy: Option<String>,
     /// Table limits; where it is given twice, all of them.
-    #[arg(long, value_delimiter = ',', value_parser = small, allow_hyphen_values = true)]
+    #[arg(long, value_delimiter = ',', value_parser = |text: &str| within::<u32>(text, 1, 1 << 22), allow_hyphen_values = true)]
     pub(super) expect_max: Vec<u32>,
     /// Kernel revisions; where it is given twice, all of them.
     #[arg(long, value_delimiter = ',')]
@@ -76,13 +76,13 @@ pub struct Asked {
     #[arg(long)]
     pub(super) vary: Vec<String>,
     /// How many replications.
-    #[arg(long, value_parser = small)]
+    #[arg(long, value_parser = |text: &str| within::<u32>(text, 1, 10_000))]
     pub(super) replications: Option<u32>,
     /// The seed.
     #[arg(long, value_parser = natural)]
     pub(super) seed: Option<u64>,
     /// Timer ticks per second.
-    #[arg(long, value_parser = small)]
+    #[arg(long, value_parser = |text: &str| within::<u32>(text, 1, 10_000))]
     pub(super) hz: Option<u32>,
     /// Count the nodes walked under the lock; slower.
     #[arg(long)]

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What other programs read, and write again.
+
+use std::fs;
+
+use super::{EVICTION, file, root, run};
+
+/// The head of a recording tells with which options it was made.
+#[test]
+fn a_recording_is_made_again_by_its_head() {
+    for options in [
+        "",
+        "only=tcp/21",
+        "only=tcp/21,udp;until=0.0025",
+        "pace=2",
+        "tail=400",
+        "lean;local=10.91.2.2/24",
+        "port=tftp:udp/6969;param=nf_conntrack_ftp/loose:1;sysctl=nf_conntrack_expect_max:7",
+    ] {
+        let made = ["replay", "--format", "kernel-jsonl", "--options", options, EVICTION];
+        let (code, recording, told) = run(&made);
+        assert_eq!(code, 0, "{options}: {told}");
+        let golden = file("made.golden.jsonl", recording.as_bytes());
+        let (code, told, why) = run(&["conform-capture", EVICTION, &golden]);
+        assert_eq!(code, 0, "{options}: {told}{why}");
+    }
+}
+
+/// Where nothing was announced, the columns are told all the same.
+#[test]
+fn columns_have_names_without_rows() {
+    let silent = "traces/captures/ftp/ftp-split.pcap";
+    for verb in [&["replay"][..], &["fit"]] {
+        let csv = |capture| run(&[verb, &["--format", "csv", capture]].concat()).1;
+        let (full, empty) = (csv(EVICTION), csv(silent));
+        assert_eq!(empty.lines().count(), 1, "{empty}");
+        assert_eq!(empty.lines().next(), full.lines().next());
+        let fields = |line: &str| line.split(',').count();
+        assert!(full.lines().all(|line| fields(line) >= fields(&empty)), "{full}");
+    }
+    let names = run(&["replay", "--format", "json", EVICTION]).1;
+    let row: serde_json::Value = names.lines().next().expect("a row").parse().expect("JSON");
+    let csv = run(&["replay", "--format", "csv", silent]).1;
+    assert!(csv.trim_end().split(',').all(|name| row.get(name).is_some()), "{csv}");
+}
+
+#[test]
+fn stories_of_several_captures_name_them() {
+    let (code, told, _) = run(&["replay", "--format", "story", EVICTION, EVICTION]);
+    assert_eq!(code, 0);
+    assert_eq!(told.lines().filter(|line| *line == EVICTION).count(), 2, "{told}");
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let bytes = fs::read(root().join(EVICTION)).expect("it is there");
+    let capture = file("itself.pcap", &bytes);
+    let study = file("itself.toml", b"scenario = \"ftp\"\n");
+    for (verb, read) in [("import", capture), ("report", study)] {
+        let before = fs::read(&read).expect("it is there");
+        let (code, _, told) = run(&[verb, &read, "--out", &read]);
+        assert_eq!(code, 2, "{told}");
+        assert!(told.contains("expected another file to write"), "{told}");
+        assert_eq!(fs::read(&read).expect("it is there"), before);
+    }
+}
+
+/// A helper out of the kernel's tree expects, but nobody here knows as what.
+#[test]
+fn a_helper_that_is_lost_is_told() {
+    let log = "    [NEW] 300 proto=6 src=10.0.0.2 dst=10.0.0.1 sport=0 dport=7 \
+               mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535 \
+               master-src=10.0.0.2 master-dst=10.0.0.1 sport=40000 dport=111 class=0 helper=rpc\n";
+    let (code, trace, told) = run(&["import", &file("rpc.log", log.as_bytes())]);
+    assert_eq!(code, 0, "{told}");
+    assert!(trace.contains("expect ") && told.contains("rpc is no helper"), "{told}");
+}
+
+/// Nor does a place that cannot be written.
+#[test]
+fn a_divergence_that_finds_no_place_does_not_hide_the_others() {
+    let agrees = "traces/transcripts/core-1.jsonl";
+    let text = fs::read_to_string(root().join(agrees)).expect("it is there");
+    let head = text.lines().next().expect("a head");
+    let line = r#"{"i":0,"t":0,"op":"exp_flush","a":{},"ret":"EINVAL","ev":[]}"#;
+    let parts = file("parts.jsonl", format!("{head}\n{line}\n").as_bytes());
+    let out = format!("{}/beneath", file("no-folder", b""));
+    let (code, told, why) = run(&["conform", "--out", &out, &parts, agrees]);
+    assert_eq!(code, 1, "{told}{why}");
+    assert!(told.contains("operations agree") && told.contains("2 transcripts"), "{told}");
+    assert!(why.contains("cannot write"), "{why}");
+    let place = file("divergences.here", b"");
+    fs::remove_file(&place).expect("it was made");
+    run(&["conform", "--out", &place, &parts]);
+    let small = fs::read_dir(&place).expect("it is made").flatten().map(|file| file.path());
+    let small = small.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    let small = fs::read_to_string(small.last().expect("one")).expect("text");
+    let head: serde_json::Value = small.lines().next().expect("a head").parse().expect("JSON");
+    assert_eq!(head["n"], small.lines().count() as u64 - 1, "{small}");
+}
