@@ -64,10 +64,14 @@ fn a_syn_after_the_end_begins_another_connection() {
 /// What becomes of packets in turn: how many seconds the connection lives then, `!` if that
 /// assures it, `i` for an ignored one, `x` for an invalid one; and the letter of its state.
 fn course(packets: &[(Direction, TcpHeader<'_>)]) -> String {
-    let mut track = TcpTrack::begin(&packets[0].1, &SETTINGS).expect("it begins one");
+    course_under(&SETTINGS, packets)
+}
+
+fn course_under(settings: &TcpSettings, packets: &[(Direction, TcpHeader<'_>)]) -> String {
+    let mut track = TcpTrack::begin(&packets[0].1, settings).expect("it begins one");
     let mut known = Known::default();
     let fates = packets.iter().map(|(direction, header)| {
-        let fate = match track.packet(*direction, header, known, &SETTINGS) {
+        let fate = match track.packet(*direction, header, known, settings) {
             TcpOutcome::Accept { timeout_secs, assured } => {
                 known.assured |= assured;
                 format!("{timeout_secs}{}", if assured { "!" } else { "" })
@@ -85,12 +89,16 @@ fn course(packets: &[(Direction, TcpHeader<'_>)]) -> String {
 
 /// The same after a connection was opened, of which both sides have a window of 1000.
 fn then(steps: &[(Direction, TcpHeader<'_>)]) -> String {
+    then_under(&SETTINGS, steps)
+}
+
+fn then_under(settings: &TcpSettings, steps: &[(Direction, TcpHeader<'_>)]) -> String {
     let open = [
         (Original, header(SYN, 100, 0)),
         (Reply, header(SYN | ACK, 500, 101)),
         (Original, header(ACK, 101, 501)),
     ];
-    let all = course(&[&open, steps].concat());
+    let all = course_under(settings, &[&open, steps].concat());
     all.strip_prefix("120S 60R 432000!E ").expect("it opened").to_owned()
 }
 
@@ -271,6 +279,45 @@ fn a_reset_that_may_be_forged_does_not_end_a_connection() {
     assert_eq!(track.state(), TcpState::Established, "not the next byte: challenged");
     track.packet(Reply, &header(RST, 501, 0), KNOWN, &SETTINGS);
     assert_eq!(track.state(), TcpState::Close);
+}
+
+/// `tcp_ignore_invalid_rst`: nobody asks whether it comes before what was acknowledged; the
+/// windows are asked all the same, and the connection ends only if it did not stand.
+#[test]
+fn a_reset_that_may_be_forged_counts_where_that_is_set() {
+    let ignoring = TcpSettings { ignore_invalid_rst: true, ..SETTINGS };
+    let half = [(Original, header(SYN, 1000, 0)), (Reply, header(SYN | ACK, 5000, 1001))];
+    let forged = |seq| (Original, header(RST, seq, 0));
+    for (settings, stands, half_open) in [(SETTINGS, "xE xE", "xR"), (ignoring, "10E xE", "10C")] {
+        assert_eq!(then_under(&settings, &[forged(100), forged(FAR)]), stands);
+        let steps = [half[0], half[1], forged(1000)];
+        assert_eq!(course_under(&settings, &steps), format!("120S 60R {half_open}"));
+    }
+}
+
+/// `nf_tcp_handle_invalid()`: a FIN or RST out of the window is noted as the last packet, but no
+/// answer to the other side's.
+#[test]
+fn an_end_out_of_the_window_is_noted_unless_it_answers_one() {
+    let far = |side, flags| (side, header(flags, FAR, 501));
+    let syn = (Original, header(SYN, 9000, 0));
+    let ended = |side| match side {
+        Original => (Original, header(RST, 101, 0)),
+        Reply => (Reply, header(RST, 501, 0)),
+    };
+    // A SYN begins another connection if the last packet was a reset of the same side.
+    for (steps, fate) in [
+        (vec![ended(Original), far(Original, FIN | ACK), syn], "10C xC iC"),
+        (
+            vec![ended(Original), far(Original, FIN | ACK), far(Reply, FIN | ACK), syn],
+            "10C xC xC iC",
+        ),
+        (vec![ended(Original), far(Reply, FIN | ACK), syn], "10C xC againC"),
+        (vec![ended(Original), far(Original, ACK), syn], "10C xC againC"),
+        (vec![ended(Reply), far(Original, FIN | ACK), syn], "10C xC iC"),
+    ] {
+        assert_eq!(then(&steps), fate, "{steps:?}");
+    }
 }
 
 #[test]
