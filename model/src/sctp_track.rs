@@ -491,6 +491,24 @@ mod tests {
         }
     }
 
+    /// Who has begun decides whether an answer may ask for another tag.
+    #[test]
+    fn the_end_of_an_opening_forgets_who_began_it() {
+        let answer = |side, tag, asked| (side, tag, init(INIT_ACK, asked));
+        let cookie_ack = |side, tag| (side, tag, chunk(COOKIE_ACK, &[]));
+        let again = |side, asked| (side, 0, init(INIT, asked));
+        for (steps, fate) in [
+            (vec![answer(Reply, 7, 9)], "210"),
+            (vec![answer(Reply, 7, 8)], "x"),
+            (vec![again(Original, 7), answer(Reply, 7, 8)], "210 210"),
+            (vec![again(Original, 7), cookie_ack(Reply, 7), answer(Reply, 7, 8)], "210 210 x"),
+            (vec![again(Reply, 9), answer(Original, 9, 6)], "210 210"),
+            (vec![again(Reply, 9), cookie_ack(Reply, 7), answer(Original, 9, 6)], "210 210 x"),
+        ] {
+            assert_eq!(then(&steps), fate, "{steps:?}");
+        }
+    }
+
     #[test]
     fn a_heartbeat_of_another_tag_is_believed_when_it_is_answered() {
         let beat = |side, tag| (side, tag, chunk(HEARTBEAT, &[0; 4]));
