@@ -495,11 +495,21 @@ mod tests {
         assert_eq!(mask.sport, 0);
     }
 
+    /// Of all 256 types: errors, and what routers and neighbours tell, are answered by nothing.
     #[test]
-    fn an_echo_request_is_answered_by_an_echo_reply_and_an_error_by_nothing() {
-        let ping = Tuple { dport: 0x0800, proto: Proto::ICMP, ..Tuple::default() };
-        assert_eq!(ping.inverse().map(|reply| reply.dport), Some(0));
-        assert_eq!(Tuple { dport: 0x0301, ..ping }.inverse(), None);
+    fn a_question_is_answered_and_an_answer_asked_for() {
+        let pairs_of = |proto| {
+            let answer = |word| Tuple { sport: 7, dport: word, proto, ..Tuple::NONE }.inverse();
+            let types = (0..=255).filter_map(move |kind: u16| {
+                let answer = answer(kind << 8 | 3)?;
+                assert_eq!((answer.sport, answer.dport & 0xff), (7, 3), "id and code stay");
+                Some((kind, answer.dport >> 8))
+            });
+            types.collect::<Vec<_>>()
+        };
+        let icmp = [(0, 8), (8, 0), (13, 14), (14, 13), (15, 16), (16, 15), (17, 18), (18, 17)];
+        assert_eq!(pairs_of(Proto::ICMP), icmp);
+        assert_eq!(pairs_of(Proto::ICMPV6), [(128, 129), (129, 128), (139, 140), (140, 139)]);
     }
 
     #[test]
