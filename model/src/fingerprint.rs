@@ -359,6 +359,9 @@ fn timer_name(key: TimerKey, names: &Names) -> u64 {
 }
 
 #[cfg(test)]
+mod words;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::conn::ConnRef;
