@@ -315,3 +315,16 @@ fn what_nobody_can_see_does_not() {
     other.at(1).age.set(first);
     assert_ne!(other.number(), base.number(), "which of two is older");
 }
+
+#[test]
+fn a_timer_is_where_it_was_filed() {
+    let [early, late] = [(); 2].map(|()| World::new());
+    let now = Jiffies(1450);
+    [&early, &late].into_iter().for_each(|w| assert!(w.engine.expire(now).is_none()));
+    late.engine.set_conn_expiry(At { now, ..AT }, &late.conns[0], Jiffies(1500));
+    // The longer a timer waits, the coarser its place in the wheel.
+    assert_ne!(early.engine.next_expiry(), late.engine.next_expiry());
+    let expires = |w: &World| w.engine.conn(w.conns[0].id()).expires.get();
+    assert_eq!(expires(&early), expires(&late));
+    assert_ne!(early.number(), late.number());
+}
