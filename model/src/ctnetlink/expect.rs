@@ -324,3 +324,85 @@ impl<P: Platform> Locked<'_, P> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Config;
+    use crate::kernel::Up;
+    use crate::revision::{FlagsAttr, Revision};
+    use crate::tuple::{L3, Proto};
+
+    const AT: At = At { cpu: crate::kernel::Cpu(0), now: crate::kernel::Jiffies(0) };
+
+    fn attr(sport: u16, dport: u16) -> TupleAttr {
+        let ip = |host| Some([10, 0, 0, host].into());
+        let (sport, dport) = (Some(sport), Some(dport));
+        let proto = Some(Proto::TCP.0);
+        TupleAttr { src: ip(2), dst: ip(1), proto, sport, dport, ..TupleAttr::default() }
+    }
+
+    /// An engine in which there is one.
+    fn engine(revision: Revision) -> Engine<Up> {
+        let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
+        let master = attr(40000, 21).parse(L3::Ipv4, &revision).expect("it is whole");
+        let reply = master.inverse().expect("TCP answers");
+        let ct = engine.alloc_conn(NetId::INIT, Zone(0), master, reply).expect("memory");
+        engine.attach(&ct, engine.helper_named("ftp")).expect("memory");
+        assert!(engine.confirm(AT, &ct, Origin::KERNEL));
+        engine.put_conn(AT, ct);
+        let request = ExpectRequest {
+            family: L3::Ipv4,
+            master: Some(attr(40000, 21)),
+            tuple: Some(attr(0, 50000)),
+            mask: Some(attr(0, 0xffff)),
+            ..ExpectRequest::default()
+        };
+        let how = (IfAbsent::Create, IfPresent::Fail);
+        assert_eq!(engine.new_expect(AT, NetId::INIT, &request, how, Origin::KERNEL), Ok(()));
+        engine
+    }
+
+    /// Attributes are validated before the request is looked at (`exp_nla_policy`); then the
+    /// tuple is parsed, and the master's only where there is none.
+    #[test]
+    fn a_request_to_tell_of_one_is_refused_for_its_form_first() {
+        let it = Some(attr(0, 50000));
+        let whole = ExpectRequest { family: L3::Ipv4, tuple: it, ..ExpectRequest::default() };
+        let partial = Some(TupleAttr { dport: None, ..attr(0, 50000) });
+        let (fifteen, sixteen) = (Some("fifteen-letters"), Some("sixteen--letters"));
+        for revision in Revision::ALL {
+            let known_only = revision.flags_attr == FlagsAttr::KnownOnly;
+            let flagged = |otherwise| if known_only { Err(Errno::Invalid) } else { otherwise };
+            let (flags, family) = (Some(8), L3::Unspec);
+            for (request, answer) in [
+                (whole, Ok(())),
+                (ExpectRequest { flags: Some(7), ..whole }, Ok(())),
+                (ExpectRequest { flags, ..whole }, flagged(Ok(()))),
+                (ExpectRequest { flags, family, ..whole }, flagged(Err(Errno::NotSupported))),
+                (ExpectRequest { family, ..whole }, Err(Errno::NotSupported)),
+                (ExpectRequest { help_name: fifteen, ..whole }, Ok(())),
+                (ExpectRequest { help_name: sixteen, ..whole }, Err(Errno::Invalid)),
+                (ExpectRequest { help_name: sixteen, family, ..whole }, Err(Errno::Invalid)),
+                (ExpectRequest { tuple: None, ..whole }, Err(Errno::Invalid)),
+                (ExpectRequest { tuple: None, family, ..whole }, Err(Errno::Invalid)),
+                (ExpectRequest { tuple: None, master: it, ..whole }, Ok(())),
+                (ExpectRequest { tuple: partial, master: it, ..whole }, Err(Errno::Invalid)),
+                (ExpectRequest { family: L3::Ipv6, ..whole }, Err(Errno::Invalid)),
+                (ExpectRequest { zone: Some(1), ..whole }, Err(Errno::NoEntry)),
+                (ExpectRequest { id: Some(1), ..whole }, Err(Errno::NoEntry)),
+            ] {
+                let engine = engine(revision);
+                let told = engine.get_expect(AT, NetId::INIT, &request).map(drop);
+                assert_eq!(told, answer, "{}: {request:?}", revision.name);
+                // Deleted is what is told of, but the master's tuple is nobody's.
+                if request.tuple.is_some() {
+                    let gone = engine.del_expect(AT, NetId::INIT, &request, Origin::KERNEL);
+                    assert_eq!(gone, answer, "{}: {request:?}", revision.name);
+                    let left = u32::from(answer.is_err());
+                    assert_eq!(engine.expect_count(NetId::INIT), left, "{request:?}");
+                }
+            }
+        }
+    }
+}
