@@ -586,3 +586,68 @@ impl<P: Platform> Index<P> for Flat<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::ConnRef;
+    use crate::engine::{At, Config, Engine, MasterCheck};
+    use crate::event::{Cause, Origin};
+    use crate::helper::Class;
+    use crate::kernel::Up;
+    use crate::netns::Zone;
+    use crate::revision::{Revision, TableScope};
+    use crate::tuple::{Addr, L3, Mask, Proto};
+
+    fn to(port: u16) -> Tuple {
+        let dst = Addr::v4([47, 100, 189, 120]);
+        Tuple { dst, dport: port, l3: L3::Ipv4, proto: Proto::UDP, ..Tuple::NONE }
+    }
+
+    fn announce(engine: &Engine<Up>, ct: &ConnRef, port: u16) {
+        let exp = engine.alloc(At::default(), ct).expect("memory");
+        let class = Class::ALL[usize::from(1 + port % 3)];
+        engine.init_key(&exp, class, to(port), Mask::ANY);
+        engine.related(At::default(), &exp, Origin::KERNEL, MasterCheck::Own).expect("room");
+        engine.put(exp);
+    }
+
+    /// One destination in two namespaces, whose hashes differ only where a table of one group does
+    /// not look: they are two lists, and part when the table grows.
+    #[test]
+    fn namespaces_whose_tags_agree_are_told_apart() {
+        let nets = [NetId(0), NetId(1)];
+        let hashes = nets.map(|net| hash(net, &to(1)));
+        let differ = hashes[0] ^ hashes[1];
+        assert_eq!((differ as u32, differ >> 63), (0, 1), "{hashes:x?}: another destination does");
+        let revision = Revision::LINUX_6_18;
+        assert_eq!(revision.table, TableScope::Global);
+        let config = Config { revision, netns: 2, ..Config::SMALL };
+        let engine = Engine::<Up>::new(config).expect("memory");
+        engine.pernet_init(nets[1]).expect("memory");
+        let masters = nets.map(|net| {
+            let reply = to(5060).inverse().expect("UDP answers");
+            let ct = engine.alloc_conn(net, Zone(0), to(5060), reply).expect("memory");
+            engine.attach(&ct, engine.helper_named("sip")).expect("memory");
+            assert!(engine.confirm(At::default(), &ct, Origin::KERNEL));
+            ct
+        });
+        let found = || {
+            nets.map(|net| {
+                let exp = engine.find_get(At::default(), net, Zone(0), &to(1))?;
+                let of = engine.expectation_about(exp.id()).map(|about| about.net);
+                engine.put(exp);
+                of
+            })
+        };
+        for ct in &masters {
+            announce(&engine, ct, 1);
+        }
+        assert_eq!(found(), nets.map(Some));
+        // More destinations than a group holds.
+        (2..8).for_each(|port| announce(&engine, &masters[1], port));
+        assert_eq!(found(), nets.map(Some));
+        engine.lock().remove_expectations(At::default(), masters[1].id(), Cause::MasterGone);
+        assert_eq!(found(), [Some(nets[0]), None]);
+    }
+}
