@@ -112,3 +112,79 @@ impl<P: Platform> Engine<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{At, Config};
+    use crate::kernel::Up;
+    use crate::netns::{NetId, Zone};
+    use crate::revision::Revision;
+
+    fn tuple(proto: Proto, src: [u8; 4], sport: u16, dst: [u8; 4], dport: u16) -> Tuple {
+        Tuple::new(proto, src.into(), sport, dst.into(), dport)
+    }
+
+    const CLIENT: [u8; 4] = [10, 0, 0, 2];
+    const SERVER: [u8; 4] = [10, 0, 0, 1];
+    /// What the server takes the client for, and the client the server.
+    const MASKED: [[u8; 4]; 2] = [[192, 0, 2, 2], [192, 0, 2, 1]];
+
+    /// Where a connection goes that a translated master announced.
+    fn follows(revision: Revision, function: ExpectFn, saved: Nat, came: Tuple) -> Tuple {
+        let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
+        let original = tuple(Proto::TCP, CLIENT, 40000, MASKED[1], 21);
+        let reply = tuple(Proto::TCP, SERVER, 21, MASKED[0], 40000);
+        let [master, ct] = [(original, reply), (came, came.inverse().expect("it is answered"))]
+            .map(|(original, reply)| {
+                engine.alloc_conn(NetId::INIT, Zone(0), original, reply).expect("memory")
+            });
+        let conn = engine.conn(ct.id());
+        conn.about.set(AboutConn { master: Some(master.id()), ..conn.about() });
+        engine.run_expectfn(&ct, function, saved);
+        let translated = engine.translated(&ct).expect("it is answered");
+        engine.put_conn(At::default(), ct);
+        translated
+    }
+
+    /// `nf_nat_l4proto_unique_tuple()`: a key of GRE is one of its side, the id of ICMP one of
+    /// both, and who has no words keeps none.
+    #[test]
+    fn the_saved_word_goes_where_its_protocol_has_one() {
+        let saved = Nat { addr: Addr::v4(SERVER), port: 2121, dir: 0 };
+        for revision in Revision::ALL {
+            for (proto, words, there) in [
+                (Proto::TCP, (41000, 50000), (41000, 2121)),
+                (Proto::GRE, (7, 9), (7, 2121)),
+                (Proto::ICMP, (7, 0x0800), (2121, 0x0800)),
+                (Proto::ICMPV6, (7, 0x8000), (2121, 0x8000)),
+                (Proto(50), (0, 0), (0, 0)),
+            ] {
+                let came = tuple(proto, CLIENT, words.0, MASKED[1], words.1);
+                let there = tuple(proto, MASKED[0], there.0, SERVER, there.1);
+                let followed = follows(revision, ExpectFn::NatFollowMaster, saved, came);
+                assert_eq!(followed, there, "{}", revision.name);
+            }
+        }
+    }
+
+    /// `nf_nat_sip_expected()`: who it came from is asked in the direction of the expectation.
+    #[test]
+    fn a_call_of_sip_is_from_who_the_master_is_only_if_it_came_from_there() {
+        let other = [10, 0, 0, 3];
+        for (dir, from, taken_for) in [
+            (0, CLIENT, MASKED[0]),
+            (0, SERVER, SERVER),
+            (0, other, other),
+            (1, SERVER, MASKED[1]),
+            (1, CLIENT, CLIENT),
+            (1, MASKED[1], MASKED[1]),
+        ] {
+            let saved = Nat { addr: Addr::v4([10, 0, 0, 9]), port: 5064, dir };
+            let came = tuple(Proto::UDP, from, 6000, SERVER, 5062);
+            let there = tuple(Proto::UDP, taken_for, 6000, [10, 0, 0, 9], 5064);
+            let followed = follows(Revision::LINUX_6_18, ExpectFn::Sip, saved, came);
+            assert_eq!(followed, there, "{dir} {from:?}");
+        }
+    }
+}
