@@ -76,7 +76,51 @@ fn find(text: &[u8], word: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use nfexp_model::revision::Revision;
+    use nfexp_model::tuple::Tuple;
+
+    use super::super::asked::Asked;
     use super::*;
+
+    /// `amanda_help()`, by packet: what is asked, each port for a line, and whether it is dropped.
+    #[test]
+    fn each_stream_is_announced_until_one_has_no_port() {
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let original = Tuple::new(Proto::UDP, ip("10.0.0.2"), 700, ip("10.0.0.1"), 10080);
+        let tuples = [original, original.inverse().expect("udp answers")];
+        let (established, expected, seq) = (true, false, 0);
+        let parameters = Parameters { amanda_master_timeout: 77, ..Parameters::default() };
+        let ask = |tracker: &mut Asked, direction, text: &str| {
+            let payload = text.as_bytes();
+            let seen = Seen { direction, established, expected, tuples, payload, seq };
+            (help(&parameters, &seen, tracker), tracker.told())
+        };
+        for (text, ports) in [
+            ("CONNECT DATA 1 MESG 2 INDEX 3\n", &[1, 2, 3][..]),
+            ("CONNECT INDEX 3 MESG 2 DATA 1\n", &[1, 2, 3]),
+            ("CONNECT DATA 1 MESG x INDEX 3\n", &[1]),
+            ("CONNECT DATA 1 MESG 0 INDEX 3\n", &[1]),
+            ("CONNECT DATA 123456 MESG 65537 INDEX 65536\n", &[12345, 1]),
+            ("CONNECT DATA 1 STATE 4\n", &[1, 4]),
+            ("CONNECT DATA 1\nMESG 2\n", &[1]),
+            ("CONNECT DATA 1", &[]),
+            ("", &[]),
+        ] {
+            let (verdict, told) = ask(&mut Asked::of(Revision::LINUX_6_18), Direction::Reply, text);
+            let there = |port: &u16| format!("tcp 10.0.0.2:0 > 10.0.0.1:{port} any port");
+            let all: Vec<String> =
+                ["refresh 77s".to_owned()].into_iter().chain(ports.iter().map(there)).collect();
+            assert_eq!((verdict, told), (Verdict::Accept, all), "{text}");
+        }
+        let four = "CONNECT DATA 1 MESG 2 INDEX 3 STATE 4\n";
+        let mut old = Asked::of(Revision::LINUX_3_9);
+        assert_eq!(ask(&mut old, Direction::Reply, four).1.len(), 4, "without STATE");
+        let mut tracker = Asked { refuses: &[2], ..Asked::of(Revision::LINUX_6_18) };
+        let (verdict, told) = ask(&mut tracker, Direction::Reply, four);
+        assert_eq!((verdict, told.len()), (Verdict::Drop, 5), "the others stay");
+        let asked = ask(&mut tracker, Direction::Original, four);
+        assert_eq!(asked, (Verdict::Accept, vec![]), "a question");
+    }
 
     #[test]
     fn the_line_behind_connect_must_end() {

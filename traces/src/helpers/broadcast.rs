@@ -75,3 +75,41 @@ pub fn help(
     });
     Verdict::Accept
 }
+
+#[cfg(test)]
+mod tests {
+    use nfexp_model::revision::Revision;
+    use nfexp_model::tuple::{Addr, Proto};
+
+    use super::super::asked::Asked;
+    use super::*;
+
+    /// `nf_conntrack_broadcast_help()`: whoever answers does so from the service's port.
+    #[test]
+    fn a_question_to_all_is_answered_from_the_port_of_the_service() {
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let original = Tuple::new(Proto::UDP, ip("10.0.0.2"), 5000, ip("10.0.0.255"), 9);
+        let tuples = [original, original.inverse().expect("udp answers")];
+        let (established, expected, payload, seq) = (false, false, &[][..], 0);
+        let parameters =
+            Parameters { netbios_ns_timeout: 3, snmp_timeout: 30, ..Parameters::default() };
+        let net = Some(Addr::v4([255, 255, 255, 0]));
+        for (service, port, secs) in [(Service::NetbiosNs, 137, 3), (Service::Snmp, 161, 30)] {
+            let ask = |direction, mask, refuses| {
+                let seen = Seen { direction, established, expected, tuples, payload, seq };
+                let mut tracker = Asked { mask, refuses, ..Asked::of(Revision::LINUX_6_18) };
+                let verdict = help(service, &parameters, &seen, &mut tracker);
+                assert_eq!(verdict, Verdict::Accept);
+                tracker.told()
+            };
+            let all = [
+                format!("udp 10.0.0.255:{port} > 10.0.0.2:5000 flags 1"),
+                format!("refresh {secs}s"),
+            ];
+            assert_eq!(ask(Direction::Original, net, &[]), all);
+            assert_eq!(ask(Direction::Original, net, &[1]), all, "refused");
+            assert_eq!(ask(Direction::Original, None, &[]), [""; 0], "forwarded");
+            assert_eq!(ask(Direction::Reply, net, &[]), [""; 0]);
+        }
+    }
+}

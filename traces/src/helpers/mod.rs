@@ -14,6 +14,8 @@
 
 mod address;
 pub mod amanda;
+#[cfg(test)]
+mod asked;
 pub mod broadcast;
 pub mod ftp;
 pub mod h323;

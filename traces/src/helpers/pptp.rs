@@ -245,3 +245,194 @@ fn expect_gre(call: u16, peer: u16, seen: &Seen<'_>, tracker: &mut dyn Tracker) 
     tracker.unexpect(reply);
     tracker.unexpect(original);
 }
+
+#[cfg(test)]
+mod tests {
+    use Direction::{Original, Reply};
+    use nfexp_model::revision::Revision;
+
+    use super::super::asked::Asked;
+    use super::*;
+
+    /// A message of 2637's least length, with these bytes in front.
+    fn message(kind: u16, front: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 12 + Message::shortest(kind)];
+        bytes[2..8].copy_from_slice(&[0, 1, 0x1a, 0x2b, 0x3c, 0x4d]);
+        bytes[8..10].copy_from_slice(&kind.to_be_bytes());
+        bytes[12..12 + front.len()].copy_from_slice(front);
+        bytes
+    }
+
+    fn play(tracker: &mut Asked, packets: &[(Direction, Vec<u8>)]) -> Vec<String> {
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let original = Tuple::new(Proto::TCP, ip("10.0.0.2"), 40000, ip("10.0.0.1"), 1723);
+        let tuples = [original, original.inverse().expect("tcp answers")];
+        let mut state = State::default();
+        for &(direction, ref payload) in packets {
+            let (established, expected, seq) = (true, false, 0);
+            let seen = Seen { direction, established, expected, tuples, payload, seq };
+            assert_eq!(state.help(&seen, tracker), Verdict::Accept);
+        }
+        tracker.told()
+    }
+
+    const OK: u8 = 1;
+
+    fn requested() -> (Direction, Vec<u8>) {
+        (Original, message(1, &[]))
+    }
+
+    fn replied(result: u8) -> (Direction, Vec<u8>) {
+        (Reply, message(2, &[1, 0, result]))
+    }
+
+    fn stop() -> (Direction, Vec<u8>) {
+        (Original, message(3, &[]))
+    }
+
+    fn stopped(result: u8) -> (Direction, Vec<u8>) {
+        (Reply, message(4, &[result]))
+    }
+
+    /// The client calls as 7.
+    fn call() -> (Direction, Vec<u8>) {
+        (Original, message(7, &[0, 7]))
+    }
+
+    /// The server takes call `peer` as 9.
+    fn answer(peer: u8, result: u8) -> (Direction, Vec<u8>) {
+        (Reply, message(8, &[0, 9, 0, peer, result]))
+    }
+
+    /// The server is called as 9.
+    fn called() -> (Direction, Vec<u8>) {
+        (Reply, message(9, &[0, 9]))
+    }
+
+    /// The client takes call `peer` as 7.
+    fn taken(peer: u8, result: u8) -> (Direction, Vec<u8>) {
+        (Original, message(10, &[0, 7, 0, peer, result]))
+    }
+
+    fn connected(peer: u8) -> (Direction, Vec<u8>) {
+        (Reply, message(11, &[0, peer]))
+    }
+
+    fn clear() -> (Direction, Vec<u8>) {
+        (Original, message(12, &[]))
+    }
+
+    fn disconnected() -> (Direction, Vec<u8>) {
+        (Reply, message(13, &[]))
+    }
+
+    /// How many pairs of streams are announced, in what state the kernel is: `sstate`, `cstate`.
+    #[test]
+    fn a_call_counts_where_its_messages_come_in_order() {
+        let calls = |packets: &[(Direction, Vec<u8>)]| {
+            let told = play(&mut Asked { keys: 9, ..Asked::of(Revision::LINUX_6_18) }, packets);
+            told.iter().filter(|line| line.starts_with("gre ")).count() / 2
+        };
+        let session = [requested(), replied(OK)];
+        let after = |packets: &[(Direction, Vec<u8>)]| calls(&[&session[..], packets].concat());
+        assert_eq!(calls(&[call(), answer(7, OK)]), 0, "no session");
+        assert_eq!(calls(&[replied(OK), call(), answer(7, OK)]), 0, "nobody requested one");
+        assert_eq!(calls(&[requested(), replied(2), call(), answer(7, OK)]), 0, "an error");
+        let twice = [requested(), replied(OK), requested(), call(), answer(7, OK)];
+        assert_eq!(calls(&twice), 1, "a session is requested once");
+        let again = [&session[..], &[replied(2), call(), answer(7, OK)]].concat();
+        assert_eq!(calls(&again), 0, "the last reply counts");
+        for (stopping, counts) in [
+            (vec![stop()], 0),
+            (vec![stop(), stopped(OK)], 0),
+            (vec![stop(), stopped(OK), requested(), replied(OK)], 1),
+            (vec![stop(), requested(), replied(OK)], 0),
+            (vec![stop(), stopped(2), requested(), replied(OK)], 0),
+            (vec![stopped(OK)], 1),
+            (vec![stopped(2)], 1),
+        ] {
+            assert_eq!(after(&[&stopping[..], &[call(), answer(7, OK)]].concat()), counts);
+        }
+        for (packets, counts) in [
+            (vec![call(), answer(7, OK)], 1),
+            (vec![answer(7, OK)], 0),
+            (vec![answer(0, OK)], 0),
+            (vec![call(), answer(8, OK)], 0),
+            (vec![call(), answer(8, OK), answer(7, OK)], 1),
+            (vec![call(), answer(7, OK), answer(7, OK)], 2),
+            (vec![call(), answer(7, 2), answer(7, OK)], 0),
+            (vec![call(), clear(), answer(7, OK)], 0),
+            (vec![call(), disconnected(), answer(7, OK)], 0),
+            (vec![called(), taken(9, OK), connected(7)], 1),
+            (vec![called(), connected(0)], 0),
+            (vec![called(), taken(8, OK), connected(0)], 0),
+            (vec![called(), taken(9, OK), connected(8)], 0),
+            (vec![called(), taken(9, OK), connected(7), connected(7)], 2),
+            (vec![called(), taken(9, OK), taken(9, OK), connected(7)], 1),
+            (vec![called(), taken(9, OK), taken(9, 2), connected(7)], 0),
+            (vec![called(), taken(9, 2), taken(9, OK), connected(7)], 0),
+            (vec![called(), taken(9, OK), clear(), connected(7)], 0),
+            (vec![called(), answer(0, OK)], 0),
+            (vec![taken(0, OK), connected(7)], 0),
+        ] {
+            assert_eq!(after(&packets), counts, "{packets:?}");
+        }
+        // A request that came before there was a session is none; what is cleared then, neither.
+        let early = [vec![called()], session.to_vec(), vec![taken(9, OK), connected(7)]].concat();
+        assert_eq!(calls(&early), 0);
+        let late = [&session[..], &[call(), stop(), clear(), stopped(OK)], &session[..]].concat();
+        assert_eq!(calls(&[&late[..], &[answer(7, OK)]].concat()), 1);
+    }
+
+    /// `pptp_msg_size`.
+    #[test]
+    fn a_message_that_is_cut_is_not_read() {
+        let whole = [requested(), replied(OK), called(), taken(9, OK), connected(7)];
+        let outgoing = [requested(), replied(OK), call(), answer(7, OK)];
+        for packets in [&whole[..], &outgoing] {
+            for at in 0..packets.len() {
+                let mut cut = packets.to_vec();
+                cut[at].1.pop();
+                let told = play(&mut Asked::of(Revision::LINUX_6_18), &cut);
+                assert_eq!(told, [""; 0], "{:?}", cut[at]);
+            }
+        }
+        let cut = |mut message: (Direction, Vec<u8>)| {
+            message.1.pop();
+            message
+        };
+        for late in [stop(), clear(), disconnected()] {
+            let packets = [requested(), replied(OK), call(), cut(late), answer(7, OK)];
+            let told = play(&mut Asked::of(Revision::LINUX_6_18), &packets);
+            assert_eq!(told.len(), 4, "{packets:?}");
+        }
+    }
+
+    /// `exp_gre()`: both or neither, whatever fails.
+    #[test]
+    fn both_streams_are_expected_or_neither() {
+        const THERE: &str = "gre 10.0.0.2:7 > 10.0.0.1:9";
+        const BACK: &str = "gre 10.0.0.1:9 > 10.0.0.2:7";
+        let packets = [requested(), replied(OK), call(), answer(7, OK)];
+        let (key_there, key_back) = (&*format!("key {THERE}"), &*format!("key {BACK}"));
+        let [one, other] = ["unexpect 1", "unexpect 2"];
+        let (old, new) = (Revision::LINUX_6_18, Revision::LINUX_7_2);
+        for (revision, refuses, keys, told) in [
+            (old, &[][..], 2, vec![THERE, BACK, key_there, key_back]),
+            (old, &[1], 2, vec![THERE]),
+            (old, &[2], 2, vec![THERE, BACK, one]),
+            (old, &[], 0, vec![THERE, BACK, key_there, other, one]),
+            (old, &[], 1, vec![THERE, BACK, key_there, key_back, "no keys", other, one]),
+            (new, &[], 1, vec![THERE, BACK, key_there, key_back, other, one]),
+        ] {
+            let mut tracker = Asked { refuses, keys, ..Asked::of(revision) };
+            assert_eq!(play(&mut tracker, &packets), told);
+        }
+        let ended = [&packets[..], &[disconnected()]].concat();
+        let told = play(&mut Asked::of(old), &ended);
+        assert_eq!(
+            told[4..],
+            ["no keys".to_owned(), format!("end {THERE}"), format!("end {BACK}")]
+        );
+    }
+}

@@ -87,5 +87,16 @@ mod tests {
         assert_eq!(read(Direction::Reply, &answer), 0, "something else was asked");
         read(Direction::Original, &request);
         assert_eq!(read(Direction::Reply, &[0, 0, 0, 1, 0, 0, 0x13, 0x88]), 0, "refused");
+        for longer in [&request[..7], &[0, 0, 0, 7, 0, 0, 0, 1, 0]] {
+            read(Direction::Original, longer);
+            assert_eq!(read(Direction::Reply, &answer), 0, "no request");
+        }
+        read(Direction::Original, &request);
+        read(Direction::Reply, &[]);
+        read(Direction::Original, &[0, 0, 0, 5]);
+        assert_eq!(read(Direction::Reply, &answer), 5000, "whoever says nothing answers nothing");
+        read(Direction::Original, &request);
+        read(Direction::Reply, &answer[..7]);
+        assert_eq!(read(Direction::Reply, &answer), 0, "half an answer is the answer");
     }
 }
