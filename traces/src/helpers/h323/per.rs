@@ -477,3 +477,109 @@ impl Bits<'_> {
         Ok(Node::Choice(son.name, Box::new(node)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(data: &[u8], bit: u32) -> Bits<'_> {
+        Bits { data, end: data.len(), at: 0, bit, steps: 0, schema: Schema::get() }
+    }
+
+    /// `get_bits()`, `get_bitmap()`, `get_len()`: what is read, and where the next begins.
+    #[test]
+    fn numbers_are_read_across_bytes() {
+        const DATA: [u8; 5] = [0xab, 0xcd, 0xef, 0x12, 0x34];
+        for (bit, count, value, next) in [
+            (0, 2, 2, (0, 2)),
+            (3, 5, 0b0_1011, (1, 0)),
+            (6, 4, 0b1111, (1, 2)),
+            (4, 8, 0xbc, (1, 4)),
+        ] {
+            let mut bits = from(&DATA, bit);
+            assert_eq!((bits.bits(count), (bits.at, bits.bit)), (value, next), "{bit} {count}");
+        }
+        for (bit, count, map, next) in [
+            (5, 0, 0, (0, 5)),
+            (0, 3, 0xa000_0000, (0, 3)),
+            (4, 4, 0xb000_0000, (1, 0)),
+            (4, 9, 0xbc80_0000, (1, 5)),
+            (0, 16, 0xabcd_0000, (2, 0)),
+            (4, 27, 0xbcde_f120, (3, 7)),
+            (4, 28, 0xabcd_ef10, (4, 0)),
+            (0, 32, 0xabcd_ef12, (4, 0)),
+            (4, 32, 0xbcde_f123, (4, 4)),
+        ] {
+            let mut bits = from(&DATA, bit);
+            assert_eq!((bits.bitmap(count), (bits.at, bits.bit)), (map, next), "{bit} {count}");
+        }
+        for (data, length, next) in
+            [([0x7f, 9], 0x7f, 1), ([0x81, 2], 0x102, 2), ([0xff, 0xff], 0x3fff, 2)]
+        {
+            let mut bits = from(&data, 0);
+            assert_eq!((bits.length(), bits.at), (length, next));
+        }
+    }
+
+    /// `nf_h323_error_boundary()`: a byte that is begun is needed.
+    #[test]
+    fn what_is_begun_must_be_there() {
+        for (bit, bytes, bits, there) in [
+            (0, 2, 0, true),
+            (0, 2, 1, false),
+            (1, 2, 0, false),
+            (1, 1, 7, true),
+            (2, 1, 7, false),
+            (0, 0, 16, true),
+            (7, 0, 9, true),
+            (7, 0, 10, false),
+        ] {
+            let data = from(&[0; 2], bit);
+            assert_eq!(data.need(bytes, bits).is_ok(), there, "{bit} {bytes} {bits}");
+        }
+    }
+
+    /// `decode_int()`, `decode_bitstr()`, `decode_octstr()`, `decode_numstr()`.
+    #[test]
+    fn each_field_ends_where_the_kernel_goes_on() {
+        use Kind::{Bits as BitString, Bmp, Bool, Int, Numeric, Octets, Oid};
+        let read = |kind, bit, data: &[u8]| {
+            let (name, kept, optional, extensible) = ("field", true, false, false);
+            let field = Field { name, kept, optional, extensible, open: false, stop: false, kind };
+            let mut bits = from(data, bit);
+            bits.walk(&field, true).ok().map(|node| {
+                let number = match node {
+                    Node::Number(number) => Some(number),
+                    Node::Address(at) => Some(at as u32),
+                    _ => None,
+                };
+                (number, bits.at, bits.bit)
+            })
+        };
+        let long = [0x41, 0x02, 0x03, 0x04, 0, 0, 0, 0];
+        for (kind, bit, end) in [
+            (Bool, 7, Some((None, 1, 0))),
+            (Oid, 0, None),
+            (Int(Size::Byte, 0), 3, Some((None, 2, 0))),
+            (Int(Size::Word, 0), 0, Some((None, 2, 0))),
+            (Int(Size::BitField(7), 0), 3, Some((None, 1, 2))),
+            // Two bytes hold it, and two more are stepped over.
+            (Int(Size::Constrained, 1), 0, Some((Some(0x204), 5, 0))),
+            (Int(Size::Length, 0), 0, None),
+            (BitString(Size::Fixed, 19), 1, Some((None, 3, 3))),
+            (BitString(Size::Length, 0), 1, Some((None, 2, 2))),
+            (Octets(Size::Fixed, 4), 1, Some((Some(1), 5, 0))),
+            (Octets(Size::Fixed, 2), 1, Some((None, 2, 1))),
+            (Octets(Size::BitField(3), 1), 0, Some((None, 4, 0))),
+            (Octets(Size::Length, 1), 1, Some((None, 5, 0))),
+            (Octets(Size::Byte, 0), 0, None),
+            (Bmp(Size::BitField(3), 0), 0, Some((None, 5, 0))),
+            (Bmp(Size::Byte, 0), 1, Some((None, 6, 0))),
+            (Numeric(Size::BitField(3), 1), 0, Some((None, 2, 4))),
+        ] {
+            assert_eq!(read(kind, bit, &long), end, "{kind:?}");
+        }
+        assert_eq!(read(Oid, 1, &[9, 2, 0, 0]), Some((None, 4, 0)));
+        assert_eq!(read(Oid, 1, &[9, 3, 0, 0]), None);
+    }
+}
