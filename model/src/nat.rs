@@ -47,6 +47,9 @@ impl<P: Platform> Engine<P> {
             }
             ExpectFn::Sip => {
                 self.translate(ct, Manip::Dst, saved.addr, Some(saved.port));
+                // DEVIATION: nf_nat_sip_expected(), 6.1 and later: media that come from where
+                // another of the master's expectations was to go first (`saved_addr`) get that
+                // one's destination for their source. No transcript has such a pair.
                 let from = self.conn(ct.id()).about().original.src;
                 if from == ends[0].src {
                     self.translate(ct, Manip::Src, ends[1].dst, None);
@@ -90,9 +93,8 @@ impl<P: Platform> Engine<P> {
         let Some(mut tuple) = about.reply.inverse() else {
             return;
         };
-        let has_words = !matches!(tuple.proto, Proto::DCCP)
-            && (self.config.revision.has_ports(tuple.proto)
-                || matches!(tuple.proto, Proto::GRE | Proto::ICMP | Proto::ICMPV6));
+        let has_words = self.config.revision.has_ports(tuple.proto)
+            || matches!(tuple.proto, Proto::GRE | Proto::ICMP | Proto::ICMPV6);
         let is_icmp = matches!(tuple.proto, Proto::ICMP | Proto::ICMPV6);
         match manip {
             Manip::Src => tuple.src = addr,
@@ -153,8 +155,10 @@ mod tests {
     fn the_saved_word_goes_where_its_protocol_has_one() {
         let saved = Nat { addr: Addr::v4(SERVER), port: 2121, dir: 0 };
         for revision in Revision::ALL {
+            let ports = if revision.has_ports(Proto::DCCP) { (41000, 2121) } else { (0, 0) };
             for (proto, words, there) in [
                 (Proto::TCP, (41000, 50000), (41000, 2121)),
+                (Proto::DCCP, if ports == (0, 0) { ports } else { (41000, 50000) }, ports),
                 (Proto::GRE, (7, 9), (7, 2121)),
                 (Proto::ICMP, (7, 0x0800), (2121, 0x0800)),
                 (Proto::ICMPV6, (7, 0x8000), (2121, 0x8000)),
