@@ -178,6 +178,7 @@ fn a_reset_counts_where_it_answers() {
         (vec![data, (Original, header(RST, 111, 0))], "300E 10C"),
         (vec![data, (Original, header(RST, 112, 0))], "300E 10E"),
         (vec![data, far(FIN | ACK), (Original, header(RST, 111, 0))], "300E xE 10E"),
+        (vec![data, far(RST), (Original, header(RST, 111, 0))], "300E xE 10E"),
         (vec![data, far(ACK), (Original, header(RST, 111, 0))], "300E xE 10C"),
         // Who is closing is reset from anywhere.
         (vec![(Original, header(FIN | ACK, 101, 501)), far(RST)], "120F 10C"),
@@ -318,6 +319,15 @@ fn an_end_out_of_the_window_is_noted_unless_it_answers_one() {
     ] {
         assert_eq!(then(&steps), fate, "{steps:?}");
     }
+    // Only of a connection that is assured.
+    let steps = [
+        (Original, header(SYN, 100, 0)),
+        (Reply, header(SYN | ACK, 500, 101)),
+        ended(Original),
+        far(Original, FIN | ACK),
+        syn,
+    ];
+    assert_eq!(course(&steps), "120S 60R 10C xC againC");
 }
 
 #[test]

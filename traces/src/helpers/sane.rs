@@ -70,14 +70,18 @@ mod tests {
         let original = Tuple::new(Proto::TCP, ip("10.0.0.2"), 40000, ip("10.0.0.1"), 6566);
         let tuples = [original, original.inverse().expect("tcp answers")];
         let mut state = State::default();
-        let mut read = |direction, payload: &[u8]| {
-            let (established, expected, seq) = (true, false, 0);
+        let mut show = |established, direction, payload: &[u8]| {
+            let (expected, seq) = (false, 0);
             match state.read(&Seen { direction, established, expected, tuples, payload, seq }) {
                 Reading::Announces(announced) => announced.key().0.dport,
                 _ => 0,
             }
         };
-        let (request, answer) = ([0, 0, 0, 7, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0x13, 0x88, 9]);
+        let request = [0, 0, 0, 7, 0, 0, 0, 1];
+        let answer = [0, 0, 0, 0, 0, 0, 0x13, 0x88, 9];
+        show(false, Direction::Original, &request);
+        assert_eq!(show(true, Direction::Reply, &answer), 0, "nobody had answered yet");
+        let mut read = |direction, payload: &[u8]| show(true, direction, payload);
         assert_eq!(read(Direction::Reply, &answer), 0, "nobody asked");
         read(Direction::Original, &request);
         assert_eq!(read(Direction::Reply, &answer), 5000);
