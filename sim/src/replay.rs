@@ -296,8 +296,9 @@ impl Replay {
                 None => {
                     // A copy, so that the others need not be in memory.
                     let copy = datagram;
-                    let fate = self.router.forward(&copy);
-                    (self.letter(Some(fate), &copy), true)
+                    let taken = self.router.takes_in(&copy);
+                    let fate = taken.then(|| self.router.forward(&copy));
+                    (self.letter(fate, &copy), true)
                 }
             };
             if self.keep_letters {

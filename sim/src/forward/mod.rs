@@ -128,7 +128,7 @@ impl Router {
     /// Whether it takes a datagram in at all; if not, nothing that tracks sees it.
     #[must_use]
     pub fn takes_in(&self, datagram: &Datagram<'_>) -> bool {
-        options::is_taken_in(datagram)
+        route::is_taken_in(datagram.ends) && options::is_taken_in(datagram)
     }
 
     /// The time.

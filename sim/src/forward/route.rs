@@ -97,10 +97,15 @@ pub fn route(host: Option<&Host>, datagram: &Datagram<'_>) -> Route {
         Ends::V4(_) if !are_options_valid(datagram.options) => Route::Nowhere,
         Ends::V4(&[a, b, c, d, dst @ ..]) => route_v4(host, [a, b, c, d].into(), dst.into()),
         Ends::V6(both) => {
-            let half = |at: usize| *both[at..].first_chunk::<16>().expect("sixteen are left");
-            route_v6(half(0).into(), half(16).into())
+            let (src, dst) = halves(both);
+            route_v6(src, dst)
         }
     }
+}
+
+fn halves(both: &[u8; 32]) -> (Ipv6Addr, Ipv6Addr) {
+    let half = |at: usize| *both[at..].first_chunk::<16>().expect("sixteen are left");
+    (half(0).into(), half(16).into())
 }
 
 fn route_v4(host: Option<&Host>, src: Ipv4Addr, dst: Ipv4Addr) -> Route {
@@ -131,16 +136,26 @@ fn route_v4(host: Option<&Host>, src: Ipv4Addr, dst: Ipv4Addr) -> Route {
     if here { Route::Deliver } else { Route::Forward }
 }
 
+/// Whether a router takes a datagram between them in at all; of IPv6, not what should never have
+/// left a host.
+///
+/// # Source
+/// `ip6_rcv_core()`, 6.18.
+pub(super) fn is_taken_in(ends: Ends<'_>) -> bool {
+    let Ends::V6(both) = ends else { return true };
+    let (src, dst) = halves(both);
+    // A group of one interface, or of none.
+    let stays = dst.is_multicast() && matches!(dst.octets()[1] & 15, 0 | 1);
+    !(stays || src.is_multicast() || src.is_loopback() || dst.is_loopback())
+}
+
 fn route_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Route {
     let link_local = |ip: Ipv6Addr| ip.is_unicast_link_local();
-    if src.is_multicast() || src.is_loopback() || dst.is_loopback() {
-        return Route::Nowhere;
-    }
     if dst.is_multicast() {
         // All nodes and all routers, which every router has joined.
         let joined = matches!(
             dst.segments(),
-            [0xff01 | 0xff02, 0, 0, 0, 0, 0, 0, 1 | 2] | [0xff05, 0, 0, 0, 0, 0, 0, 2]
+            [0xff02, 0, 0, 0, 0, 0, 0, 1 | 2] | [0xff05, 0, 0, 0, 0, 0, 0, 2]
         );
         return if joined { Route::Deliver } else { Route::Nowhere };
     }

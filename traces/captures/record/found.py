@@ -394,3 +394,26 @@ def found_fragments_far_apart():
     for place, end, more in ((0, 16, True), (16, 32, True), (24, 32, False), (24, 32, False)):
         frames.append(fragment(2, place, more, whole[place:end], ends))
     return made(frames)
+
+
+@scenario("found", "own-packets", link=RAW, family=6, made=True, options="param=nf_conntrack_sip/sip_direct_media:0")
+def found_addresses_not_taken_in():
+    """IPv6 from or to ::1, from a group, to a group of scope 0 or 1: nobody sees it, and what expects it waits on; to others it is
+    tracked, wherever it goes then"""
+    frames = []
+    there = SIX[1]
+    for n, to in enumerate(("::1", "ff01::1", "ff01::2", "ff00::5", "ff10::1", "ff11::1", "ff02::1", "ff12::1", "ff0e::5", "fe80::1", "::", "::2")):
+        frames.append(datagram(17, udp(1024 + n, 5060, invite(to, 6000 + 10 * n)), SIX))
+        frames.append(datagram(17, udp(7000, 6000 + 10 * n, b"hello"), (there, to)))
+    frames.append(datagram(17, udp(2000, 5060, invite("fd91:3::3", 9000)), SIX))
+    frames += [datagram(17, udp(7000, 9000, b"hello"), (by, "fd91:3::3")) for by in ("::1", "ff02::1", "ff0e::1", "::", "fe80::2", there)]
+    return made(frames)
+
+
+@scenario("found", "own-packets", link=RAW, family=6, made=True,
+          options="pace=1;sysctl=nf_conntrack_udp_timeout:3;sysctl=nf_conntrack_udp_timeout_stream:30")
+def found_group_answers():
+    """IPv6: what comes from a group is no answer of it; the connection stays one that nobody answered"""
+    here, group = SIX[0], "ff02::1"
+    asks, answers = datagram(17, udp(1, 2, b"hello"), (here, group)), datagram(17, udp(2, 1, b"hello"), (group, here))
+    return [(int(at * 1_000_000_000), frame) for at, frame in ((0, asks), (.1, answers), (2.3, asks), (2.4, asks), (5.9, asks))]
