@@ -12,7 +12,7 @@ use nfexp_model::event::Origin;
 use nfexp_traces::helpers::{Seen, State, Verdict};
 use nfexp_traces::packet::{L4, Packet};
 
-use super::route::Route;
+use super::route::{Looped, Route};
 use super::tracker::Asked;
 use super::{Fate, Router, port_bit};
 
@@ -51,15 +51,17 @@ impl Router {
         if fate == Fate::Invalid || !self.is_routed() {
             return fate;
         }
-        let Route::Send { looped: true, .. } = self.route else {
+        let Route::Send { looped: looped @ (Looped::Delivered | Looped::Dropped), .. } = self.route
+        else {
             let passes = self.help(ct, direction, packet, fate) && self.confirm(ct);
             return if passes { fate } else { Fate::Dropped };
         };
         // KERNEL: ip_mc_output(), 6.18: a copy for this host, which has no socket any more, is
         // made first and passes the hooks of its own, going out and, at once, coming in.
-        let copy = Route::Send { broadcast: None, looped: true };
+        let copy = Route::Send { broadcast: None, looped };
         let original = std::mem::replace(&mut self.route, copy);
-        if self.help(ct, direction, packet, fate) && self.confirm(ct) {
+        let left = self.help(ct, direction, packet, fate) && self.confirm(ct);
+        if left && looped == Looped::Delivered {
             self.route = Route::Deliver;
             self.help(ct, direction, packet, fate);
         }

@@ -2,7 +2,8 @@
 //! Options of IP headers: which ones a router throws a packet away for.
 //!
 //! ```text
-//!   IPv4   conntrack ─▶ options ─▶ route      a bad one is tracked, and never confirmed
+//!   IPv4   conntrack ─▶ options ─▶ route      a bad one is tracked, and never confirmed; what the
+//!                                             host itself sends has none looked at
 //!   IPv6   options ─▶ conntrack ─▶ route      a bad one is seen by nobody
 //! ```
 //!

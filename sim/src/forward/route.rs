@@ -31,10 +31,21 @@ pub enum Route {
         /// The netmask of the subnet all of which it goes to.
         broadcast: Option<Addr>,
         /// Whether a copy of it goes to this host, too.
-        looped: bool,
+        looped: Looped,
     },
     /// Nowhere.
     Nowhere,
+}
+
+/// Whether a copy of what this host sends comes back to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looped {
+    /// None is made.
+    Not,
+    /// One is, and delivered.
+    Delivered,
+    /// One is, and dropped as it comes in.
+    Dropped,
 }
 
 /// The group that every host has joined.
@@ -91,11 +102,24 @@ pub(super) fn is_plain(host: Option<&Host>, datagram: &Datagram<'_>) -> bool {
 }
 
 /// Where a packet goes.
+///
+/// # Source
+/// `ip_rcv_finish_core()`, 6.18: the options of what comes in are looked at, those of what is sent,
+/// with a header of the sender's own, are not.
 #[must_use]
 pub fn route(host: Option<&Host>, datagram: &Datagram<'_>) -> Route {
     match datagram.ends {
-        Ends::V4(_) if !are_options_valid(datagram.options) => Route::Nowhere,
-        Ends::V4(&[a, b, c, d, dst @ ..]) => route_v4(host, [a, b, c, d].into(), dst.into()),
+        Ends::V4(&[a, b, c, d, dst @ ..]) => {
+            let route = route_v4(host, [a, b, c, d].into(), dst.into());
+            match route {
+                _ if are_options_valid(datagram.options) => route,
+                Route::Send { broadcast, looped: Looped::Delivered } => {
+                    Route::Send { broadcast, looped: Looped::Dropped }
+                }
+                Route::Send { .. } => route,
+                _ => Route::Nowhere,
+            }
+        }
         Ends::V6(both) => {
             let (src, dst) = halves(both);
             route_v6(src, dst)
@@ -113,7 +137,10 @@ fn route_v4(host: Option<&Host>, src: Ipv4Addr, dst: Ipv4Addr) -> Route {
     if let Some(host) = host.filter(|host| host.addr == src) {
         let mask = Addr::from(IpAddr::V4(Ipv4Addr::from(host.mask)));
         let to_all = broadcast == Some(dst);
-        let looped = to_all || dst.is_broadcast() || dst == ALL_HOSTS;
+        let looped = match to_all || dst.is_broadcast() || dst == ALL_HOSTS {
+            true => Looped::Delivered,
+            false => Looped::Not,
+        };
         return Route::Send { broadcast: to_all.then_some(mask), looped };
     }
     if src.is_multicast() || src.is_broadcast() {
@@ -264,12 +291,12 @@ mod tests {
         assert_eq!(v4(host, "10.0.4.9", "10.0.5.255"), Route::Deliver);
         assert_eq!(
             v4(host, "10.0.4.1", "10.0.4.9"),
-            Route::Send { broadcast: None, looped: false }
+            Route::Send { broadcast: None, looped: Looped::Not }
         );
         let mask = Addr::from(IpAddr::V4(Ipv4Addr::new(255, 255, 254, 0)));
         assert_eq!(
             v4(host, "10.0.4.1", "10.0.5.255"),
-            Route::Send { broadcast: Some(mask), looped: true }
+            Route::Send { broadcast: Some(mask), looped: Looped::Delivered }
         );
         assert!(Host::parse("10.0.4.1/33").is_err());
         assert!(Host::parse("fe80::1/64").is_err());

@@ -417,3 +417,22 @@ def found_group_answers():
     here, group = SIX[0], "ff02::1"
     asks, answers = datagram(17, udp(1, 2, b"hello"), (here, group)), datagram(17, udp(2, 1, b"hello"), (group, here))
     return [(int(at * 1_000_000_000), frame) for at, frame in ((0, asks), (.1, answers), (2.3, asks), (2.4, asks), (5.9, asks))]
+
+
+def with_options(options, proto, body, ends=("10.0.0.2", "10.0.0.1"), ident=7, place=0):
+    """IPv4 with options; a `place` as the header has it makes it a fragment."""
+    head = struct.pack(">BBHHHBBH", 0x45 + len(options) // 4, 0, 20 + len(options) + len(body), ident, place, 64, proto, 0)
+    return head + b"".join(map(socket.inet_aton, ends)) + options + body
+
+
+SOURCE_ROUTE, NO_LENGTH, ROUTER_ALERT = b"\x83\7\4\0\0\0\0\0", b"\xff\1\0\0", b"\x94\4\0\0"
+
+
+@scenario("found", "own-packets", link=RAW, made=True, options="local=10.0.5.233/23")
+def found_host_sends_options():
+    """Options of what a host itself sends are not looked at: it goes out, and announces; those of a copy that comes back are"""
+    frames, host = [], "10.0.5.233"
+    for n, options in enumerate((NO_LENGTH, SOURCE_ROUTE, ROUTER_ALERT)):
+        for sport, dport, ends in ((2000, 161, (host, "10.0.5.255")), (3000, 1, (host, "10.0.9.9")), (3010, 1, ("10.0.9.9", host))):
+            frames.append(with_options(options, 17, udp(sport + n, dport, b"a request of SNMP"), ends))
+    return made(frames)
