@@ -56,6 +56,8 @@ struct Queue {
     heard: u32,
     /// The transport protocol, which for IPv6 only the first fragment is sure to name.
     proto: Proto,
+    /// The options of its first fragment, of IPv4: they are the whole datagram's.
+    options: Vec<u8>,
 }
 
 /// What becomes of a fragment.
@@ -82,6 +84,8 @@ pub struct Defrag {
     earliest_ns: Option<i64>,
     /// The datagram that came out last.
     whole: Vec<u8>,
+    /// Its options.
+    options: Vec<u8>,
     /// Its addresses; of IPv4 they are the first eight bytes.
     ends: [u8; 32],
 }
@@ -128,6 +132,9 @@ impl Defrag {
             queue.heard = *heard;
         }
         let fit = queue.insert(l3, fragment, proto, body);
+        if l3 == L3::Ipv4 && fit == Fit::Held && fragment.offset == 0 {
+            queue.options = part.options.to_vec();
+        }
         self.bytes = self.bytes + queue.bytes() - before;
         match fit {
             Fit::Held if queue.is_whole() => {}
@@ -145,10 +152,11 @@ impl Defrag {
         }
         self.whole.clear();
         queue.runs.values().for_each(|run| self.whole.extend_from_slice(run));
-        let (proto, fragment, options) = (queue.proto, None, &[][..]);
+        self.options = queue.options;
+        let (proto, fragment) = (queue.proto, None);
         let (marked, trackable) = (false, true);
         let ends = kept(&mut self.ends, ends);
-        let body = &self.whole;
+        let (body, options) = (&self.whole, &self.options);
         let datagram = Datagram { ends, proto, fragment, marked, options, trackable, body };
         Some(if l3 == L3::Ipv6 { datagram.behind_all_extensions() } else { datagram })
     }

@@ -436,3 +436,16 @@ def found_host_sends_options():
         for sport, dport, ends in ((2000, 161, (host, "10.0.5.255")), (3000, 1, (host, "10.0.9.9")), (3010, 1, ("10.0.9.9", host))):
             frames.append(with_options(options, 17, udp(sport + n, dport, b"a request of SNMP"), ends))
     return made(frames)
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_fragments_with_options():
+    """Fragments of IPv4 with options, good and bad: those of the first one are the datagram's, in whichever order they come"""
+    frames, whole = [], udp(4000, 5000, bytes(24))
+    none = b""
+    for n, (first, last) in enumerate(((none, none), (SOURCE_ROUTE, none), (none, SOURCE_ROUTE), (NO_LENGTH, none), (none, NO_LENGTH),
+                                       (ROUTER_ALERT, ROUTER_ALERT), (SOURCE_ROUTE, SOURCE_ROUTE))):
+        ends = "10.0.%d.2" % n, "10.0.0.1"
+        for ident, step in ((1, 1), (2, -1)):
+            frames += [with_options(first, 17, whole[:16], ends, ident, 0x2000), with_options(last, 17, whole[16:], ends, ident, 2)][::step]
+    return made(frames)
