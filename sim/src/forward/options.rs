@@ -16,14 +16,14 @@ const MOST_HOP_OPTIONS: u32 = 8;
 /// Padding between two of them is at most so long.
 const LONGEST_PADDING: usize = 7;
 
-/// Whether a router takes a datagram in at all: whether what its hop-by-hop header says is heeded,
-/// or may be ignored.
+/// Whether a router takes a datagram in at all: one of IPv4 if it does not end within its header;
+/// one of IPv6 if what its hop-by-hop header says is heeded, or may be ignored.
 ///
 /// # Source
-/// `ipv6_rcv_core()`, `ip6_parse_tlv()`, 6.18.
+/// `ip_rcv_core()`, `ip6_rcv_core()`, `ip6_parse_tlv()`, 6.18.
 pub(super) fn is_taken_in(datagram: &Datagram<'_>) -> bool {
     match datagram.ends {
-        Ends::V4(_) => true,
+        Ends::V4(_) => datagram.options != [0xff],
         Ends::V6(_) => are_hop_options_valid(datagram.options),
     }
 }

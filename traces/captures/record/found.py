@@ -449,3 +449,15 @@ def found_fragments_with_options():
         for ident, step in ((1, 1), (2, -1)):
             frames += [with_options(first, 17, whole[:16], ends, ident, 0x2000), with_options(last, 17, whole[16:], ends, ident, 2)][::step]
     return made(frames)
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_ends_in_its_header():
+    """IPv4 that says it ends within its header: nobody sees it, neither as a fragment of what is put together nor as an answer"""
+    whole = udp(4000, 5000, bytes(24))
+    cut = with_options(b"", 17, b"\1\1\1\1", ident=3, place=0x2000)
+    frames = [fragment(3, 0, True, whole[:16]), b"\x47" + cut[1:], fragment(3, 16, False, whole[16:])]
+    asks, answer = datagram(50, bytes(8)), bytearray(datagram(50, b"", ("10.0.0.1", "10.0.0.2")))
+    # A length of zero would be filled in.
+    answer[:4] = b"\x46\0\0\x14"
+    return made(frames + [asks, bytes(answer), asks])
