@@ -103,11 +103,10 @@ pub(super) fn are_options_valid(mut options: &[u8]) -> bool {
             // Time stamps, alone or with addresses.
             68 => {
                 let again = std::mem::replace(&mut stamped, true);
-                let room = match option.get(3).map(|mode| mode & 15) {
-                    Some(1 | 3) => 7,
-                    _ => 3,
-                };
-                let full = option.get(3).is_some_and(|mode| mode >> 4 == 15);
+                let (mode, missed) = option.get(3).map_or((0, 0), |mode| (mode & 15, mode >> 4));
+                let room = if matches!(mode, 1 | 3) { 7 } else { 3 };
+                // KERNEL: __ip_options_compile(), all revisions: who asks named hosts counts none.
+                let full = missed == 15 && mode != 3;
                 let fits = if next > length { !full } else { next + room <= length };
                 !again && length >= 4 && next >= 5 && fits
             }
@@ -138,6 +137,9 @@ mod tests {
             (&[7, 6, 4, 0, 0, 0, 0, 0], false),
             (&[131, 7, 4, 10, 0, 0, 1, 0], false),
             (&[68], false),
+            (&[68, 4, 5, 0xe1], true),
+            (&[68, 4, 5, 0xf1], false),
+            (&[68, 4, 5, 0xf3], true),
         ] {
             assert_eq!(are_options_valid(options), valid, "{options:?}");
         }

@@ -461,3 +461,14 @@ def found_ends_in_its_header():
     # A length of zero would be filled in.
     answer[:4] = b"\x46\0\0\x14"
     return made(frames + [asks, bytes(answer), asks])
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_time_stamp_options():
+    """Time stamps of IPv4, of three kinds, with room and without: one that missed fifteen hosts may miss no more, unless it names them"""
+    frames = []
+    for n, options in enumerate((b"\x44\4\5\xf0", b"\x44\4\5\xe0", b"\x44\4\5\xf1", b"\x44\4\5\xf3", b"\x44\4\5\xe3", b"\x44\x0c\x0d\xf3" + bytes(8),
+                                 b"\x44\x0c\x0d\xf1" + bytes(8), b"\x44\x0c\5\3" + bytes(8), b"\x44\x0c\6\3" + bytes(8), b"\x44\x08\5\2" + bytes(4),
+                                 b"\x44\x08\x09\xf2" + bytes(4), b"\x44\x08\x09\xe2" + bytes(4))):
+        frames.append(with_options(options, 17, udp(4000 + n, 5000, b"hello")))
+    return made(frames)
