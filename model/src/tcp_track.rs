@@ -32,6 +32,12 @@ pub enum TcpOutcome {
     Ignore,
     /// It is not part of it.
     Invalid,
+    /// Neither is it, but both sides said an end that was not: a connection that has two minutes
+    /// or more lives at most so long from here, in seconds.
+    Shorten {
+        /// The longest timeout.
+        most_secs: u32,
+    },
     /// The connection is over and this packet begins another: delete it and look again.
     Repeat,
     /// A reset without any answer seen: the connection goes at once.
@@ -213,10 +219,7 @@ impl TcpTrack {
             Judged::Accept => self.count_repetition(kind, reply, header),
             Judged::Lenient => {}
             Judged::Ignore => return TcpOutcome::Ignore,
-            Judged::Invalid => {
-                self.note_invalid(kind, reply, known);
-                return TcpOutcome::Invalid;
-            }
+            Judged::Invalid => return self.note_invalid(kind, reply, known, settings),
         }
         self.counted((old, new), kind, reply, known, settings)
     }
@@ -414,15 +417,23 @@ impl TcpTrack {
 
     /// A FIN or RST outside the window is remembered: the next one of the other side counts more.
     #[doc(alias = "nf_tcp_handle_invalid")]
-    fn note_invalid(&mut self, kind: Kind, reply: bool, known: Known) {
-        let ends = matches!(kind, Kind::Rst | Kind::Fin);
-        let answered = self.last.reply != reply && matches!(self.last.kind, Kind::Fin | Kind::Rst);
-        // DEVIATION: where the other side's end was noted before, the kernel also shortens the
-        // connection's life to five minutes; no capture was seen to show it.
-        if known.assured && ends && !answered {
-            self.last.kind = kind;
-            self.last.reply = reply;
+    fn note_invalid(
+        &mut self,
+        kind: Kind,
+        reply: bool,
+        known: Known,
+        settings: &TcpSettings,
+    ) -> TcpOutcome {
+        let ends = |kind| matches!(kind, Kind::Fin | Kind::Rst);
+        if !known.assured || !ends(kind) {
+            return TcpOutcome::Invalid;
         }
+        if self.last.reply != reply && ends(self.last.kind) {
+            return TcpOutcome::Shorten { most_secs: settings.unacknowledged_secs };
+        }
+        self.last.kind = kind;
+        self.last.reply = reply;
+        TcpOutcome::Invalid
     }
 
     #[inline(always)]

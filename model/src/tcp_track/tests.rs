@@ -62,7 +62,8 @@ fn a_syn_after_the_end_begins_another_connection() {
 }
 
 /// What becomes of packets in turn: how many seconds the connection lives then, `!` if that
-/// assures it, `i` for an ignored one, `x` for an invalid one; and the letter of its state.
+/// assures it, `i` for an ignored one, `x` for an invalid one, `x<` if it lives so long at most behind
+/// it; and the letter of its state.
 fn course(packets: &[(Direction, TcpHeader<'_>)]) -> String {
     course_under(&SETTINGS, packets)
 }
@@ -78,6 +79,7 @@ fn course_under(settings: &TcpSettings, packets: &[(Direction, TcpHeader<'_>)]) 
             }
             TcpOutcome::Ignore => "i".to_owned(),
             TcpOutcome::Invalid => "x".to_owned(),
+            TcpOutcome::Shorten { most_secs } => format!("x<{most_secs}"),
             TcpOutcome::Kill => "kill".to_owned(),
             TcpOutcome::Repeat => "again".to_owned(),
         };
@@ -202,6 +204,15 @@ fn a_reset_counts_where_it_answers() {
 }
 
 #[test]
+fn an_end_outside_the_window_behind_the_other_sides_shortens_a_life() {
+    let end = |side| (side, header(FIN | ACK, FAR, if side == Original { 501 } else { 101 }));
+    let [one, other] = [end(Original), end(Reply)];
+    assert_eq!(then(&[one, one]), "xE xE");
+    assert_eq!(then(&[one, other, other]), "xE x<300E x<300E");
+    assert_eq!(then(&[one, (Reply, header(ACK, FAR, 101))]), "xE xE");
+}
+
+#[test]
 fn an_ack_that_challenges_a_syn_is_no_last_one() {
     // Who sent the SYN, whose ACK comes, and where it leads.
     for (side, state) in [(Reply, TcpState::LastAck), (Original, TcpState::TimeWait)] {
@@ -311,11 +322,11 @@ fn an_end_out_of_the_window_is_noted_unless_it_answers_one() {
         (vec![ended(Original), far(Original, FIN | ACK), syn], "10C xC iC"),
         (
             vec![ended(Original), far(Original, FIN | ACK), far(Reply, FIN | ACK), syn],
-            "10C xC xC iC",
+            "10C xC x<300C iC",
         ),
-        (vec![ended(Original), far(Reply, FIN | ACK), syn], "10C xC againC"),
+        (vec![ended(Original), far(Reply, FIN | ACK), syn], "10C x<300C againC"),
         (vec![ended(Original), far(Original, ACK), syn], "10C xC againC"),
-        (vec![ended(Reply), far(Original, FIN | ACK), syn], "10C xC iC"),
+        (vec![ended(Reply), far(Original, FIN | ACK), syn], "10C x<300C iC"),
     ] {
         assert_eq!(then(&steps), fate, "{steps:?}");
     }

@@ -95,7 +95,7 @@ impl<P: Platform> Asked<'_, P> {
             let track = self.host.tcp.entry(ct.id()).or_default();
             match track.packet(direction, &tcp_header(packet), known, &NUMBERLESS) {
                 TcpOutcome::Accept { .. } | TcpOutcome::Ignore => {}
-                TcpOutcome::Invalid => return Some(true),
+                TcpOutcome::Invalid | TcpOutcome::Shorten { .. } => return Some(true),
                 TcpOutcome::Repeat => {
                     self.engine.delete_conn(self.at, ct, Origin::KERNEL);
                     return None;

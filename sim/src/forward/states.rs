@@ -148,6 +148,11 @@ impl Router {
             _ => return None,
         };
         let TcpOutcome::Accept { timeout_secs, assured } = outcome else {
+            if let TcpOutcome::Shorten { most_secs } = outcome {
+                let (ct, _) = self.hold(slot, direction)?;
+                self.shorten(&ct, most_secs);
+                self.engine.put_conn(self.at(), ct);
+            }
             return not_accepted(outcome, fate);
         };
         flow.deadline = now.after(Ticks::of_timeout(timeout_secs, self.engine.config().hz));
@@ -179,7 +184,7 @@ impl Router {
                 flow.deadline = self.now.after(span);
             }
             TcpOutcome::Ignore => {}
-            TcpOutcome::Invalid => return Some(Fate::Invalid),
+            TcpOutcome::Invalid | TcpOutcome::Shorten { .. } => return Some(Fate::Invalid),
             TcpOutcome::Repeat | TcpOutcome::Kill => {
                 flow.track = before;
                 return None;
@@ -210,6 +215,21 @@ impl Router {
         }
         self.arm(&ct);
         self.engine.put_conn(self.at(), ct);
+    }
+
+    /// A connection that has two minutes or more lives at most so long from here.
+    ///
+    /// # Source
+    /// `nf_tcp_handle_invalid()`, 6.18.
+    #[cold]
+    #[inline(never)]
+    fn shorten(&mut self, ct: &ConnRef, most_secs: u32) {
+        let span = |secs| self.now.after(Ticks::of_timeout(secs, self.engine.config().hz));
+        let deadline = self.flows.of(ct.id()).deadline;
+        let (soon, most) = (span(120), span(most_secs));
+        if !soon.time_after(deadline) && deadline.time_after(most) {
+            self.live_until(ct, most);
+        }
     }
 
     /// Shows a packet to the helper of a helped connection.
@@ -259,6 +279,10 @@ impl Router {
                     }
                     TcpOutcome::Ignore => None,
                     TcpOutcome::Invalid => return Some(Fate::Invalid),
+                    TcpOutcome::Shorten { most_secs } => {
+                        self.shorten(ct, most_secs);
+                        return Some(Fate::Invalid);
+                    }
                     TcpOutcome::Repeat => return None,
                     TcpOutcome::Kill => {
                         self.delete(ct);
@@ -336,7 +360,7 @@ impl Router {
 fn not_accepted(outcome: TcpOutcome, fate: Fate) -> Option<Fate> {
     match outcome {
         TcpOutcome::Accept { .. } | TcpOutcome::Ignore => Some(fate),
-        TcpOutcome::Invalid => Some(Fate::Invalid),
+        TcpOutcome::Invalid | TcpOutcome::Shorten { .. } => Some(Fate::Invalid),
         TcpOutcome::Repeat | TcpOutcome::Kill => None,
     }
 }

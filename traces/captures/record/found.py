@@ -472,3 +472,28 @@ def found_time_stamp_options():
                                  b"\x44\x08\x09\xf2" + bytes(4), b"\x44\x08\x09\xe2" + bytes(4))):
         frames.append(with_options(options, 17, udp(4000 + n, 5000, b"hello")))
     return made(frames)
+
+
+def at(times, frames):
+    return [(int(secs * 1_000_000_000), frame) for secs, frame in zip(times, frames, strict=True)]
+
+
+@scenario("found", "own-packets", link=RAW, made=True, options="pace=1;sysctl=nf_conntrack_tcp_timeout_unacknowledged:5")
+def found_two_ends_outside():
+    """FTP: an end outside the window lets a connection live on; one of the other side after it does so for five seconds, here, and its
+    expectation with it"""
+    frames, times = [], []
+    for n, sides in enumerate(((0,), (0, 0), (0, 1), (1, 0))):
+        t = Talk(21, ("10.0.%d.2" % n, "10.0.0.1"), frames)
+        for line, answer in ((b"USER me\r\n", b"331 who\r\n"), (b"PASV\r\n", b"227 (10,0,0,1,20,%d)\r\n" % n)):
+            t.client(line)
+            t.server(answer)
+        t.segment(0, ACK)
+        for side in sides:
+            t.segment(side, ACK | 1, seq=t.seqs[side] + 900_000)
+            t.seqs[side] -= 900_001
+        times += [.01 * (n * 20 + i) for i in range(len(frames) - len(times))]
+        t.client(b"NOOP\r\n")
+        # Just past it: whoever finds it ends it.
+        times.append(5.78 if n == 3 else 5.54)
+    return sorted(at(times, frames))
