@@ -265,8 +265,12 @@ impl SctpTrack {
             match chunk.kind {
                 INIT => {
                     let asked = init_tag(&chunk)?;
-                    self.init[1 - own] &= !self.init[own];
-                    self.init[own] = true;
+                    // KERNEL: nf_conntrack_sctp_packet(), 6.18.44 and 7.2: one that asks for the
+                    // tag that is known is a repetition, and says nothing of who began.
+                    if old == State::None || self.tags[1 - own] != asked {
+                        self.init[1 - own] &= !self.init[own];
+                        self.init[own] = true;
+                    }
                     self.tags[1 - own] = asked;
                     // KERNEL: nf_conntrack_sctp_packet(), 6.18: INIT again does not keep a
                     // connection alive.
@@ -393,15 +397,17 @@ mod tests {
     #[test]
     fn who_began_beside_the_other_is_answered_with_the_tag_it_asked_for() {
         let began = (Original, init(INIT, 7));
-        let beside = (Reply, init(INIT, 9));
-        // What came before, and whether the answerer may then ask for 9, and for another tag.
-        for (before, may) in [
-            (vec![], [true, true]),
-            (vec![&began], [true, true]),
-            (vec![&beside], [true, false]),
-            (vec![&beside, &began], [true, true]),
-            (vec![&beside, &beside], [true, false]),
-            (vec![&beside, &beside, &began], [true, false]),
+        let (beside, anew) = ((Reply, init(INIT, 9)), (Original, init(INIT, 6)));
+        // What came before, how the answer is tagged, and whether it may then ask for 9, and for
+        // another tag.
+        for (before, tag, may) in [
+            (vec![], 7, [true, true]),
+            (vec![&began], 7, [true, true]),
+            (vec![&beside], 7, [true, false]),
+            (vec![&beside, &began], 7, [true, false]),
+            (vec![&beside, &anew], 6, [true, true]),
+            (vec![&beside, &beside], 7, [true, false]),
+            (vec![&beside, &beside, &began], 7, [true, false]),
         ] {
             let mut track = SctpTrack::begin(0, &began.1).expect("INIT begins one");
             for (direction, body) in std::iter::once(&began).chain(before.iter().copied()) {
@@ -410,7 +416,7 @@ mod tests {
             }
             let takes = |asked| {
                 let (mut track, answer) = (track, init(INIT_ACK, asked));
-                track.packet(Reply, 7, &answer, true) != SctpOutcome::Invalid
+                track.packet(Reply, tag, &answer, true) != SctpOutcome::Invalid
             };
             assert_eq!([takes(9), takes(8)], may, "{before:?}");
         }
@@ -500,10 +506,13 @@ mod tests {
         for (steps, fate) in [
             (vec![answer(Reply, 7, 9)], "210"),
             (vec![answer(Reply, 7, 8)], "x"),
-            (vec![again(Original, 7), answer(Reply, 7, 8)], "210 210"),
-            (vec![again(Original, 7), cookie_ack(Reply, 7), answer(Reply, 7, 8)], "210 210 x"),
-            (vec![again(Reply, 9), answer(Original, 9, 6)], "210 210"),
-            (vec![again(Reply, 9), cookie_ack(Reply, 7), answer(Original, 9, 6)], "210 210 x"),
+            // Who asks for the tag that is known did not begin.
+            (vec![again(Original, 7), answer(Reply, 7, 8)], "210 x"),
+            (vec![again(Reply, 9), answer(Original, 9, 6)], "210 x"),
+            (vec![again(Original, 6), answer(Reply, 6, 8)], "210 210"),
+            (vec![again(Original, 6), cookie_ack(Reply, 6), answer(Reply, 6, 8)], "210 210 x"),
+            (vec![again(Reply, 5), answer(Original, 5, 6)], "210 210"),
+            (vec![again(Reply, 5), cookie_ack(Reply, 7), answer(Original, 5, 6)], "210 210 x"),
         ] {
             assert_eq!(then(&steps), fate, "{steps:?}");
         }

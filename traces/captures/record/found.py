@@ -497,3 +497,27 @@ def found_two_ends_outside():
         # Just past it: whoever finds it ends it.
         times.append(5.78 if n == 3 else 5.54)
     return sorted(at(times, frames))
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_sctp_collision():
+    """SCTP: both sides begin, with tags that are known or not, and either answers: who repeats what is known did not begin anew"""
+    frames = []
+
+    def packet(n, side, tag, chunk):
+        ends, ports = ("10.%d.%d.2" % (1 + n // 200, n % 200), "10.0.0.1"), (3000, 5000)
+        body = struct.pack(">HHII", *ports[::1 - 2 * side], tag, 0) + chunk
+        frames.append(datagram(132, body, ends[::1 - 2 * side]))
+
+    def init(kind, tag):
+        return struct.pack(">BBHIIHHI", kind, 0, 20, tag, 1000, 1, 1, 1)
+    n = 0
+    for beside, first, asked in ((b, f, a) for b in (0, 9) for f in (0, 7) for a in (0, 7, 8, 9)):
+        for side in (1, 0):
+            n += 1
+            packet(n, 0, 0, init(1, first))
+            packet(n, 1, 0, init(1, beside))
+            packet(n, side, (beside, first)[side], init(2, asked))
+            packet(n, 1 - side, asked, b"\3\0\0\4")
+            packet(n, 1 - side, (first, beside)[side], b"\3\0\0\4")
+    return made(frames)
