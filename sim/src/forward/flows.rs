@@ -29,6 +29,7 @@ use nfexp_model::tuple::Tuple;
 use nfexp_traces::helpers::State;
 
 use super::key::Key;
+use super::keymap::Keymap;
 
 /// What is remembered of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,8 +81,8 @@ pub(super) enum Track {
         stream_from: Jiffies,
     },
     Gre {
-        /// How long it lives, unanswered and answered, if PPTP announced it.
-        pptp_secs: Option<(u32, u32)>,
+        /// Whose announced keys go with it.
+        master: Option<ConnId>,
     },
 }
 
@@ -183,6 +184,17 @@ impl Flows {
             self.grow();
         } else if is_new {
             self.hint(slot);
+        }
+    }
+
+    /// A connection ends: with one of GRE go the keys that its master announced.
+    ///
+    /// # Source
+    /// `destroy_gre_conntrack()`, 6.18.
+    #[inline]
+    pub(super) fn let_keys_go(&self, conn: ConnId, keymap: &mut Keymap) {
+        if let Some(Track::Gre { master: Some(master) }) = self.get(conn).map(|flow| flow.track) {
+            keymap.destroy(master);
         }
     }
 

@@ -208,6 +208,7 @@ impl Router {
                     }
                 }
             }
+            self.flows.let_keys_go(conn, &mut self.keymap);
             self.flows.forget(slot);
         }
         self.engine.timed_out(self.at(), firing);
@@ -256,6 +257,7 @@ impl Router {
         let tuples = self.tuples(ct);
         let mut helper = self.flows.helper_mut(ct.id()).copied();
         self.states.push((ct.id(), self.flows.of(ct.id()).tcp_state()));
+        self.flows.let_keys_go(ct.id(), &mut self.keymap);
         self.flows.forget(ct.id().index() as usize);
         let mut asked = Asked {
             engine: &self.engine,
@@ -438,7 +440,11 @@ impl Router {
     /// Later packets find a connection that is in the table by its flow.
     fn settle(&mut self, ct: &ConnRef) {
         let status = self.engine.conn(ct.id()).status();
-        if !status.has(Status::CONFIRMED) || status.has(Status::DYING) {
+        if !status.has(Status::CONFIRMED) {
+            self.flows.let_keys_go(ct.id(), &mut self.keymap);
+            return;
+        }
+        if status.has(Status::DYING) {
             return;
         }
         let standing = match (status.has(Status::SEEN_REPLY), self.engine.helper_of(ct)) {

@@ -7,7 +7,7 @@
 //! # Source
 //! `init_conntrack()` and `nf_conntrack_handle_packet()` of `nf_conntrack_core.c`, 6.18.
 
-use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::conntrack::Direction;
 use nfexp_model::error::NoMemory;
 use nfexp_model::event::ExpectFn;
@@ -34,13 +34,13 @@ impl Router {
         let born = self.engine.init_conntrack(at, NET, ZONE, packet.tuple, reply, true);
         let born = born.map_err(|NoMemory(_)| Fate::Dropped)?;
         let ct = born.ct;
-        let by_pptp = born.expectfn == Some(ExpectFn::Pptp);
-        if by_pptp {
+        if born.expectfn == Some(ExpectFn::Pptp) {
             self.pptp_began(&reply);
         }
         // KERNEL: nf_conntrack_in(), all revisions: the tracker looks only now, so even a packet
         // that begins nothing has consumed its expectation.
-        let (begins, track) = self.begins(packet, by_pptp);
+        let master = self.engine.conn(ct.id()).about().master;
+        let (begins, track) = self.begins(packet, master);
         let helper = self.give_helper(&ct, packet);
         self.flows.begin(ct.id(), &packet.tuple, track, helper);
         if begins {
@@ -52,7 +52,7 @@ impl Router {
     }
 
     /// Whether a packet begins a connection, and what its tracker remembers of it.
-    fn begins(&self, packet: &Packet<'_>, by_pptp: bool) -> (bool, Track) {
+    fn begins(&self, packet: &Packet<'_>, master: Option<ConnId>) -> (bool, Track) {
         match packet.l4 {
             L4::Tcp(tcp) => {
                 let track =
@@ -68,8 +68,7 @@ impl Router {
                 let stream_from = self.now.after(Ticks::of_timeout(2, self.engine.config().hz));
                 (true, Track::Udp { stream_from })
             }
-            // A stream of PPTP lives longer.
-            L4::Gre { .. } => (true, Track::Gre { pptp_secs: by_pptp.then_some((600, 18_000)) }),
+            L4::Gre { .. } => (true, Track::Gre { master }),
             L4::Other => (true, Track::Stateless),
             L4::Unfit => (false, Track::Stateless),
         }
@@ -338,16 +337,13 @@ impl Router {
             }
             (Proto::ICMP, _) => sysctls.icmp_secs,
             (Proto::ICMPV6, _) => sysctls.icmpv6_secs,
-            (Proto::GRE, Track::Gre { pptp_secs }) => {
-                let usual = (sysctls.gre_secs, sysctls.gre_stream_secs);
-                let (unanswered, answered) = pptp_secs.unwrap_or(usual);
-                if seen_reply {
-                    self.engine.set_status(ct, Status::ASSURED);
-                    answered
-                } else {
-                    unanswered
-                }
+            // KERNEL: nf_conntrack_gre_packet(), 6.1 and 6.18: asked anew as long as it is not
+            // confirmed, so that the longer ones of pptp_expectfn() are forgotten at once.
+            (Proto::GRE, _) if seen_reply => {
+                self.engine.set_status(ct, Status::ASSURED);
+                sysctls.gre_stream_secs
             }
+            (Proto::GRE, _) => sysctls.gre_secs,
             _ => sysctls.generic_secs,
         }
     }

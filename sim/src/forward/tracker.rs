@@ -136,6 +136,7 @@ impl Tracker for Asked<'_> {
 
     fn end_sibling(&mut self, tuple: &Tuple) {
         if let Some((sibling, _)) = self.engine.find_conn(NET, ZONE, tuple) {
+            self.flows.let_keys_go(sibling.id(), self.keymap);
             self.flows.forget(sibling.id().index() as usize);
             self.engine.delete_conn(self.at, &sibling, Origin::KERNEL);
             self.engine.put_conn(self.at, sibling);

@@ -521,3 +521,36 @@ def found_sctp_collision():
             packet(n, 1 - side, asked, b"\3\0\0\4")
             packet(n, 1 - side, (first, beside)[side], b"\3\0\0\4")
     return made(frames)
+
+
+def called(ends=("10.0.0.2", "10.0.0.1")):
+    """A session of PPTP with a call between 5 and 9."""
+    t = Talk(1723, ends)
+    t.client(pptp(1, b"\1\0\0\0" + bytes(140)))
+    t.server(pptp(2, b"\1\0\1\0" + bytes(140)))
+    t.client(pptp(7, struct.pack(">H", 5) + bytes(154)))
+    t.server(pptp(8, struct.pack(">HHBB", 9, 5, 1, 0) + bytes(14)))
+    return t
+
+
+def stream(t, side, key, options=b""):
+    return with_options(options, 47, struct.pack(">HHHH", 0x3001, 0x880B, 4, key) + b"ppp!", t.ends[::1 - 2 * side])
+
+
+@scenario("found", "own-packets", link=RAW, made=True,
+          options="pace=1;sysctl=nf_conntrack_gre_timeout:9;sysctl=nf_conntrack_gre_timeout_stream:5")
+def found_pptp_stream_life():
+    """PPTP: a stream that was announced lives no longer than any other of GRE, unanswered and answered"""
+    one, other = called(), called(("10.0.1.2", "10.0.0.1"))
+    frames = at([.01 * n for n in range(14)], one.frames + other.frames)
+    # Each again just past its timeout: whoever finds it ends it.
+    frames += at((.2, 9.3), [stream(one, 0, 9)] * 2)
+    frames += at((.3, .4, .5, 5.55), [stream(other, side, (9, 5)[side]) for side in (0, 1, 0, 0)])
+    return sorted(frames)
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_pptp_stream_goes_nowhere():
+    """PPTP: a stream whose first packet goes nowhere takes both keys of its call with it; those behind it have none"""
+    t = called()
+    return made(t.frames + [stream(t, 0, 9, SOURCE_ROUTE), stream(t, 0, 9), stream(t, 1, 5)])
