@@ -11,7 +11,7 @@ use nfexp_model::conn::{ConnId, ConnRef, Status};
 use nfexp_model::conntrack::Direction;
 use nfexp_model::error::NoMemory;
 use nfexp_model::event::ExpectFn;
-use nfexp_model::kernel::Ticks;
+use nfexp_model::kernel::{Jiffies, Ticks};
 use nfexp_model::sctp_track::{SctpOutcome, SctpTrack};
 use nfexp_model::tcp_state::RST;
 use nfexp_model::tcp_track::{Known, TcpOutcome, TcpTrack};
@@ -64,6 +64,10 @@ impl Router {
                 (track.is_some(), Track::Sctp(track.unwrap_or_default()))
             }
             L4::Icmp { .. } => (is_question(&packet.tuple), Track::Stateless),
+            // KERNEL: nf_conntrack_udplite_packet(), 6.18: what is answered is a stream at once.
+            L4::Udp if packet.tuple.proto == Proto::UDPLITE => {
+                (true, Track::Udp { stream_from: Jiffies(self.now.0.wrapping_sub(1)) })
+            }
             L4::Udp => {
                 let stream_from = self.now.after(Ticks::of_timeout(2, self.engine.config().hz));
                 (true, Track::Udp { stream_from })

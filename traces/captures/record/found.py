@@ -554,3 +554,17 @@ def found_pptp_stream_goes_nowhere():
     """PPTP: a stream whose first packet goes nowhere takes both keys of its call with it; those behind it have none"""
     t = called()
     return made(t.frames + [stream(t, 0, 9, SOURCE_ROUTE), stream(t, 0, 9), stream(t, 1, 5)])
+
+
+@scenario("found", "own-packets", link=RAW, made=True,
+          options="pace=1;sysctl=nf_conntrack_udp_timeout:2;sysctl=nf_conntrack_udp_timeout_stream:30")
+def found_udplite_stream():
+    """UDP-Lite is a stream as soon as it was answered, UDP after two seconds"""
+    frames, times = [], []
+    for n, proto in enumerate((136, 17)):
+        ends = ("10.0.0.2", "10.0.0.1"), ("10.0.0.1", "10.0.0.2")
+        ask, answer = (datagram(proto, struct.pack(">HHHH", *ports, 0 if proto == 136 else 13, 1) + b"hello", way)
+                       for ports, way in zip(((1, 2), (2, 1)), ends))
+        frames += [ask, answer, ask, ask]
+        times += [.1 * n + secs for secs in (0, .1, .2, 4.5)]
+    return sorted(at(times, frames))
