@@ -480,8 +480,16 @@ fn other_packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
             let payload = body.get(4..).unwrap_or_default();
             Ok(Packet { tuple: of(0, key), l4: L4::Gre { enhanced }, payload })
         }
-        _ => Ok(Packet { tuple: of(0, 0), l4: L4::Other, payload: body }),
+        _ => generic_packet(datagram).ok_or(Skip::Malformed),
     }
+}
+
+/// What a datagram is taken for of whose protocol a kernel knows nothing.
+#[must_use]
+pub fn generic_packet<'a>(datagram: &Datagram<'a>) -> Option<Packet<'a>> {
+    let Datagram { ends, proto, body, trackable, .. } = *datagram;
+    let packet = Packet { tuple: ends.tuple(proto, 0, 0), l4: L4::Other, payload: body };
+    trackable.then_some(packet)
 }
 
 /// The receiver's key, and whether there is one; `None` for an enhanced header without PPP.

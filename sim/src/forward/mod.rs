@@ -38,7 +38,9 @@ use nfexp_model::tcp_state::TcpState;
 use nfexp_model::tuple::{Proto, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Parameters, State};
-use nfexp_traces::packet::{Datagram, L4, Packet, packet, plain_packet, plain_tuple, unfit_packet};
+use nfexp_traces::packet::{
+    Datagram, L4, Packet, generic_packet, packet, plain_packet, plain_tuple, unfit_packet,
+};
 
 use crate::settings::{Port, Settings, Sysctls};
 use ahead::Recent;
@@ -290,7 +292,11 @@ impl Router {
         self.route = route(self.host.as_ref(), datagram);
         // KERNEL: nf_conntrack_in(), 6.18: the rest of a header is looked at behind the lookup,
         // so even a packet of which only the ports fit consumes its expectation.
-        let fate = match packet(datagram).ok().or_else(|| unfit_packet(datagram)) {
+        let read = match datagram.proto {
+            proto if self.is_generic(proto) => generic_packet(datagram),
+            _ => packet(datagram).ok().or_else(|| unfit_packet(datagram)),
+        };
+        let fate = match read {
             None => Fate::Invalid,
             Some(packet) => self.track(&packet),
         };
@@ -387,6 +393,9 @@ impl Router {
                 if enhanced {
                     about.sport = self.keymap.source_key(&about);
                 }
+                if self.is_generic(about.proto) {
+                    (about.sport, about.dport) = (0, 0);
+                }
                 return self.error_about(&about, packet);
             }
         }
@@ -477,6 +486,11 @@ impl Router {
         if dropped { Fate::Dropped } else { fate }
     }
 
+    /// Whether a protocol that is read here has no tracker in this kernel.
+    fn is_generic(&self, proto: Proto) -> bool {
+        proto == Proto::UDPLITE && !self.engine.config().revision.has_ports(proto)
+    }
+
     const fn is_routed(&self) -> bool {
         !matches!(self.route, Route::Nowhere)
     }
@@ -501,7 +515,7 @@ mod tests {
     use nfexp_model::kernel::Ticks;
     use nfexp_model::revision::Revision;
     use nfexp_traces::capture::Capture;
-    use nfexp_traces::packet::datagram;
+    use nfexp_traces::packet::{Ends, datagram};
 
     use super::*;
 
@@ -535,6 +549,23 @@ mod tests {
                 .filter(|event| matches!(event, Event::Conn(_)))
                 .count();
             assert_eq!(begun, if again { 3 } else { 1 }, "{late_ticks} ticks late");
+        }
+    }
+
+    #[test]
+    fn what_lost_its_tracker_has_no_ports_and_is_never_invalid() {
+        let bodies = [&[0, 1, 0, 2, 0, 0, 0, 1][..], &[0, 3, 0, 4, 0, 0, 0, 1], &[0; 8], &[0; 2]];
+        for (revision, invalid, conns) in
+            [(Revision::LINUX_6_18, 2, 2), (Revision::LINUX_7_2, 0, 1)]
+        {
+            let mut router = Router::new(Settings::of(revision, None, None)).expect("memory");
+            let (ends, proto) = (Ends::V4(&[10, 0, 0, 2, 10, 0, 0, 1]), Proto::UDPLITE);
+            let (fragment, marked, options, trackable) = (None, false, &[][..], true);
+            let of = |body| Datagram { ends, proto, fragment, marked, options, trackable, body };
+            let fates = bodies.map(|body| router.forward(&of(body)));
+            let of_none = fates.iter().filter(|fate| **fate == Fate::Invalid).count();
+            let known = router.engine.conns_of(NET).len();
+            assert_eq!((of_none, known), (invalid, conns), "{}: {fates:?}", revision.name);
         }
     }
 
