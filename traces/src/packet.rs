@@ -468,6 +468,8 @@ fn other_packet<'a>(datagram: &Datagram<'a>) -> Result<Packet<'a>, Skip> {
                 }
                 _ => (head[0] < 128, matches!(head[0], 128 | 129 | 139 | 140)),
             };
+            // KERNEL: nf_conntrack_handle_icmp(), 6.18: of the other family it is taken for a question.
+            let error = error && (proto == Proto::ICMP) == (ends.l3() == L3::Ipv4);
             let about = if error { inner_tuple(ends.l3(), &body[8..]) } else { None };
             let enhanced = about.is_some_and(|(_, enhanced)| enhanced);
             let about = about.map(|(tuple, _)| tuple);

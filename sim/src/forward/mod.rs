@@ -35,7 +35,7 @@ use nfexp_model::kernel::{Jiffies, Up};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::FoundStat;
 use nfexp_model::tcp_state::TcpState;
-use nfexp_model::tuple::{Proto, Tuple};
+use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Parameters, State};
 use nfexp_traces::packet::{
@@ -385,7 +385,7 @@ impl Router {
     /// The whole way of a packet.
     fn track_whole(&mut self, packet: &Packet<'_>, mut known: Found) -> Fate {
         if let L4::Icmp { about, error, enhanced } = packet.l4 {
-            if packet.tuple.proto == Proto::ICMPV6 && is_neighbourly(packet.tuple.dport >> 8) {
+            if is_neighbourly(&packet.tuple) {
                 return Fate::Untracked;
             }
             if error {
@@ -500,12 +500,14 @@ const fn port_bit(port: u16) -> u64 {
     1 << (port % 64)
 }
 
-/// Whether an ICMPv6 message is between neighbours: never tracked.
+/// Whether a message is one of ICMPv6 between neighbours, about groups, or between routers of those:
+/// never tracked.
 ///
 /// # Source
-/// `nf_conntrack_icmpv6_error()`, 6.18.
-const fn is_neighbourly(kind: u16) -> bool {
-    matches!(kind, 130..=136 | 143)
+/// `nf_conntrack_icmpv6_error()`, 6.18; of IPv6 only.
+fn is_neighbourly(tuple: &Tuple) -> bool {
+    let kind = matches!(tuple.dport >> 8, 130..=136 | 143 | 151 | 152);
+    kind && tuple.proto == Proto::ICMPV6 && tuple.l3 == L3::Ipv6
 }
 
 #[cfg(test)]

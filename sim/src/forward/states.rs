@@ -376,8 +376,10 @@ fn header<'a>(tcp: &Tcp<'a>, payload_len: u32) -> TcpHeader<'a> {
 /// # Source
 /// `icmp_packet()`, `icmpv6_packet()`, all revisions.
 fn is_question(tuple: &Tuple) -> bool {
-    match tuple.l3 {
-        L3::Ipv4 => matches!(tuple.dport >> 8, 8 | 13 | 15 | 17),
-        _ => matches!(tuple.dport >> 8, 128 | 139),
+    match (tuple.l3, tuple.proto) {
+        (L3::Ipv4, Proto::ICMP) => matches!(tuple.dport >> 8, 8 | 13 | 15 | 17),
+        (L3::Ipv6, Proto::ICMPV6) => matches!(tuple.dport >> 8, 128 | 139),
+        // KERNEL: both look at the family first, too.
+        _ => false,
     }
 }

@@ -568,3 +568,22 @@ def found_udplite_stream():
         frames += [ask, answer, ask, ask]
         times += [.1 * n + secs for secs in (0, .1, .2, 4.5)]
     return sorted(at(times, frames))
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_icmp_of_other_family():
+    """ICMP over IPv6 and ICMPv6 over IPv4, errors and questions: whatever they say, they are invalid"""
+    four, six = ("10.0.0.2", "10.0.0.1"), SIX
+    asks = [datagram(17, udp(4000, 5000, b"hello"), ends) for ends in (four, six)]
+    frames = list(asks)
+    for proto, head, kinds in ((1, b"\3\1", (0, 3, 8, 13, 128, 133, 139)), (58, b"\1\4", (1, 8, 128, 129, 133, 139))):
+        for ends, ask in zip((four, six), asks):
+            frames.append(datagram(proto, head + bytes(6) + ask, ends[::-1]))
+            frames += [datagram(proto, bytes([kind]) + bytes(5) + bytes([kind, 1]), ends[::-1]) for kind in kinds]
+    return made(frames)
+
+
+@scenario("found", "own-packets", link=RAW, family=6, made=True)
+def found_icmpv6_types():
+    """ICMPv6 of every type: what neighbours say, and routers of groups, is not tracked"""
+    return made([datagram(58, bytes([kind]) + bytes(7), SIX) for kind in range(256)])
