@@ -19,7 +19,8 @@ use nfexp_model::tuple::{Addr, L3, Proto};
 
 use crate::packet::{Datagram, Ends, Fragment};
 
-/// All fragments together may take so many bytes (`ipfrag_high_thresh`).
+/// All fragments of a family may take so many bytes (`ipfrag_high_thresh`,
+/// `nf_conntrack_frag6_high_thresh`).
 const MOST_BYTES: usize = 4 << 20;
 /// What a fragment takes beside its bytes: about the `truesize` of a buffer that holds nothing.
 const FRAGMENT_BYTES: usize = 768;
@@ -77,7 +78,8 @@ enum Fit {
 #[derive(Debug, Default)]
 pub struct Defrag {
     queues: BTreeMap<Key, Queue>,
-    bytes: usize,
+    /// What those of IPv4 take, and those of IPv6.
+    bytes: [usize; 2],
     /// How many fragments of IPv4 a source sent, at least as long as any of them wait.
     heard: BTreeMap<Addr, u32>,
     /// No deadline is before this one.
@@ -106,7 +108,8 @@ impl Defrag {
         let (l3, src, dst) = (ends.l3(), ends.src(), ends.dst());
         let key_proto = if l3 == L3::Ipv4 { proto } else { Proto(0) };
         let key = Key { l3, src, dst, id: fragment.id, proto: key_proto };
-        if self.bytes + body.len() + FRAGMENT_BYTES > MOST_BYTES {
+        let family = family(l3);
+        if self.bytes[family] + body.len() + FRAGMENT_BYTES > MOST_BYTES {
             return None;
         }
         // 30 s for IPv4, 60 s for IPv6.
@@ -135,14 +138,14 @@ impl Defrag {
         if l3 == L3::Ipv4 && fit == Fit::Held && fragment.offset == 0 {
             queue.options = part.options.to_vec();
         }
-        self.bytes = self.bytes + queue.bytes() - before;
+        self.bytes[family] = self.bytes[family] + queue.bytes() - before;
         match fit {
             Fit::Held if queue.is_whole() => {}
             Fit::Held | Fit::Dropped => return None,
             Fit::Spoils | Fit::Passes => {}
         }
         let queue = self.queues.remove(&key)?;
-        self.bytes -= queue.bytes();
+        self.bytes[family] -= queue.bytes();
         match fit {
             Fit::Spoils => return None,
             Fit::Passes => return Some(self.as_it_is(part, fragment)),
@@ -179,15 +182,19 @@ impl Defrag {
             return;
         }
         let bytes = &mut self.bytes;
-        self.queues.retain(|_, queue| {
+        self.queues.retain(|key, queue| {
             let waits = time_ns < queue.deadline_ns;
             if !waits {
-                *bytes -= queue.bytes();
+                bytes[family(key.l3)] -= queue.bytes();
             }
             waits
         });
         self.earliest_ns = self.queues.values().map(|queue| queue.deadline_ns).min();
     }
+}
+
+fn family(l3: L3) -> usize {
+    usize::from(l3 == L3::Ipv6)
 }
 
 /// The same addresses, in `space`.
@@ -424,10 +431,10 @@ mod tests {
         for id in 0..4096 {
             let (datagram, fragment) = part(0, true, &body);
             defrag.take(0, &datagram, Fragment { id, ..fragment });
-            assert!(defrag.bytes <= MOST_BYTES);
+            assert!(defrag.bytes[0] <= MOST_BYTES);
         }
         let (datagram, fragment) = part(0, true, &body);
         defrag.take(31_000_000_000, &datagram, fragment);
-        assert_eq!(defrag.bytes, 4096 + FRAGMENT_BYTES, "the old ones are forgotten");
+        assert_eq!(defrag.bytes[0], 4096 + FRAGMENT_BYTES, "the old ones are forgotten");
     }
 }
