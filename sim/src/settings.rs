@@ -70,47 +70,78 @@ impl Default for Sysctls {
 }
 
 impl Sysctls {
-    /// Writes one; `None` if there is none of this name, or the value is no number.
-    fn set(&mut self, name: &str, value: &str) -> Option<()> {
-        const STATES: [&str; 10] = [
-            "none",
-            "syn_sent",
-            "syn_recv",
-            "established",
-            "fin_wait",
-            "close_wait",
-            "last_ack",
-            "time_wait",
-            "close",
-            "syn_sent2",
-        ];
-        let number: u32 = value.parse().ok()?;
-        let tcp = &mut self.tcp;
-        match name.strip_prefix("nf_conntrack_")? {
-            "tcp_be_liberal" => tcp.be_liberal = number != 0,
-            "tcp_loose" => tcp.loose = number != 0,
-            "tcp_ignore_invalid_rst" => tcp.ignore_invalid_rst = number != 0,
-            "tcp_max_retrans" => tcp.max_retrans = u8::try_from(number).ok()?,
-            "tcp_timeout_max_retrans" => tcp.retrans_secs = number,
-            "tcp_timeout_unacknowledged" => tcp.unacknowledged_secs = number,
-            "udp_timeout" => self.udp_secs = number,
-            "udp_timeout_stream" => self.udp_stream_secs = number,
-            "icmp_timeout" => self.icmp_secs = number,
-            "icmpv6_timeout" => self.icmpv6_secs = number,
-            "gre_timeout" => self.gre_secs = number,
-            "gre_timeout_stream" => self.gre_stream_secs = number,
-            "generic_timeout" => self.generic_secs = number,
-            // They change nothing that is shown.
-            "checksum" | "log_invalid" | "acct" | "timestamp" | "helper" => {}
-            other => {
-                let state = other.strip_prefix("tcp_timeout_")?;
-                let at = STATES.iter().position(|known| *known == state)?;
-                tcp.timeouts_secs[at] = number;
-            }
+    /// Writes one.
+    ///
+    /// # Errors
+    /// What was expected: another name, or another value.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let known = name.strip_prefix("nf_conntrack_");
+        let known = known.and_then(|name| SYSCTLS.iter().find(|(known, _)| *known == name));
+        let Some((_, place)) = known else {
+            let known: Vec<&str> = SYSCTLS.iter().map(|(known, _)| *known).collect();
+            let known = known.join(", ");
+            return Err(format!(
+                "no such sysctl is modelled; there are, behind `nf_conntrack_`, expect_max, {known}"
+            ));
+        };
+        let another = || format!("expected another number than {value}");
+        let number: u32 = value.parse().map_err(|_| another())?;
+        match place(self) {
+            Place::Secs(place) => *place = number,
+            Place::Byte(place) => *place = u8::try_from(number).map_err(|_| another())?,
+            Place::Switch(place) => *place = number != 0,
+            Place::Unseen => {}
+            Place::Off if number == 0 => {}
+            Place::Off => return Err("only 0 is modelled".to_owned()),
         }
-        Some(())
+        Ok(())
     }
 }
+
+/// Where a sysctl is written.
+enum Place<'a> {
+    Secs(&'a mut u32),
+    Byte(&'a mut u8),
+    Switch(&'a mut bool),
+    /// It changes nothing that is shown.
+    Unseen,
+    /// It is as when off.
+    Off,
+}
+
+/// Finds the place of one.
+type Find = fn(&mut Sysctls) -> Place<'_>;
+
+/// The names behind `nf_conntrack_`.
+const SYSCTLS: [(&str, Find); 26] = [
+    ("tcp_be_liberal", |all| Place::Switch(&mut all.tcp.be_liberal)),
+    ("tcp_loose", |all| Place::Switch(&mut all.tcp.loose)),
+    ("tcp_ignore_invalid_rst", |all| Place::Switch(&mut all.tcp.ignore_invalid_rst)),
+    ("tcp_max_retrans", |all| Place::Byte(&mut all.tcp.max_retrans)),
+    ("tcp_timeout_syn_sent", |all| Place::Secs(&mut all.tcp.timeouts_secs[1])),
+    ("tcp_timeout_syn_recv", |all| Place::Secs(&mut all.tcp.timeouts_secs[2])),
+    ("tcp_timeout_established", |all| Place::Secs(&mut all.tcp.timeouts_secs[3])),
+    ("tcp_timeout_fin_wait", |all| Place::Secs(&mut all.tcp.timeouts_secs[4])),
+    ("tcp_timeout_close_wait", |all| Place::Secs(&mut all.tcp.timeouts_secs[5])),
+    ("tcp_timeout_last_ack", |all| Place::Secs(&mut all.tcp.timeouts_secs[6])),
+    ("tcp_timeout_time_wait", |all| Place::Secs(&mut all.tcp.timeouts_secs[7])),
+    ("tcp_timeout_close", |all| Place::Secs(&mut all.tcp.timeouts_secs[8])),
+    ("tcp_timeout_max_retrans", |all| Place::Secs(&mut all.tcp.retrans_secs)),
+    ("tcp_timeout_unacknowledged", |all| Place::Secs(&mut all.tcp.unacknowledged_secs)),
+    ("udp_timeout", |all| Place::Secs(&mut all.udp_secs)),
+    ("udp_timeout_stream", |all| Place::Secs(&mut all.udp_stream_secs)),
+    ("icmp_timeout", |all| Place::Secs(&mut all.icmp_secs)),
+    ("icmpv6_timeout", |all| Place::Secs(&mut all.icmpv6_secs)),
+    ("gre_timeout", |all| Place::Secs(&mut all.gre_secs)),
+    ("gre_timeout_stream", |all| Place::Secs(&mut all.gre_stream_secs)),
+    ("generic_timeout", |all| Place::Secs(&mut all.generic_secs)),
+    // With it what has a wrong checksum is invalid.
+    ("checksum", |_| Place::Off),
+    ("log_invalid", |_| Place::Unseen),
+    ("acct", |_| Place::Unseen),
+    ("timestamp", |_| Place::Unseen),
+    ("helper", |_| Place::Unseen),
+];
 
 /// A port at which a helper listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,11 +253,11 @@ impl Settings {
                         || format!("option `{option}`: expected a number from 0 to {}", i32::MAX);
                     self.config.expect_max = number.ok_or_else(expected)?;
                 }
-                Some((name, value)) if self.sysctls.set(name, value).is_some() => {}
-                Some((name, value)) if self.sysctls.set(name, "0").is_some() => {
-                    return Err(format!("option `{option}`: expected another number than {value}"));
+                written => {
+                    let (name, value) = written.unwrap_or((value, ""));
+                    let refused = |expected| format!("option `{option}`: {expected}");
+                    self.sysctls.set(name, value).map_err(refused)?;
                 }
-                _ => return Err(format!("option `{option}`: no such sysctl is modelled")),
             },
             "local" => self.host = Some(Host::parse(value)?),
             "only" => self.selection.only_parse(value)?,

@@ -357,6 +357,12 @@ fn a_parameter_is_what_its_module_takes() {
             "no such sysctl is modelled",
         ),
         (
+            &["replay", "--options", "sysctl=nf_conntrack_tcp_timeout_none:1", chat],
+            2,
+            "tcp_loose, tcp_ignore_invalid_rst",
+        ),
+        (&["replay", "--options", "sysctl=nf_conntrack_checksum:1", chat], 2, "only 0 is modelled"),
+        (
             &["replay", "--options", "sysctl=nf_conntrack_expect_max:2147483648", chat],
             2,
             "from 0 to 2147483647",
