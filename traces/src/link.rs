@@ -108,7 +108,8 @@ fn ppp(rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A data frame of 802.11 that is not encrypted.
+/// A data frame of 802.11 that is not encrypted. Not read: frames with an HT control field, several
+/// in one (A-MSDU), and bytes that radiotap's flags say stand behind the header.
 fn wireless(frame: &[u8]) -> Option<&[u8]> {
     let (control, flags) = (*frame.first()?, *frame.get(1)?);
     if control & 0x0c != 8 || flags & 0x40 != 0 {
