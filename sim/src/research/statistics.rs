@@ -37,6 +37,20 @@ impl Estimate {
         Self { mean, half, of: n as u32 }
     }
 
+    /// Of shares, each as so many found of so many. Runs that are all alike do not vouch for their
+    /// share: what they found together does.
+    #[must_use]
+    pub fn of_shares(shares: &[(u64, u64)]) -> Self {
+        let share = |&(found, of): &(u64, u64)| found as f64 / of as f64;
+        let values: Vec<f64> = shares.iter().filter(|(_, of)| *of > 0).map(share).collect();
+        let estimate = Self::of(&values);
+        if estimate.half > 0.0 {
+            return estimate;
+        }
+        let of = shares.iter().map(|(_, of)| of).sum();
+        Self { half: deviation(estimate.mean, of), ..estimate }
+    }
+
     /// Of differences between paired values.
     #[must_use]
     pub fn of_pairs(a: &[f64], b: &[f64]) -> Self {
@@ -71,6 +85,24 @@ impl std::fmt::Display for Estimate {
         }
         write!(f, "{:.4} ± {:.4}", self.mean, self.half)
     }
+}
+
+/// How far from a share that `of` independent trials had the true one may lie: the farther end of
+/// Chernoff's interval, 95 %. Where all or none were found it is Clopper and Pearson's (3.7 / `of`,
+/// as the rule of three has it for one side); elsewhere it is wider than theirs.
+fn deviation(share: f64, of: u64) -> f64 {
+    let part = |p: f64, q: f64| if p > 0.0 { p * libm::log(p / q) } else { 0.0 };
+    let allowed = -libm::log(0.025) / of as f64;
+    let beyond = |end: f64| {
+        let (mut inside, mut outside) = (share, end);
+        for _ in 0..100 {
+            let middle = (inside + outside) / 2.0;
+            let far = part(share, middle) + part(1.0 - share, 1.0 - middle);
+            if far > allowed { outside = middle } else { inside = middle }
+        }
+        (outside - share).abs()
+    };
+    beyond(0.0).max(beyond(1.0))
 }
 
 /// What an interval lets one say.
@@ -274,6 +306,23 @@ pub fn sobol(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_that_are_alike_do_not_vouch_for_their_share() {
+        // 0.025 = (1 - half)^300.
+        let all = Estimate::of_shares(&[(100, 100); 3]);
+        assert!((all.half - 0.012_221).abs() < 1e-6 && all.mean == 1.0, "{all}");
+        assert_eq!(all.against(0.99), Verdict::Inconclusive);
+        assert_eq!(Estimate::of_shares(&[(1000, 1000); 3]).against(0.99), Verdict::Above);
+        let none = Estimate::of_shares(&[(0, 100); 3]);
+        assert!((none.half - all.half).abs() < 1e-12, "{none}");
+        // Clopper and Pearson's interval of 150 in 300 is 0.442 to 0.558.
+        let half = Estimate::of_shares(&[(50, 100); 3]).half;
+        assert!((0.058..0.08).contains(&half), "{half}");
+        let spread = [(90, 100), (80, 100), (85, 100)];
+        assert_eq!(Estimate::of_shares(&spread), Estimate::of(&[0.9, 0.8, 0.85]));
+        assert!(Estimate::of_shares(&[(0, 0); 3]).half.is_infinite());
+    }
 
     #[test]
     fn students_quantile_meets_its_table() {
