@@ -41,6 +41,7 @@ fn main() {
     let policies = [Spec::kernel(), Spec::own("last-goes", || Box::<LastGoes>::default())];
     let block = Block {
         scenario: &document,
+        granted: None,
         revision: Revision::LINUX_6_18,
         hz: 250,
         seed: 1,

@@ -214,6 +214,7 @@ fn the_bracket_of_every_shipped_scenario_is_nearly_closed() {
         let block = Block {
             scenario: &document,
             revision: Revision::LINUX_6_18,
+            granted: None,
             hz: 250,
             seed: 3,
             replication: 0,

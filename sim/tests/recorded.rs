@@ -73,6 +73,7 @@ fn as_it_happened_every_announcement_ends_as_in_the_replay() {
             assert!(document.read().is_fixed(), "{name}");
             let block = Block {
                 scenario: &document,
+                granted: None,
                 revision,
                 hz: 250,
                 seed: 1,
@@ -96,6 +97,7 @@ fn as_it_happened_every_announcement_ends_as_in_the_replay() {
 fn of_two<'a>(scenario: &'a Document, policies: &'a [Spec]) -> Block<'a> {
     Block {
         scenario,
+        granted: None,
         revision: Revision::LINUX_6_18,
         hz: 250,
         seed: 1,

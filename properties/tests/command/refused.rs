@@ -114,6 +114,44 @@ fn a_size_is_verified_by_three_replications_or_more() {
     ]);
 }
 
+/// A rate that was not tried, a run that never settles, one without an interval, and a handful of
+/// arrivals that all went well are no verdict.
+#[test]
+fn what_is_not_known_is_not_claimed() {
+    let (three, short) = (["--replications", "3"], ["--set", "run.lasts=300s"]);
+    let attack = ["attack", "--until-recall", "0.3", "--most", "3", "--replications"];
+    let (code, _, told) = run(&[&attack[..], &["3", "--set", "run.lasts=3000s"]].concat());
+    assert!(code == 0 && told.contains("kernel at 256: recall 0.3 is lost between"), "{told}");
+    let (code, _, told) = run(&[&attack[..], &["1", "--set", "run.lasts=3000s"]].concat());
+    assert!(code == 3 && told.contains("recall 0.3 may be lost at any rate up to 3"), "{told}");
+    let (code, _, told) = run(&[&attack[..], &["3"], &short].concat());
+    assert!(code == 3 && told.contains("a second and ") && !told.contains("withstands"), "{told}");
+
+    let rate = ["--set", "class.attack.arrivals.per_second=5"];
+    let size = ["size", "--scenario", "prototype", "--target", "0.9"];
+    let (code, printed, told) = run(&[&size[..], &three, &short, &rate].concat());
+    assert!(code == 3 && printed.starts_with("# not verified by simulation"), "{printed}{told}");
+    assert!(told.contains("replication 0 at expect_max ") && told.contains("steady"), "{told}");
+    // A class that lasts shorter is settled sooner, and all of a hundred arrivals are no 0.999.
+    let text = fs::read_to_string(root().join("sim/scenarios/ftp.toml")).expect("ours");
+    let policy = "policy = { timeout = \"3s\", source = \"the test\" }\n\n[class.burst]";
+    let brief = file("brief.toml", text.replace("[class.burst]", policy).as_bytes());
+    let size = ["size", "--scenario", &brief, "--set", "run.lasts=40s", "--target"];
+    let (code, printed, told) = run(&[&size[..], &["0.999"], &three].concat());
+    assert!(code == 3 && printed.starts_with("# not verified"), "{printed}{told}");
+    let (code, printed, told) = run(&[&size[..], &["0.8"], &three].concat());
+    assert!(code == 0 && printed.starts_with("# verified"), "{printed}{told}");
+    let unanswered = ["--set", "class.ftp.answered.share=0"];
+    let (code, printed, told) = run(&[&size[..], &["0.8"], &three, &unanswered].concat());
+    assert!(code == 3 && printed.starts_with("# not verified"), "{printed}{told}");
+
+    let knob = ["--knob", "timeout=0.5..1", "--replications", "1", "--rows", "2"];
+    let (code, printed, told) =
+        run(&[&["sensitivity", "--scenario", "ftp"], &knob[..], &short].concat());
+    assert!(code == 3 && printed.contains("timeout,"), "{printed}{told}");
+    assert!(told.contains("timeout=0.5") && told.contains("no steady state"), "{told}");
+}
+
 /// No kernel prints a fifth class: it was taken for another.
 #[test]
 fn a_class_that_no_kernel_prints_is_refused() {
@@ -395,7 +433,7 @@ fn a_time_may_be_in_ticks() {
 #[test]
 fn sensitivity_says_what_it_averages() {
     let rate = "class.ftp.arrivals.per_second=1,2";
-    let short = ["--set", "run.lasts=100s", "--replications", "1", "--rows", "2"];
+    let short = ["--set", "run.lasts=2000s", "--replications", "1", "--rows", "2"];
     let knob = ["sensitivity", "--scenario", "ftp", "--knob", "timeout=0.5..1"];
     let asked = |more: &[&str]| run(&[&knob[..], &short, more].concat());
     let (code, _, told) = asked(&["--vary", rate, "--revision", "3.9,6.18"]);

@@ -29,6 +29,9 @@ use super::world::{Outcome, World};
 pub struct Block<'a> {
     /// The scenario, with its numbers set.
     pub scenario: &'a Document,
+    /// The same with other limits and timeouts, under which it is played; what is useful is the
+    /// scenario's to say.
+    pub granted: Option<&'a Document>,
     /// The kernel.
     pub revision: Revision,
     /// Its ticks in a second.
@@ -191,6 +194,8 @@ impl Block<'_> {
             return Err(Stopped::Asked(too_many("more", self.most_happenings)));
         }
         let masters = masters_of(&happenings);
+        let granted = self.granted.map(|granted| Cast::of(&granted.read()));
+        let cast = granted.transpose().map_err(Stopped::Asked)?.unwrap_or(cast);
         let offer = Offer::of(&cast, &happenings, horizon);
         let mut details = Vec::new();
         for &expect_max in sizes_of(self.sizes, &scenario.run.value.expect_max) {

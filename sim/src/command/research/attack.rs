@@ -7,14 +7,16 @@ use std::path::Path;
 use clap::Args;
 
 use super::sweep::{Asked, jobs};
+use super::unsettled;
 use crate::command::number::real;
 use crate::command::{Failure, remark};
+use crate::report::text::counted;
 use crate::research::cast::Cast;
 use crate::research::law::brief;
 use crate::research::statistics::{Estimate, Verdict};
 use crate::research::sweep::plan::Plan;
+use crate::research::sweep::shard;
 use crate::research::sweep::study::{Number, Set, Study};
-use crate::research::sweep::{shard, summary};
 
 /// The arguments of `nfexp attack`.
 #[derive(Debug, Args)]
@@ -40,6 +42,14 @@ pub struct Attack {
 struct Tried {
     rate: f64,
     recall: Estimate,
+    steady: bool,
+}
+
+impl Tried {
+    /// What can be said of it: of a run that did not settle, nothing.
+    fn against(&self, until: f64) -> Verdict {
+        if self.steady { self.recall.against(until) } else { Verdict::Inconclusive }
+    }
 }
 
 impl Attack {
@@ -82,9 +92,9 @@ impl Attack {
         let mut out = io::stdout().lock();
         writeln!(
             out,
-            "policy,expect_max,holds_full_per_second,won_below,won_from,tried,recall,half"
+            "policy,expect_max,holds_full_per_second,won_below,won_from,tried,recall,half,steady"
         )?;
-        let mut open = 0;
+        let (mut open, mut unsteady) = (0u64, Vec::new());
         for policy in &study.policies {
             for &expect_max in &study.expect_max {
                 let one = |rate: f64| {
@@ -92,35 +102,36 @@ impl Attack {
                 };
                 let tried = self.search(f64::from(expect_max) / seconds, one)?;
                 let (below, from) = bracket(&tried, self.until_recall);
-                open += u32::from(from.is_some() && below.is_none());
                 let text = |rate: Option<f64>| rate.map_or_else(String::new, |r| format!("{r:.4}"));
-                for Tried { rate, recall } in &tried {
+                for Tried { rate, recall, steady } in &tried {
                     writeln!(
                         out,
-                        "{policy},{expect_max},{:.4},{},{},{rate:.4},{:.4},{:.4}",
+                        "{policy},{expect_max},{:.4},{},{},{rate:.4},{:.4},{:.4},{steady}",
                         f64::from(expect_max) / seconds,
                         text(below),
                         text(from),
                         recall.mean,
                         recall.half
                     )?;
-                }
-                let said = match (below, from) {
-                    (_, None) => format!("withstands {} a second", self.most),
-                    (None, Some(from)) => format!("is lost at {from:.3} a second or less"),
-                    (Some(below), Some(from)) => {
-                        format!("is lost between {below:.3} and {from:.3} a second")
+                    if !steady {
+                        unsteady.push(format!("{policy} at {expect_max} under {rate:.4} a second"));
                     }
-                };
+                }
+                let (closed, said) = said(below, from, self.most);
+                open += u64::from(!closed);
                 remark(format_args!(
                     "{policy} at {expect_max}: recall {} {said}",
                     self.until_recall
                 ));
             }
         }
-        match open {
-            0 => Ok(()),
-            _ => Err(Failure::Inconclusive(format!("{open} answers have no lower end"))),
+        match unsteady.as_slice() {
+            [] if open == 0 => Ok(()),
+            [] => Err(Failure::Inconclusive(format!(
+                "{} left open: more replications, a longer run or another --most may close them",
+                counted(open, "answer")
+            ))),
+            which => Err(unsettled(which)),
         }
     }
 
@@ -138,10 +149,14 @@ impl Attack {
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
         let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
-        Ok(Tried { rate, recall: summary::lines(&plan, &rows)[0].recall })
+        let found: Vec<(u64, u64)> =
+            rows.iter().map(|row| (row.cell.hits, row.cell.useful)).collect();
+        let steady = rows.iter().all(|row| row.cell.steady);
+        Ok(Tried { rate, recall: Estimate::of_shares(&found), steady })
     }
 
-    /// Doubles until the attack wins, halves until it does not, then closes in.
+    /// Doubles until the attack wins, halves until it does not, then closes in. The highest rate
+    /// is tried unless a lower one certainly wins: nobody withstands what was not tried.
     fn search(
         &self,
         holds_full: f64,
@@ -149,12 +164,8 @@ impl Attack {
     ) -> Result<Vec<Tried>, Failure> {
         let wins = |tried: &Tried| tried.recall.mean < self.until_recall;
         let mut tried = vec![one(holds_full.min(self.most))?];
-        while !wins(&tried[tried.len() - 1]) {
-            let rate = tried[tried.len() - 1].rate * 2.0;
-            if rate > self.most {
-                break;
-            }
-            tried.push(one(rate)?);
+        while !wins(&tried[tried.len() - 1]) && tried[tried.len() - 1].rate < self.most {
+            tried.push(one((tried[tried.len() - 1].rate * 2.0).min(self.most))?);
         }
         let mut low = tried[0];
         for _ in 0..8 {
@@ -173,6 +184,10 @@ impl Attack {
             }
             tried.push(one(libm::sqrt(low * high))?);
         }
+        let is_most = |tried: &Tried| tried.rate >= self.most;
+        if bracket(&tried, self.until_recall).1.is_none() && !tried.iter().any(is_most) {
+            tried.push(one(self.most)?);
+        }
         tried.sort_by(|a, b| a.rate.total_cmp(&b.rate));
         Ok(tried)
     }
@@ -181,9 +196,52 @@ impl Attack {
 /// The highest rate that certainly does not win, and the lowest that certainly does.
 fn bracket(tried: &[Tried], until: f64) -> (Option<f64>, Option<f64>) {
     let surely = |verdict: Verdict| {
-        tried.iter().filter(move |one| one.recall.against(until) == verdict).map(|one| one.rate)
+        tried.iter().filter(move |one| one.against(until) == verdict).map(|one| one.rate)
     };
     let from = surely(Verdict::Below).reduce(f64::min);
     let below = surely(Verdict::Above).filter(|rate| from.is_none_or(|from| *rate < from));
     (below.reduce(f64::max), from)
+}
+
+/// Whether a bracket answers the question, and in words.
+fn said(below: Option<f64>, from: Option<f64>, most: f64) -> (bool, String) {
+    match (below, from) {
+        (Some(below), None) if below >= most => (true, format!("withstands {most} a second")),
+        (Some(below), None) => {
+            (false, format!("withstands {below:.3} a second; up to {most} nothing is certain"))
+        }
+        (None, None) => (false, format!("may be lost at any rate up to {most} a second")),
+        (None, Some(from)) => (false, format!("is lost at {from:.3} a second or less")),
+        (Some(below), Some(from)) => {
+            (true, format!("is lost between {below:.3} and {from:.3} a second"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(rate: f64, mean: f64, half: f64) -> Tried {
+        Tried { rate, recall: Estimate { mean, half, of: 3 }, steady: true }
+    }
+
+    /// The mean at 1.7 lies above; that the interval does, too, is what counts, and at the most.
+    #[test]
+    fn what_was_not_seen_to_withstand_does_not() {
+        let answer = |tried: &[Tried]| {
+            let (below, from) = bracket(tried, 0.3);
+            said(below, from, 3.0)
+        };
+        let low = tried(1.7, 0.4, 0.03);
+        assert!(answer(&[low, tried(3.0, 0.23, 0.03)]).0);
+        let (closed, told) = answer(&[low]);
+        assert!(!closed && told.starts_with("withstands 1.700 a second; up to 3"), "{told}");
+        assert_eq!(
+            answer(&[low, tried(3.0, 0.4, 0.03)]),
+            (true, "withstands 3 a second".to_owned())
+        );
+        assert!(!answer(&[low, tried(3.0, 0.4, f64::INFINITY)]).0);
+        assert!(!answer(&[low, Tried { steady: false, ..tried(3.0, 0.4, 0.03) }]).0);
+    }
 }

@@ -45,3 +45,13 @@ impl Verb {
         }
     }
 }
+
+/// No more is claimed of runs that never settle, whatever else they say.
+fn unsettled(which: &[String]) -> Failure {
+    let (first, more) = (&which[0], which.len() - 1);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    Failure::Inconclusive(format!(
+        "{first}{more} reached no steady state in the first half: let the run last longer (--set \
+         run.lasts=…)"
+    ))
+}

@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::sweep::{Asked, jobs};
+use super::unsettled;
 use crate::command::number::within;
 use crate::command::{Failure, remark};
 use crate::research::estimate::happenings;
@@ -90,6 +91,21 @@ impl Knob {
         }
         Ok(Self { path: path.to_owned(), from, to, unit: unit.to_owned() })
     }
+
+    /// How far it is turned, `input` from 0 to 1.
+    fn at(&self, input: f64) -> f64 {
+        self.from + (self.to - self.from) * input
+    }
+
+    /// The same as text that says it exactly. No time has an exponent.
+    fn text_at(&self, input: f64) -> String {
+        let value = self.at(input);
+        let number = match self.unit.is_empty() || value.abs() >= 1e15 {
+            true => brief(value),
+            false => value.to_string(),
+        };
+        number + &self.unit
+    }
 }
 
 impl Sensitivity {
@@ -123,17 +139,19 @@ impl Sensitivity {
                 return Err(Failure::Usage(format!("{}: expected once", knob.path)));
             }
         }
-        if self.knob.is_empty() {
-            let value = Number::Text("3000s".into());
+        let is_long = |set: &Set| set.path == "run.lasts";
+        if self.knob.is_empty() && !study.set.iter().any(is_long) {
+            let value = Number::Text("6000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
         }
         self.check((&study, beside.as_deref()), &knobs)?;
         remark(format_args!("seed {}, {} rows", study.seed, self.rows));
         Self::tell_means(&study, &knobs);
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
-        let mut failed = None;
+        let (mut failed, mut unsteady) = (None, Vec::new());
         let mut response = |inputs: &[f64]| {
-            let recall = self.recall((&study, beside.as_deref()), &knobs, inputs);
+            let asked = (&study, beside.as_deref());
+            let recall = self.recall(asked, &knobs, inputs, &mut unsteady);
             recall.map_err(|why| {
                 let told = why.to_string();
                 failed = Some(why);
@@ -165,7 +183,7 @@ impl Sensitivity {
                 }
             }
         }
-        Ok(())
+        if unsteady.is_empty() { Ok(()) } else { Err(unsettled(&unsteady)) }
     }
 
     /// What a recall is the mean of, where that is more than replications.
@@ -226,11 +244,19 @@ impl Sensitivity {
         (study, beside): (&Study, Option<&Path>),
         knobs: &[Knob],
         inputs: &[f64],
+        unsteady: &mut Vec<String>,
     ) -> Result<f64, Failure> {
         let study = self.asked_at((study, knobs), inputs)?;
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
         let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
+        if rows.iter().any(|row| !row.cell.steady) {
+            let turned = knobs
+                .iter()
+                .zip(inputs)
+                .map(|(knob, at)| format!("{}={}", knob.path, knob.text_at(*at)));
+            unsteady.push(turned.collect::<Vec<_>>().join(" "));
+        }
         Ok(rows.iter().map(|row| row.cell.recall).sum::<f64>() / rows.len() as f64)
     }
 
@@ -243,7 +269,7 @@ impl Sensitivity {
         let mut study = study.clone();
         study.policies.truncate(1);
         for (knob, input) in knobs.iter().zip(inputs) {
-            let value = knob.from + (knob.to - knob.from) * input;
+            let value = knob.at(*input);
             match knob.path.as_str() {
                 "expect_max" => study.expect_max = vec![(value as u32).max(1)],
                 "timeout" => {
@@ -251,15 +277,25 @@ impl Sensitivity {
                     study.policies[0] = turned.map_err(|why| self.asked.wrong(why))?;
                 }
                 path => {
-                    let value = match value.abs() < 1e15 {
-                        true => format!("{value:.6}{}", knob.unit),
-                        false => format!("{}{}", brief(value), knob.unit),
-                    };
-                    let value = Number::Text(value);
+                    let value = Number::Text(knob.text_at(*input));
                     study.set.push(Set { path: path.to_owned(), value });
                 }
             }
         }
         Ok(study)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_knob_is_turned_too() {
+        let knob = Knob::parse("class.ftp.loss.connection=0..1e-7").expect("it reads");
+        assert_eq!(knob.text_at(0.5), "0.00000005");
+        assert_eq!(knob.text_at(0.001), "1e-10");
+        let knob = Knob::parse("class.ftp.delay.median=0..1us").expect("it reads");
+        assert_eq!(knob.text_at(1e-10), "0.0000000001us");
     }
 }

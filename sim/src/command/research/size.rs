@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::sweep::Asked;
+use super::unsettled;
 use crate::command::number::real;
 use crate::command::{Failure, remark};
 use crate::research::cast::{Cast, Kind};
-use crate::research::cell::{Block, Stopped};
+use crate::research::cell::{Block, Detail, Stopped};
 use crate::research::document::Document;
 use crate::research::estimate;
 use crate::research::law::brief;
@@ -59,8 +60,9 @@ impl Size {
             return Err(self.asked.wrong(why));
         }
         let document = study.check().and_then(|()| study.document(beside.as_deref()));
-        let mut document = document.map_err(|why| self.asked.wrong(why))?;
-        let scenario = document.read();
+        let asked_for = document.map_err(|why| self.asked.wrong(why))?;
+        let mut document = asked_for.clone();
+        let scenario = asked_for.read();
         estimate::fits(&scenario, study.most_happenings)
             .map_err(|why| self.asked.wrong(format!("scenario {}: {why}", study.scenario)))?;
         if scenario.is_fixed() {
@@ -74,7 +76,8 @@ impl Size {
         let revision = revision.ok_or_else(|| Failure::Usage("expected a revision".into()))?;
         let trial = Trial {
             asked: &self.asked,
-            scenario: &study.scenario,
+            name: &study.scenario,
+            scenario: &asked_for,
             revision,
             hz: study.hz,
             replications: study.replications,
@@ -86,7 +89,13 @@ impl Size {
         let advice = advise(&mut document, study.seed, study.hz, allowed, &trial)?;
         let unadvised = unadvised(&scenario, &advice)?;
         let mut expect_max = 16u32;
-        while trial.recall(&document, study.seed, expect_max)?.mean < self.target + allowed / 2.0 {
+        let keeps = |expect_max| -> Result<bool, Failure> {
+            let cells = trial.cells(&document, study.seed, expect_max)?;
+            let recall = recall_of(&cells);
+            // Where nothing could be found, there is nothing to look for: told at the end.
+            Ok(recall.of == 0 || recall.mean >= self.target + allowed / 2.0)
+        };
+        while !keeps(expect_max)? {
             expect_max *= 2;
             if expect_max > 1 << 20 {
                 return Err(Failure::Inconclusive(format!(
@@ -98,13 +107,17 @@ impl Size {
         let (mut low, mut high) = (expect_max / 2, expect_max);
         while high - low > (high / 16).max(4) {
             let middle = (low + high) / 2;
-            let recall = trial.recall(&document, study.seed, middle)?;
-            if recall.mean < self.target + allowed / 2.0 { low = middle } else { high = middle }
+            if keeps(middle)? { high = middle } else { low = middle }
         }
         // As nf_conntrack_expect_init() makes it: four for each bucket.
         let expect_max = high.next_multiple_of(4);
-        let verified = trial.recall(&document, study.seed ^ VERIFY, expect_max)?;
-        self.tell(&advice, &unadvised, expect_max, verified)?;
+        let cells = trial.cells(&document, study.seed ^ VERIFY, expect_max)?;
+        let verified = recall_of(&cells);
+        let verifies = speaks(&cells, expect_max);
+        let is_verified = verifies.is_ok() && verified.against(self.target) == Verdict::Above;
+        let word = if is_verified { "verified" } else { "not verified" };
+        self.tell(&advice, &unadvised, expect_max, (word, verified))?;
+        verifies?;
         match verified.against(self.target) {
             Verdict::Above => Ok(()),
             Verdict::Below => Err(Failure::Differs(format!(
@@ -123,10 +136,10 @@ impl Size {
         advice: &[Advice],
         unadvised: &[String],
         expect_max: u32,
-        verified: Estimate,
+        (word, recall): (&str, Estimate),
     ) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        writeln!(out, "# verified by simulation with other chances: recall {verified}")?;
+        writeln!(out, "# {word} by simulation with other chances: recall {recall}")?;
         writeln!(out, "# target {}", self.target)?;
         writeln!(out, "sysctl -w net.netfilter.nf_conntrack_expect_max={expect_max}")?;
         writeln!(out, "table inet nfexp {{")?;
@@ -163,7 +176,9 @@ const VERIFY: u64 = 0x5eed_0bad;
 
 struct Trial<'a> {
     asked: &'a Asked,
-    scenario: &'a str,
+    name: &'a str,
+    /// As it was asked for: whom its timeouts let come in time is not for the advice to say.
+    scenario: &'a Document,
     revision: Revision,
     hz: u32,
     replications: u32,
@@ -171,17 +186,19 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// The scenario as it was asked for, under the limits of `document`.
     fn cells(
         &self,
         document: &Document,
         seed: u64,
         expect_max: u32,
-    ) -> Result<Vec<crate::research::cell::Detail>, Failure> {
+    ) -> Result<Vec<Detail>, Failure> {
         use rayon::prelude::*;
         let policies = [Spec::kernel()];
         let run = |replication: u32| {
             let block = Block {
-                scenario: document,
+                scenario: self.scenario,
+                granted: Some(document),
                 revision: self.revision,
                 hz: self.hz,
                 seed,
@@ -196,16 +213,34 @@ impl Trial<'_> {
         let runs: Result<Vec<_>, Stopped> =
             (0..self.replications).into_par_iter().map(run).collect();
         let runs = runs.map_err(|why| match why {
-            Stopped::Asked(why) => self.asked.wrong(format!("scenario {}: {why}", self.scenario)),
+            Stopped::Asked(why) => self.asked.wrong(format!("scenario {}: {why}", self.name)),
             here => self.asked.stopped(here),
         });
         Ok(runs?.into_iter().flatten().collect())
     }
+}
 
-    fn recall(&self, document: &Document, seed: u64, expect_max: u32) -> Result<Estimate, Failure> {
-        let cells = self.cells(document, seed, expect_max)?;
-        let recalls: Vec<f64> = cells.iter().map(|detail| detail.cell.recall).collect();
-        Ok(Estimate::of(&recalls))
+fn recall_of(cells: &[Detail]) -> Estimate {
+    let found: Vec<(u64, u64)> =
+        cells.iter().map(|detail| (detail.cell.hits, detail.cell.useful)).collect();
+    Estimate::of_shares(&found)
+}
+
+/// Whether what these cells keep can be a verdict.
+fn speaks(cells: &[Detail], expect_max: u32) -> Result<(), Failure> {
+    let of = |detail: &Detail| {
+        format!("replication {} at expect_max {expect_max}", detail.cell.replication)
+    };
+    let unsteady: Vec<String> = cells.iter().filter(|detail| !detail.cell.steady).map(of).collect();
+    if !unsteady.is_empty() {
+        return Err(unsettled(&unsteady));
+    }
+    match cells.iter().find(|detail| detail.cell.useful == 0) {
+        None => Ok(()),
+        Some(empty) => Err(Failure::Inconclusive(format!(
+            "{}: no connection came in time, so that none could be lost: nothing is verified",
+            of(empty)
+        ))),
     }
 }
 

@@ -174,6 +174,7 @@ impl Plan {
         let point = &self.points[named.point];
         let block = Block {
             scenario: &point.document,
+            granted: None,
             revision: point.revision,
             hz: self.study.hz,
             seed: self.study.seed,
