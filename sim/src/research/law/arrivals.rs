@@ -109,13 +109,16 @@ impl Arrivals {
                     -mean * libm::log(stream.uniform())
                 };
                 let rate = |high: bool| if high { *high_per_second } else { *low_per_second };
-                return switched(place, stream, rate, stay);
+                let turns = [low_for.0, high_for.0];
+                return switched(place, stream, turns, rate, stay);
             }
             Self::OnOff { per_second, on, off } => {
                 let stay = |high: bool, stream: &mut Stream| {
                     if high { on.draw(stream) } else { off.draw(stream) }
                 };
-                return switched(place, stream, |high| if high { *per_second } else { 0.0 }, stay);
+                let turns = [off.mean(), on.mean()];
+                let rate = |high: bool| if high { *per_second } else { 0.0 };
+                return switched(place, stream, turns, rate, stay);
             }
             Self::Diurnal { per_second, swing, period } => loop {
                 // Thinning: candidates at the highest rate, kept as often as the rate says.
@@ -139,7 +142,8 @@ impl Arrivals {
                 place.now = place.batch + place.offsets.pop()?;
             }
             Self::Pulsed { per_second, on, period } => {
-                let per_pulse = (per_second * on.0) as u32;
+                // As many as belong there: 0.29 a second for 100 s are not 28.999…
+                let per_pulse = libm::round(per_second * on.0) as u32;
                 if per_pulse == 0 {
                     return None;
                 }
@@ -202,10 +206,12 @@ fn exponential(rate: f64, stream: &mut Stream) -> Option<f64> {
     gap.is_finite().then_some(gap)
 }
 
-/// A Poisson process whose rate switches between two.
+/// A Poisson process whose rate switches between two, which stay so long in the mean. Which one it
+/// begins in is drawn by how much of the time it is there: the first moment is like any other.
 fn switched(
     place: &mut Place,
     stream: &mut Stream,
+    [low_for, high_for]: [f64; 2],
     rate: impl Fn(bool) -> f64,
     stay: impl Fn(bool, &mut Stream) -> f64,
 ) -> Option<f64> {
@@ -214,7 +220,11 @@ fn switched(
     }
     loop {
         if place.now >= place.phase_end {
-            place.high = !place.high;
+            place.high = match place.phase_end > 0.0 {
+                true => !place.high,
+                false if high_for.is_infinite() => low_for.is_finite() || stream.uniform() < 0.5,
+                false => stream.uniform() * (low_for + high_for) < high_for,
+            };
             place.phase_end = place.now + stay(place.high, stream).max(1e-6);
         }
         let next = match rate(place.high) {
@@ -274,8 +284,37 @@ mod tests {
             }
             assert!((20_000.0 / last / rate - 1.0).abs() < 0.06, "{law:?}: {}", 20_000.0 / last);
         }
-        let mut stream = Stream::keyed(1, 0, "law", "rate");
+        let pulses = Arrivals::Pulsed { per_second: 0.29, on: Span(100.0), period: Span(300.0) };
+        let (mut place, mut stream) = (Place::default(), Stream::keyed(1, 0, "law", "rate"));
+        let within = (0..100).filter(|_| pulses.next(&mut place, &mut stream) < Some(300.0));
+        assert_eq!(within.count(), 29);
         let never = Arrivals::Poisson { per_second: 0.0 };
         assert_eq!(never.next(&mut Place::default(), &mut stream), None);
+    }
+
+    /// Of a second from the start on as much comes as of any other: three eighths of the time are
+    /// the high ones', a quarter is on.
+    #[test]
+    fn what_takes_turns_begins_as_it_goes_on() {
+        let span = |seconds| Law::Exponential { mean: Span(seconds) };
+        let two = Arrivals::TwoRates {
+            low_per_second: 2.0,
+            high_per_second: 10.0,
+            low_for: Span(5.0),
+            high_for: Span(3.0),
+        };
+        let on_off = Arrivals::OnOff { per_second: 20.0, on: span(10.0), off: span(30.0) };
+        for law in [two, on_off] {
+            let mut came = 0;
+            for seed in 0..4000 {
+                let (mut place, mut stream) =
+                    (Place::default(), Stream::keyed(seed, 0, "law", "first"));
+                while law.next(&mut place, &mut stream).expect("it never ends") < 1.0 {
+                    came += 1;
+                }
+            }
+            let mean = f64::from(came) / 4000.0;
+            assert!((mean - 5.0).abs() < 0.5, "{law:?}: {mean} in the first second");
+        }
     }
 }

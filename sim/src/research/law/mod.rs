@@ -174,6 +174,29 @@ impl Law {
         }
     }
 
+    /// The mean, in seconds; infinite where the tail is as heavy as that.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        match self {
+            Self::Constant { is } => is.0,
+            Self::Uniform { from, to } => (from.0 + to.0) / 2.0,
+            Self::Exponential { mean } | Self::Gamma { mean, .. } => mean.0,
+            Self::LogNormal { median, sigma } => median.0 * libm::exp(sigma * sigma / 2.0),
+            Self::Weibull { scale, shape } => scale.0 * libm::tgamma(1.0 + 1.0 / shape),
+            Self::Pareto { alpha, .. } if *alpha <= 1.0 => f64::INFINITY,
+            Self::Pareto { scale, alpha } => scale.0 * alpha / (alpha - 1.0),
+            Self::Mixture { parts } => {
+                let total: f64 = parts.iter().map(|part| part.weight).sum();
+                parts.iter().map(|part| part.weight * part.law.mean()).sum::<f64>() / total
+            }
+            // Straight between its quantiles.
+            Self::Empirical { quantiles } => {
+                let pairs = quantiles.windows(2).map(|pair| (pair[0].0 + pair[1].0) / 2.0);
+                pairs.sum::<f64>() / (quantiles.len() - 1) as f64
+            }
+        }
+    }
+
     /// Whether its parameters make sense.
     ///
     /// # Errors
@@ -265,6 +288,7 @@ mod tests {
             let mut stream = Stream::keyed(1, 0, "law", "mean");
             let sum: f64 = (0..40_000).map(|_| law.draw(&mut stream)).sum();
             assert!((sum / 40_000.0 / mean - 1.0).abs() < 0.03, "{law:?}: {}", sum / 40_000.0);
+            assert!((law.mean() / mean - 1.0).abs() < 1e-6, "{law:?}: {}", law.mean());
         }
     }
 }
