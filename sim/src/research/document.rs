@@ -367,4 +367,20 @@ answered = { share = 0.97, source = "the test" }
         let why = Document::parse(&TEXT.replace("100s", "100")).expect_err("it has no unit");
         assert!(why.starts_with("line 3, column 1: expected a time with its unit"), "{why}");
     }
+
+    #[test]
+    fn a_burst_is_of_whole_announcements_and_of_masters_that_can_be() {
+        let burst = |more: &str, masters: &str| {
+            let gap = "gap = { law = \"constant\", is = \"1ms\", source = \"the test\" }";
+            Document::parse(&format!(
+                "{TEXT}{masters}burst = {{ mean = 2.9, {more}, {gap}, source = \"the test\" }}\n"
+            ))
+        };
+        let why = burst("exact = true", "").expect_err("nobody announces nine tenths");
+        assert_eq!(why, "class.ftp: burst.exact: expected a whole number, not 2.9");
+        assert!(burst("own_masters = true", "").is_ok());
+        let masters = "masters = { count = 5, source = \"the test\" }\n";
+        let why = burst("own_masters = true", masters).expect_err("they are five, or new ones");
+        assert!(why.starts_with("class.ftp: burst.own_masters: expected no `masters`"), "{why}");
+    }
 }

@@ -48,8 +48,13 @@ fn of_class(class: &ClassSpec, lasts: f64, timeout: f64) -> f64 {
         true => timeout / mean_within(&class.delay.value, timeout),
         false => 1.0,
     };
-    let own_master = if class.masters.is_none() { 2.0 } else { 0.0 };
-    sessions * (burst * (1.0 + class.answered.value.share * arrivals) + own_master)
+    // Their begin and their end.
+    let own_masters = match class.burst.as_ref().is_some_and(|burst| burst.value.own_masters) {
+        true => 2.0 * burst,
+        false if class.masters.is_none() => 2.0,
+        false => 0.0,
+    };
+    sessions * (burst * (1.0 + class.answered.value.share * arrivals) + own_masters)
 }
 
 fn of_recording(recording: &RecordingSpec, lasts: f64) -> f64 {

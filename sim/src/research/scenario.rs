@@ -212,6 +212,10 @@ pub struct Burst {
     /// Whether it is always the mean.
     #[serde(default)]
     pub exact: bool,
+    /// Whether each is announced by a master of its own, at the same address: a TFTP request is
+    /// the master of its file, so a burst of them is no burst of one master.
+    #[serde(default)]
+    pub own_masters: bool,
     /// From one to the next.
     pub gap: Law,
 }
@@ -362,6 +366,15 @@ impl ClassSpec {
             burst.value.gap.check()?;
             if !(1.0..=10_000.0).contains(&burst.value.mean) {
                 return Err("expected a mean burst from 1 to 10000".into());
+            }
+            if burst.value.exact && burst.value.mean.fract() != 0.0 {
+                let mean = brief(burst.value.mean);
+                return Err(format!("burst.exact: expected a whole number, not {mean}"));
+            }
+            if burst.value.own_masters && self.masters.is_some() {
+                return Err(
+                    "burst.own_masters: expected no `masters` that they are drawn from".into()
+                );
             }
         }
         if let Some(life) = &self.life {

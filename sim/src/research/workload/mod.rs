@@ -6,6 +6,8 @@
 //!                                    └──▶ arrive (perhaps), after the delay law
 //! ```
 //!
+//! Where every announcement of a burst has a master of its own, each of these opens and closes.
+//!
 //! *Useful*: a connection that arrives while its expectation would still stand if there were no
 //! limits: before its class's timeout and its master's end. The share of useful arrivals that
 //! find their expectation is the *recall*.
@@ -69,6 +71,7 @@ struct MasterState {
 #[derive(Clone, Copy, Debug)]
 enum Pending {
     Announce { kind: u16, master: u32 },
+    Another { who: Who },
     Arrive { kind: u16, master: u32, key: u64, useful: bool, epoch: u32, until: Micros },
     Say { tape: u16, session: u32, said: u32, master: u32, began: Micros, key: u64 },
     Come { kind: u16, master: u32, key: u64, useful: bool },
@@ -148,27 +151,50 @@ impl Workload {
         self.next_session(kind);
         let (master, opens) = self.pick_master(kind);
         self.queue.enter(at, Pending::Announce { kind, master });
-        let KindState { spec, burst, life, timeout_ticks, .. } = &mut self.kinds[usize::from(kind)];
-        let mut last = at;
+        let KindState { spec, burst, .. } = &mut self.kinds[usize::from(kind)];
+        let (mut last, mut own_masters) = (at, false);
+        let who = self.masters[master as usize].who;
         if let Some(shape) = spec.burst.as_ref().map(|shape| &shape.value) {
             let count = match shape.exact {
                 true => shape.mean as u32,
                 false => geometric(shape.mean, burst.uniform()),
             };
+            own_masters = shape.own_masters;
             for _ in 1..count {
                 last = last.saturating_add(micros(shape.gap.draw(burst)));
-                self.queue.enter(last, Pending::Announce { kind, master });
+                let next = match own_masters {
+                    true => Pending::Another { who },
+                    false => Pending::Announce { kind, master },
+                };
+                self.queue.enter(last, next);
             }
         }
         if spec.masters.is_none() {
-            let own = spec.life.as_ref().map(|law| micros(law.value.draw(life)));
-            // Without a law the master stays until nothing it announced can stand any more.
-            let usual = (*timeout_ticks * 9 / 8 + 2 * self.hz) * 1_000_000 / self.hz;
-            let closes = last.saturating_add(own.unwrap_or(usual));
-            self.masters[master as usize].closes = closes;
-            self.queue.enter(closes, Pending::Close { master });
+            self.close_after(if own_masters { at } else { last }, master);
         }
         opens
+    }
+
+    /// A master that ends: so long after its last announcement as the law says, or stays until
+    /// nothing it announced can stand any more.
+    fn close_after(&mut self, last: Micros, master: u32) {
+        let kind = self.masters[master as usize].who.kind;
+        let KindState { spec, life, timeout_ticks, .. } = &mut self.kinds[usize::from(kind)];
+        let own = spec.life.as_ref().map(|law| micros(law.value.draw(life)));
+        let usual = (*timeout_ticks * 9 / 8 + 2 * self.hz) * 1_000_000 / self.hz;
+        let closes = last.saturating_add(own.unwrap_or(usual));
+        self.masters[master as usize].closes = closes;
+        self.queue.enter(closes, Pending::Close { master });
+    }
+
+    /// Another announcement of a session, and the master that is its own.
+    fn another(&mut self, at: Micros, who: Who) -> What {
+        let master = self.free_master();
+        let state = MasterState { who, open: true, ..MasterState::default() };
+        self.masters[master as usize] = state;
+        self.queue.enter(at, Pending::Announce { kind: who.kind, master });
+        self.close_after(at, master);
+        What::Open { master, who }
     }
 
     fn pick_master(&mut self, kind: u16) -> (u32, Option<What>) {
@@ -275,6 +301,7 @@ impl Workload {
     fn come(&mut self, at: Micros, pending: Pending) -> Option<What> {
         match pending {
             Pending::Announce { kind, master } => self.announce(at, kind, master),
+            Pending::Another { who } => Some(self.another(at, who)),
             Pending::Arrive { .. } => self.arrive(at, pending),
             Pending::Say { .. } => self.say(at, pending),
             Pending::Come { kind, master, key, useful } => {
@@ -345,7 +372,11 @@ pub fn masters_at_once(scenario: &Scenario, cast: &Cast) -> u32 {
             Arrivals::Batch { count, every, .. } => f64::from(*count) / every.0.min(1.0),
             Arrivals::Renewal { .. } => 100.0,
         };
-        rate * 1.5 * (f64::from(kind.timeout_secs) * 1.25 + 60.0) + 1000.0
+        let each = match spec.burst.as_ref().map(|burst| &burst.value) {
+            Some(burst) if burst.own_masters => burst.mean,
+            _ => 1.0,
+        };
+        rate * each * 1.5 * (f64::from(kind.timeout_secs) * 1.25 + 60.0) + 1000.0
     };
     let sum: f64 = scenario.classes.iter().zip(&cast.kinds).map(of).sum();
     (sum as u32).clamp(1024, 1 << 22)
