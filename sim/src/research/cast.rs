@@ -76,6 +76,7 @@ impl Cast {
     #[must_use]
     pub fn without_class_limits(mut self) -> Self {
         self.helpers = unlimited(&self.helpers);
+        self.kinds.iter_mut().for_each(|kind| kind.max_expected = 0);
         self
     }
 }

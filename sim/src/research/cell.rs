@@ -196,11 +196,18 @@ impl Block<'_> {
         let masters = masters_of(&happenings);
         let granted = self.granted.map(|granted| Cast::of(&granted.read()));
         let cast = granted.transpose().map_err(Stopped::Asked)?.unwrap_or(cast);
-        let offer = Offer::of(&cast, &happenings, horizon);
+        let offered = |cast: &Cast| Offer::of(cast, &self.revision, &happenings, horizon);
+        let limited = offered(&cast);
+        // Who knows no limit per class is bounded by no optimum under one.
+        let unlimited = self.policies.iter().any(|policy| !policy.class_limits);
+        let unlimited = unlimited.then(|| offered(&cast.clone().without_class_limits()));
         let mut details = Vec::new();
         for &expect_max in sizes_of(self.sizes, &scenario.run.value.expect_max) {
-            let bracket = offer.bracket(expect_max);
-            let by_worth = offer.has_worths().then(|| offer.worth_bracket(expect_max));
+            let ceilings = |offer: &Offer| {
+                let by_worth = offer.has_worths().then(|| offer.worth_bracket(expect_max));
+                (offer.bracket(expect_max), by_worth)
+            };
+            let (under, without) = (ceilings(&limited), unlimited.as_ref().map(ceilings));
             for policy in self.policies {
                 let setup = Setup {
                     revision: self.revision,
@@ -217,7 +224,9 @@ impl Block<'_> {
                 let outcome = world.and_then(|world| world.run(happenings.iter().copied()));
                 let here = |why| Stopped::Here(format!("policy {}: {why}", policy.name));
                 let outcome = outcome.map_err(here)?;
-                let ceilings = [&bracket, by_worth.as_ref().unwrap_or(&bracket)];
+                let ceilings = without.as_ref().filter(|_| !policy.class_limits);
+                let (bracket, by_worth) = ceilings.unwrap_or(&under);
+                let ceilings = [bracket, by_worth.as_ref().unwrap_or(bracket)];
                 let mut cell = of_outcome(&scenario, &cast, &outcome, ceilings);
                 cell.policy.clone_from(&policy.name);
                 cell.expect_max = expect_max;

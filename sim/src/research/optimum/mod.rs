@@ -12,6 +12,10 @@
 //!                                                       upper: the least of the relaxations
 //! ```
 //!
+//! Where a warm-up is cut off, more may be matched after it than the optimum of the whole run does:
+//! by whoever kept others until then. What was open at that moment is added, as far as there was
+//! room for it.
+//!
 //! Holds for the open loop (nobody tries again after a loss), one packet for one expectation,
 //! and timeouts as given.
 //!
@@ -21,7 +25,10 @@
 pub mod flow;
 pub mod greedy;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+use nfexp_model::revision::{ClassLimit, Revision};
 
 use self::flow::Chain;
 use self::greedy::{Nested, Sweep};
@@ -38,18 +45,26 @@ pub struct Bracket {
     pub upper: Vec<u64>,
     /// All useful arrivals, by bin.
     pub useful: Vec<u64>,
+    /// What can be open when a bin begins, by what is matched of it from there on.
+    pub carried: Vec<u64>,
 }
 
 impl Bracket {
     /// The bracket of the share, from a bin on.
+    ///
+    /// Take the optimum's until then and a policy's own of what begins from then on: that is a
+    /// choice, too, and no better than the optimum. So from then on the policy matches no more
+    /// than the optimum does, and what it had open.
     #[must_use]
     pub fn shares(&self, from: usize) -> (f64, f64) {
-        let sum = |bins: &[u64]| bins[from.min(bins.len())..].iter().sum::<u64>() as f64;
+        let sum = |bins: &[u64]| bins[from.min(bins.len())..].iter().sum::<u64>();
         let useful = sum(&self.useful);
-        if useful == 0.0 {
+        if useful == 0 {
             return (1.0, 1.0);
         }
-        (sum(&self.lower) / useful, sum(&self.upper).min(useful) / useful)
+        let carried = if from > 0 { self.carried.get(from).copied().unwrap_or(0) } else { 0 };
+        let upper = (sum(&self.upper) + carried).min(useful);
+        (sum(&self.lower) as f64 / useful as f64, upper as f64 / useful as f64)
     }
 }
 
@@ -81,9 +96,9 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Of a workload; hostile announcements offer nothing.
+    /// Of a workload in this kernel; hostile announcements offer nothing.
     #[must_use]
-    pub fn of(cast: &Cast, happenings: &[Happening], horizon: Micros) -> Self {
+    pub fn of(cast: &Cast, revision: &Revision, happenings: &[Happening], horizon: Micros) -> Self {
         let width = (horizon / BINS as u64).max(1);
         let mut offer = Self { width, ..Self::default() };
         let mut nets = Vec::new();
@@ -109,9 +124,12 @@ impl Offer {
                     let (net, life) = (nets[master as usize], lives[master as usize]);
                     let group = life << 18 | u64::from(spec.helper) << 2;
                     let group = group | u64::from(spec.class.number());
-                    if spec.max_expected > 0 {
-                        offer.limits.insert(group, spec.max_expected);
-                    }
+                    match (spec.max_expected, revision.class_limit) {
+                        (0, ClassLimit::PolicyOnly) => None,
+                        (most, ClassLimit::PolicyOnly) => offer.limits.insert(group, most),
+                        (0, ClassLimit::AtMost255) => offer.limits.insert(group, 255),
+                        (most, ClassLimit::AtMost255) => offer.limits.insert(group, most.min(255)),
+                    };
                     let (from, worth) = (happening.at, spec.worth);
                     if spec.permanent {
                         open.insert(key, offer.chains.len());
@@ -165,8 +183,8 @@ impl Offer {
     pub fn worth_bracket(&self, expect_max: u32) -> Bracket {
         let nets = self.intervals.iter().map(|interval| interval.net);
         let nets = nets.chain(self.chains.iter().map(|chain| chain.net)).max().unwrap_or(0);
-        let mut bracket =
-            Bracket { lower: vec![0; BINS], upper: vec![0; BINS], useful: vec![0; BINS] };
+        let none = || vec![0; BINS];
+        let mut bracket = Bracket { lower: none(), upper: none(), useful: none(), carried: none() };
         for interval in &self.intervals {
             bracket.useful[self.bin(interval.to)] += u64::from(interval.worth);
         }
@@ -174,15 +192,40 @@ impl Offer {
             self.enter(&mut bracket.useful, &chain.matches, chain.worth);
         }
         for net in 0..=nets {
-            let (lower, upper) = self.one_net(net, expect_max);
-            for (all, of_net) in bracket.lower.iter_mut().zip(lower) {
-                *all += of_net;
-            }
-            for (all, of_net) in bracket.upper.iter_mut().zip(upper) {
-                *all += of_net;
+            let chains: Vec<Chain> =
+                self.chains.iter().filter(|one| one.net == net).cloned().collect();
+            let intervals: Vec<Interval> =
+                self.intervals.iter().filter(|one| one.net == net).copied().collect();
+            let (lower, upper) = self.one_net(&intervals, &chains, expect_max);
+            let carried = self.carried(&intervals, &chains, expect_max);
+            let Bracket { lower: lowers, upper: uppers, carried: all_carried, .. } = &mut bracket;
+            for (all, of_net) in [(lowers, lower), (uppers, upper), (all_carried, carried)] {
+                all.iter_mut().zip(of_net).for_each(|(all, of_net)| *all += of_net);
             }
         }
         bracket
+    }
+
+    /// Of what is open when a bin begins, the best that there is room for.
+    fn carried(&self, intervals: &[Interval], chains: &[Chain], expect_max: u32) -> Vec<u64> {
+        let mut open = vec![Vec::new(); BINS];
+        for one in intervals {
+            for bin in self.bin(one.from) + 1..=self.bin(one.to) {
+                open[bin].push(u64::from(one.worth));
+            }
+        }
+        for Chain { from, matches, worth, .. } in chains {
+            let last = matches.last().map_or(0, |last| self.bin(*last));
+            for bin in self.bin(*from) + 1..=last {
+                let later = matches.len() - matches.partition_point(|at| self.bin(*at) < bin);
+                open[bin].push(u64::from(*worth) * later as u64);
+            }
+        }
+        let best = |mut open: Vec<u64>| {
+            open.sort_unstable_by_key(|worth| Reverse(*worth));
+            open.iter().take(expect_max as usize).sum()
+        };
+        open.into_iter().map(best).collect()
     }
 
     fn enter(&self, bins: &mut [u64], matches: &[Micros], worth: u32) {
@@ -192,17 +235,19 @@ impl Offer {
     }
 
     /// Lower and upper bound of one namespace, by bin.
-    fn one_net(&self, net: u16, expect_max: u32) -> (Vec<u64>, Vec<u64>) {
-        let chains: Vec<Chain> = self.chains.iter().filter(|one| one.net == net).cloned().collect();
-        let intervals: Vec<Interval> =
-            self.intervals.iter().filter(|one| one.net == net).copied().collect();
+    fn one_net(
+        &self,
+        intervals: &[Interval],
+        chains: &[Chain],
+        expect_max: u32,
+    ) -> (Vec<u64>, Vec<u64>) {
         if !chains.is_empty() || intervals.iter().any(|one| one.worth != 1) {
-            return self.by_flow(&intervals, &chains, expect_max);
+            return self.by_flow(intervals, chains, expect_max);
         }
-        let lower = self.nested(&Kept::all(&intervals, &[]), expect_max);
+        let lower = self.nested(&Kept::all(intervals, &[]), expect_max);
         // Two relaxations: every group alone under its own limit, and all under the global one.
-        let by_groups = self.alone(&intervals);
-        let by_limit = self.swept(&intervals, expect_max);
+        let by_groups = self.alone(intervals);
+        let by_limit = self.swept(intervals, expect_max);
         let upper = if total(&by_groups) < total(&by_limit) { by_groups } else { by_limit };
         (lower, upper)
     }
@@ -310,5 +355,89 @@ impl<'a> Kept<'a> {
         }
         kept.sort_by_key(|one| one.interval.from);
         kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::research::random::Stream;
+
+    /// The most that a choice for so many slots is worth from a moment on, by trying all of them.
+    fn best_from(cut: Micros, items: &[Item], slots: u32) -> u64 {
+        let choices: u32 = items.iter().map(|item| item.ends.len() as u32 + 1).product();
+        let worth = |mut choice: u32| -> Option<u64> {
+            let mut kept: Vec<(Micros, Micros)> = Vec::new();
+            let mut worth = 0;
+            for Item { from, ends, worth: each } in items {
+                let ways = ends.len() as u32 + 1;
+                let (steps, rest) = ((choice % ways) as usize, choice / ways);
+                choice = rest;
+                let Some(last) = steps.checked_sub(1) else { continue };
+                let open = kept.iter().filter(|one| one.1 > *from).count();
+                if ends[last] > *from && open as u32 >= slots {
+                    return None;
+                }
+                kept.push((*from, ends[last]));
+                let late = ends[..steps].iter().filter(|end| **end >= cut).count() as u64;
+                worth += late * u64::from(*each);
+            }
+            Some(worth)
+        };
+        (0..choices).filter_map(worth).max().unwrap_or(0)
+    }
+
+    struct Item {
+        from: Micros,
+        ends: Vec<Micros>,
+        worth: u32,
+    }
+
+    #[test]
+    fn nobody_keeps_more_after_a_cut_than_the_optimum_and_what_was_open() {
+        let mut stream = Stream::keyed(1, 0, "optimum", "cut");
+        let mut needed = [0; 2];
+        for case in 0..2000 {
+            let with_chains = case % 2;
+            let worths = if with_chains == 1 { 3 } else { 1 };
+            let slots = 1 + stream.below(2);
+            let mut items: Vec<Item> = (0..2 + stream.below(5))
+                .map(|_| {
+                    let from = u64::from(stream.below(12));
+                    let more = if with_chains == 1 { stream.below(3) } else { 0 };
+                    let mut end = from;
+                    let ends = (0..=more).map(|_| {
+                        end += 1 + u64::from(stream.below(6));
+                        end
+                    });
+                    Item { from, ends: ends.collect(), worth: 1 + stream.below(worths) }
+                })
+                .collect();
+            items.sort_by_key(|item| item.from);
+            // A microsecond is a bin.
+            let mut offer = Offer { width: 1, ..Offer::default() };
+            for (group, Item { from, ends, worth }) in (0..).zip(&items) {
+                let (from, worth, net) = (*from, *worth, 0);
+                match ends[..] {
+                    [to] => offer.intervals.push(Interval { from, to, worth, group, net }),
+                    _ => {
+                        let matches = ends.clone();
+                        offer.chains.push(Chain { from, matches, worth, group, net });
+                    }
+                }
+            }
+            let bracket = offer.worth_bracket(slots);
+            for cut in 0..20 {
+                let best = best_from(cut, &items, slots);
+                let upper = bracket.upper[cut as usize..].iter().sum::<u64>();
+                let carried = if cut == 0 { 0 } else { bracket.carried[cut as usize] };
+                assert!(
+                    best <= upper + carried,
+                    "case {case} from {cut}: {best} {upper} {carried}"
+                );
+                needed[with_chains] += u32::from(best > upper);
+            }
+        }
+        assert!(needed.iter().all(|needed| *needed > 100), "nothing is ever carried: {needed:?}");
     }
 }

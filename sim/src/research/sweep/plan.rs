@@ -20,7 +20,7 @@ use crate::research::measure::Recording;
 use crate::research::policy::{Spec, parse};
 
 /// Changes whenever rows change their meaning.
-pub const FORMAT: &str = concat!("nfexp.sweep/2 ", env!("CARGO_PKG_VERSION"));
+pub const FORMAT: &str = concat!("nfexp.sweep/3 ", env!("CARGO_PKG_VERSION"));
 
 /// A study, ready to run.
 #[derive(Clone, Debug)]
