@@ -210,15 +210,15 @@ impl Offer {
     fn carried(&self, intervals: &[Interval], chains: &[Chain], expect_max: u32) -> Vec<u64> {
         let mut open = vec![Vec::new(); BINS];
         for one in intervals {
-            for bin in self.bin(one.from) + 1..=self.bin(one.to) {
-                open[bin].push(u64::from(one.worth));
+            for of_bin in &mut open[self.bin(one.from) + 1..=self.bin(one.to)] {
+                of_bin.push(u64::from(one.worth));
             }
         }
         for Chain { from, matches, worth, .. } in chains {
-            let last = matches.last().map_or(0, |last| self.bin(*last));
-            for bin in self.bin(*from) + 1..=last {
+            let (first, last) = (self.bin(*from) + 1, matches.last().unwrap_or(from));
+            for (bin, of_bin) in (first..).zip(&mut open[first..=self.bin(*last)]) {
                 let later = matches.len() - matches.partition_point(|at| self.bin(*at) < bin);
-                open[bin].push(u64::from(*worth) * later as u64);
+                of_bin.push(u64::from(*worth) * later as u64);
             }
         }
         let best = |mut open: Vec<u64>| {
