@@ -186,7 +186,7 @@ name = "files"
 helper = "ftp"
 arrivals = { law = "poisson", per_second = 0.5, source = "the test" }
 delay = { fitted = "ftp.log-normal" }
-answered = { fitted = "ftp" }
+answered = { fitted = "ftp.log-normal-answered" }
 "#;
 
 fn folder(name: &str) -> PathBuf {

@@ -6,10 +6,14 @@
 //!
 //! ```text
 //!  waits ─▶ Kaplan and Meier ─▶ share answered, quantiles        [ftp.delay], [ftp.answered]
-//!        └▶ most likely log-normal, of those ever answered       [ftp.log-normal]
+//!        └▶ most likely log-normal, of those ever answered       [ftp.log-normal],
+//!           and their share by that law                          [ftp.log-normal-answered]
 //! ```
 //!
 //! The rule that matters: a wait that was cut short shortens no estimate.
+//!
+//! A log holds only what a table took in: what a full one refused was never announced to it, so its
+//! rates are too low, and a size found by them too small.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,7 +28,7 @@ use super::workload::Micros;
 pub struct Wait {
     /// How long.
     pub micros: Micros,
-    /// Whether the connection came; equal waits that came are first.
+    /// Whether it was cut short; of equal waits, those that were not are first.
     pub censored: bool,
 }
 
@@ -35,8 +39,20 @@ pub struct Fitted {
     pub answered: f64,
     /// Quantiles of those, in microseconds, equally far apart.
     pub quantiles: Vec<Micros>,
-    /// The log-normal law of those: median in seconds, and sigma.
-    pub log_normal: Option<(f64, f64)>,
+    /// The most likely log-normal law of those, with a share of its own.
+    pub log_normal: Option<LogNormal>,
+}
+
+/// A log-normal law of those who are ever answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogNormal {
+    /// Its median in seconds.
+    pub median: f64,
+    /// Standard deviation of the logarithm.
+    pub sigma: f64,
+    /// The share that is ever answered: more than [`Fitted::answered`], where the law goes on
+    /// behind the longest wait that was seen.
+    pub answered: f64,
 }
 
 /// How many steps from the lowest quantile to the highest.
@@ -67,7 +83,7 @@ pub fn fit(waits: &[Wait]) -> Option<Fitted> {
 
 /// The most likely log-normal law of those that are ever answered (a cure model), by expectation
 /// and maximisation: a censored wait is answered later with the chance the law gives it.
-fn log_normal(waits: &[Wait]) -> Option<(f64, f64)> {
+fn log_normal(waits: &[Wait]) -> Option<LogNormal> {
     let log = |wait: &Wait| libm::log(wait.micros.max(1) as f64 / 1e6);
     let came: Vec<f64> = waits.iter().filter(|wait| !wait.censored).map(log).collect();
     let cut: Vec<f64> = waits.iter().filter(|wait| wait.censored).map(log).collect();
@@ -94,7 +110,7 @@ fn log_normal(waits: &[Wait]) -> Option<(f64, f64)> {
             break;
         }
     }
-    Some((libm::exp(mean), libm::sqrt(variance)))
+    Some(LogNormal { median: libm::exp(mean), sigma: libm::sqrt(variance), answered })
 }
 
 fn tail(x: f64, mean: f64, sigma: f64, answered: f64) -> (f64, f64, f64) {
@@ -158,23 +174,37 @@ pub fn toml(recordings: &[Recorded], files: &str) -> String {
         let _ = write!(
             out,
             "\n[{key}.delay]\nlaw = \"empirical\"\nquantiles = [{}]\nsource = {law}\n\
-             \n[{key}.answered]\nshare = {answered:.6}\nsource = {law}\n\
-             \n[{key}.arrivals]\nlaw = \"poisson\"\nper_second = {:.6}\nsource = {}\n",
+             \n[{key}.answered]\nshare = {answered:.6}\nsource = {law}\n",
             spans.join(", "),
-            waits.len() as f64 / seconds.max(1.0),
-            quoted(&format!(
-                "measured: {} announcements by {masters} masters in {seconds:.3} s ({files}); \
-                 that they come without memory is assumed",
-                waits.len()
-            )),
         );
-        if let Some((median, sigma)) = log_normal {
+        let counted = format!(
+            "{} announcements by {masters} masters in {seconds:.3} s ({files})",
+            waits.len()
+        );
+        let _ = match waits.len() >= 2 && seconds >= 1.0 {
+            true => write!(
+                out,
+                "\n[{key}.arrivals]\nlaw = \"poisson\"\nper_second = {:.6}\nsource = {}\n",
+                waits.len() as f64 / seconds,
+                quoted(&format!("measured: {counted}; that they come without memory is assumed")),
+            ),
+            false => writeln!(
+                out,
+                "\n# {name}: no rate of arrivals: {counted}; it takes two, and a second"
+            ),
+        };
+        if let Some(LogNormal { median, sigma, answered }) = log_normal {
+            let law = quoted(&format!(
+                "{of}; the most likely log-normal law, censored waits counted; its share is \
+                 [{name}.log-normal-answered]"
+            ));
+            let share = quoted(&format!("{of}; ever answered by the law of [{name}.log-normal]"));
             let _ = write!(
                 out,
                 "\n[{key}.log-normal]\nlaw = \"log-normal\"\nmedian = \"{}us\"\nsigma = {sigma:.6}\n\
-                 source = {}\n",
+                 source = {law}\n\
+                 \n[{key}.log-normal-answered]\nshare = {answered:.6}\nsource = {share}\n",
                 (median * 1e6) as u64,
-                quoted(&format!("{of}; the most likely log-normal law, censored waits counted"))
             );
         }
     }
@@ -186,6 +216,7 @@ mod tests {
     use super::*;
     use crate::research::law::{Law, Span};
     use crate::research::random::Stream;
+    use crate::research::recorded::{Said, Session};
 
     /// Ten thousand waits, four of ten cut short: the law comes out within five per cent. The
     /// median of those that came does not.
@@ -204,7 +235,9 @@ mod tests {
         let censored = waits.iter().filter(|wait| wait.censored).count();
         assert!((3500..4500).contains(&censored), "{censored}");
         let fitted = fit(&waits).expect("most came");
-        let (median, sigma) = fitted.log_normal.expect("enough came");
+        let LogNormal { median, sigma, answered } = fitted.log_normal.expect("enough came");
+        // All are answered in the end, and the law says so.
+        assert!(answered > 0.99, "{answered}");
         assert!((median / 8.0 - 1.0).abs() < 0.05, "{median}");
         assert!((sigma / 0.6 - 1.0).abs() < 0.05, "{sigma}");
         let middle = fitted.quantiles[STEPS / 2] as f64 / 1e6;
@@ -232,5 +265,46 @@ mod tests {
         let median = fitted.quantiles[STEPS / 2] as f64 / 1e6;
         assert!((median / (2.0 * core::f64::consts::LN_2) - 1.0).abs() < 0.05, "{median}");
         assert_eq!(fit(&[Wait { micros: 5, censored: true }]), None);
+    }
+
+    /// A rate needs two announcements and a second; what is none stands there as a comment.
+    #[test]
+    fn a_moment_has_no_rate() {
+        let said = |at| Said {
+            at,
+            sort: 0,
+            whom: 0,
+            arrivals: vec![at + 1000],
+            withdrawn: None,
+            watched: at + 1000,
+        };
+        let sort = Sort {
+            helper: "ftp".into(),
+            class: 0,
+            permanent: false,
+            wide: false,
+            timeout_secs: 300,
+            most: 1,
+        };
+        let recorded = |span, said: &[Said]| Recorded {
+            span,
+            sorts: vec![sort.clone()],
+            sessions: vec![Session {
+                begins: 0,
+                source: 0,
+                zone: 0,
+                closes: None,
+                said: said.to_vec(),
+            }],
+            ..Recorded::default()
+        };
+        let text = |span, said: &[Said]| toml(&[recorded(span, said)], "one.pcap");
+        let two = [said(0), said(10_000)];
+        let short = text(44_000, &two);
+        assert!(!short.contains("per_second") && short.contains("# ftp: no rate of"), "{short}");
+        assert!(!text(9_000_000, &two[..1]).contains("per_second"));
+        let long = text(4_000_000, &two);
+        assert!(long.contains("per_second = 0.500000"), "{long}");
+        assert!(long.parse::<toml::Table>().is_ok() && short.parse::<toml::Table>().is_ok());
     }
 }

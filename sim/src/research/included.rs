@@ -5,7 +5,7 @@
 //! fits = "office.toml"              # made by `nfexp fit --format toml`
 //! [[class]]
 //! delay = { fitted = "ftp" }        # the table `ftp.delay` of that file
-//! answered = { fitted = "ftp" }
+//! answered = { fitted = "ftp" }     # with `ftp.log-normal` goes `ftp.log-normal-answered`
 //! ```
 //!
 //! The rule that matters: a fitted table comes with its numbers and its source, so that a result
