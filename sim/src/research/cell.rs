@@ -101,7 +101,7 @@ pub struct Cell {
     pub occupancy_p99: u32,
     /// The most.
     pub occupancy_max: u32,
-    /// Share of the time the table was full.
+    /// Share of the time the table was full, in the mean over namespaces.
     pub full: f64,
     /// Hole-seconds that stood open, per second.
     pub exposure: f64,
@@ -122,12 +122,12 @@ pub struct Cell {
     /// How even namespaces' are.
     pub jain_nets: f64,
     /// Of useful announcements made while the table was full, by masters who held nothing: the
-    /// share that was found, over the whole run.
-    pub newcomers: f64,
+    /// share that was found, over the whole run; nothing if there was none.
+    pub newcomers: Option<f64>,
     /// The same by masters who held something.
-    pub incumbents: f64,
+    pub incumbents: Option<f64>,
     /// Seconds from the attack's last announcement until recall is back; nothing if it does not
-    /// stop.
+    /// stop, or recall is not back when the run ends.
     pub recovery: Option<f64>,
     /// Nodes walked under the lock: half of all walks are no longer.
     pub walk_p50: u32,
@@ -290,7 +290,12 @@ fn of_outcome(
     for (account, kind) in outcome.accounts.iter().zip(&cast.kinds) {
         all = all.plus(account);
         if !kind.hostile {
-            friendly = friendly.plus(account);
+            let mut account = *account;
+            if kind.permanent {
+                // Who is announced again stands on.
+                account.lost[Ending::Refresh as usize] = 0;
+            }
+            friendly = friendly.plus(&account);
         }
     }
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
@@ -298,7 +303,7 @@ fn of_outcome(
     let recall = if useful == 0 { 1.0 } else { share(hits, useful) };
     let lost = |endings: &[Ending]| {
         let lost = endings.iter().map(|ending| friendly.lost[*ending as usize]).sum();
-        share(lost, friendly.useful)
+        share(lost, friendly.sought)
     };
     let by_kind = kinds_after(measure, cast, cut);
     let (lower, upper) = bracket.shares(cut);
@@ -311,6 +316,7 @@ fn of_outcome(
         let counted = by_kind.iter().zip(&cast.kinds).filter(|(_, k)| k.hostile || !hostile_only);
         counted.map(|(open, _)| *open).sum::<u64>() as f64 / (measure.width * 250) as f64
     };
+    let found = |seat: &Owned| (seat.useful > 0).then(|| seat.recall());
     let walks = outcome.walks.as_ref();
     let text = |items: Vec<String>| items.join(";");
     Cell {
@@ -344,7 +350,7 @@ fn of_outcome(
         occupancy_p50: held(&measure.held, 0.5),
         occupancy_p99: held(&measure.held, 0.99),
         occupancy_max: measure.held.len().saturating_sub(1) as u32,
-        full: sum(|bin| bin.full) as f64 / span.max(1.0),
+        full: sum(|bin| bin.full) as f64 / span.max(1.0) / f64::from(cast.namespaces.max(1)),
         exposure: per_second(&measure.exposure, false),
         exposure_wide: per_second(&measure.wide, false),
         exposure_hostile: per_second(&measure.exposure, true),
@@ -354,8 +360,8 @@ fn of_outcome(
         jain_kinds: jain(&kind_recalls),
         least_kind: least(&kind_recalls),
         jain_nets: jain(&nets),
-        newcomers: measure.seats()[0].recall(),
-        incumbents: measure.seats()[1].recall(),
+        newcomers: found(&measure.seats()[0]),
+        incumbents: found(&measure.seats()[1]),
         recovery: measure.recovery(),
         walk_p50: walks.map_or(0, |walks| walks.quantile(0.5)),
         walk_p99: walks.map_or(0, |walks| walks.quantile(0.99)),

@@ -109,6 +109,8 @@ impl Ending {
 pub struct Account {
     /// How many were announced.
     pub announced: u64,
+    /// How many of them had a useful arrival to come.
+    pub sought: u64,
     /// How they ended.
     pub ended: [u64; Ending::ALL.len()],
     /// How many useful arrivals there were.
@@ -126,6 +128,7 @@ impl Account {
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
         self.announced += other.announced;
+        self.sought += other.sought;
         self.useful += other.useful;
         self.hits += other.hits;
         self.late += other.late;

@@ -32,7 +32,7 @@ pub struct Bin {
     pub slots: u64,
     /// Of these, by expectations that are never matched.
     pub stale: u64,
-    /// How long the table was full, in microseconds.
+    /// How long the table was full, in microseconds, all namespaces' together.
     pub full: u64,
     /// How many were evicted.
     pub evicted: u32,
@@ -111,6 +111,9 @@ pub struct Measure {
     hostile: Vec<bool>,
     is_wide: Vec<bool>,
     limit: u32,
+    /// How many are linked in each namespace, and how many of these are full.
+    in_net: Vec<u32>,
+    full_now: u32,
     stale_now: u32,
     last: Micros,
     /// The bin of `last`, and where it begins and ends.
@@ -145,6 +148,8 @@ impl Measure {
             hostile: cast.kinds.iter().map(|kind| kind.hostile).collect(),
             is_wide: cast.kinds.iter().map(|kind| kind.wide).collect(),
             limit: setup.expect_max,
+            in_net: vec![0; usize::from(cast.namespaces)],
+            full_now: 0,
             stale_now: 0,
             last: 0,
             here: 0,
@@ -208,7 +213,7 @@ impl Measure {
         let slice = &mut self.bins[self.here];
         slice.slots += passed * u64::from(linked);
         slice.stale += passed * u64::from(self.stale_now);
-        slice.full += if linked >= self.limit { passed } else { 0 };
+        slice.full += passed * u64::from(self.full_now);
     }
 
     /// One of this kind was announced.
@@ -248,20 +253,26 @@ impl Measure {
     }
 
     /// How long after an attacker's last announcement less than 95 of 100 were still found, as
-    /// finely as a bin; nothing if the attack lasts nearly to the end.
+    /// finely as a bin; nothing if the attack lasts nearly to the end, or its harm to the very end.
     #[must_use]
     pub fn recovery(&self) -> Option<f64> {
         let stopped = self.last_hostile().filter(|at| *at < self.horizon - self.horizon / 20)?;
         let poor = |bin: &Bin| f64::from(bin.hits) < 0.95 * f64::from(bin.useful);
         let first = self.bin(stopped) + 1;
         let last = (first..BINS).rev().find(|at| poor(&self.bins[*at]));
+        if last == Some(BINS - 1) {
+            return None;
+        }
         let until = last.map_or(stopped, |at| (at as u64 + 1) * self.width);
         Some((until - stopped) as f64 / 1e6)
     }
 
     #[inline]
-    pub(super) fn inserted(&mut self, at: Micros, useful: bool) -> bool {
+    pub(super) fn inserted(&mut self, at: Micros, net: u16, useful: bool) -> bool {
         self.stale_now += u32::from(!useful);
+        let linked = &mut self.in_net[usize::from(net)];
+        *linked += 1;
+        self.full_now += u32::from(*linked == self.limit);
         // The first ones born in the second half, whenever they end.
         let told = self.wanted > 0 && at >= self.horizon / 2;
         self.wanted -= u32::from(told);
@@ -275,8 +286,11 @@ impl Measure {
     }
 
     #[inline]
-    pub(super) fn ended(&mut self, at: Micros, live: &Live, ending: Ending) {
+    pub(super) fn ended(&mut self, at: Micros, net: u16, live: &Live, ending: Ending) {
         self.stale_now -= u32::from(live.arrives == NEVER);
+        let linked = &mut self.in_net[usize::from(net)];
+        self.full_now -= u32::from(*linked == self.limit);
+        *linked -= 1;
         let kind = usize::from(live.kind);
         let open = at.saturating_sub(live.born);
         self.exposure[kind] += open;

@@ -301,6 +301,7 @@ impl World {
         let spec = &kinds[usize::from(kind)];
         let account = &mut self.accounts[usize::from(kind)];
         account.announced += 1;
+        account.sought += u64::from(arrives <= self.horizon);
         self.measure.announced(at, kind);
         let seat = Seat::of(full & !spec.hostile & (arrives <= self.horizon), holds > 0);
         self.measure.seeks(seat);
@@ -331,7 +332,7 @@ impl World {
             Ok(id) => {
                 assert!(!hopeless, "a full table took in whom nobody made room for");
                 self.measure.clock(at, self.linked);
-                let told = self.measure.inserted(at, arrives != NEVER);
+                let told = self.measure.inserted(at, who.net, arrives != NEVER);
                 self.live[id.index() as usize] =
                     Live { kind, master, born: at, arrives, hit: false, told, seat };
                 self.linked += 1;
@@ -465,7 +466,8 @@ impl World {
         let lost = (ending != Ending::Match) & !live.hit & (live.arrives <= self.horizon);
         account.lost[ending as usize] += u64::from(lost);
         self.measure.loses(if lost { live.seat } else { Seat::FREE });
-        self.measure.ended(at, &live, ending);
+        let net = self.masters[live.master as usize].who.net;
+        self.measure.ended(at, net, &live, ending);
         if let Some(walks) = &mut self.walks {
             if ending == Ending::EvictedByClass {
                 walks.evict_oldest(live.master);
@@ -491,7 +493,7 @@ impl World {
                 for id in self.engine.expectations_of(master) {
                     let live = self.live[id.index() as usize];
                     self.accounts[usize::from(live.kind)].ended[Ending::Horizon as usize] += 1;
-                    self.measure.ended(self.horizon, &live, Ending::Horizon);
+                    self.measure.ended(self.horizon, net, &live, Ending::Horizon);
                 }
             }
         }

@@ -69,11 +69,12 @@ pub struct Line {
     pub jain_kinds: Estimate,
     /// How even namespaces fare.
     pub jain_nets: Estimate,
-    /// Found of what newcomers asked for at a full table.
-    pub newcomers: Estimate,
+    /// Found of what newcomers asked for at a full table, over the replications in which some did.
+    pub newcomers: Option<Estimate>,
     /// Found of what those asked for who held something.
-    pub incumbents: Estimate,
-    /// Seconds from the end of an attack until recall is back; nothing if none ends.
+    pub incumbents: Option<Estimate>,
+    /// Seconds from the end of an attack until recall is back; nothing if none ends, or recall is
+    /// not back in some replication.
     pub recovery: Option<Estimate>,
     /// Half of all walks under the lock are no longer; 0 if not counted.
     pub walk_p50: u32,
@@ -115,6 +116,10 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
     let values =
         |of: &dyn Fn(&Cell) -> f64| -> Vec<f64> { cells.iter().map(|cell| of(cell)).collect() };
     let estimate = |of: &dyn Fn(&Cell) -> f64| Estimate::of(&values(of));
+    let some = |of: &dyn Fn(&Cell) -> Option<f64>| {
+        let values: Vec<f64> = cells.iter().filter_map(|cell| of(cell)).collect();
+        (!values.is_empty()).then(|| Estimate::of(&values))
+    };
     let recalls = values(&|cell| cell.recall);
     let firsts: Vec<f64> = first.iter().map(|cell| cell.recall).collect();
     Line {
@@ -146,8 +151,8 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         jain_sources: estimate(&|cell| cell.jain_sources),
         jain_kinds: estimate(&|cell| cell.jain_kinds),
         jain_nets: estimate(&|cell| cell.jain_nets),
-        newcomers: estimate(&|cell| cell.newcomers),
-        incumbents: estimate(&|cell| cell.incumbents),
+        newcomers: some(&|cell| cell.newcomers),
+        incumbents: some(&|cell| cell.incumbents),
         recovery: cells
             .iter()
             .map(|cell| cell.recovery)
@@ -158,6 +163,10 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         walk_max: cells.iter().map(|cell| cell.walk_max).max().unwrap_or(0),
     }
 }
+
+/// Which columns of the tables a warm-up is cut off from, and which not.
+pub const COVERS: &str = "thrown out, table full and what --metrics adds, even classes excepted, \
+    are of the whole run, warm-up included; the rest is of what follows the warm-up";
 
 /// What stands in the columns of the second table, and what it means: `nfexp sweep --metrics`
 /// and the page say the same.
@@ -175,8 +184,8 @@ pub const METRICS: [(&str, &str); 10] = [
     ("attacker's", "of these, those that an attacker announced"),
     (
         "newcomers",
-        "the share found of what masters announced to a full table while they held nothing; 1 where \
-         there was none",
+        "the share found of what masters announced to a full table while they held nothing, over \
+         the replications in which some did; - where none did",
     ),
     (
         "incumbents",
@@ -192,6 +201,8 @@ pub const METRICS: [(&str, &str); 10] = [
 /// The cells of a line in the second table, as [`METRICS`] names them.
 #[must_use]
 pub fn metrics_of(line: &Line) -> [String; 10] {
+    let some =
+        |share: Option<Estimate>| share.map_or_else(|| "-".to_owned(), |share| share.to_string());
     let walked = format!("{}/{}/{}", line.walk_p50, line.walk_p99, line.walk_max);
     [
         line.jain_masters.to_string(),
@@ -201,8 +212,8 @@ pub fn metrics_of(line: &Line) -> [String; 10] {
         line.exposure.to_string(),
         line.exposure_wide.to_string(),
         line.exposure_hostile.to_string(),
-        line.newcomers.to_string(),
-        line.incumbents.to_string(),
+        some(line.newcomers),
+        some(line.incumbents),
         walked,
     ]
 }
