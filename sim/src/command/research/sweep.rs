@@ -309,6 +309,7 @@ fn tell(plan: &Plan, rows: &[Row], format: Format, metrics: bool) -> Result<(), 
             if metrics {
                 write!(out, "\n{}", summary::metrics(&lines))?;
             }
+            writeln!(out, "\n{}", summary::COVERS)?;
         }
         Format::Csv => out.write_all(&shard::bytes(rows))?,
         Format::Json => {

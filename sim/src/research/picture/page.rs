@@ -231,8 +231,10 @@ pub fn page(plan: &Plan, lines: &[Line], pictures: &[Picture], command: &str) ->
     body += "</table></div><h2>How to read it</h2><p>Recall is the share of announced connections \
         that arrived in time and found their expectation. The optimum is what a policy that knew the \
         future would reach: open loop (nobody tries again), one packet for one expectation, timeouts \
-        as given. Every number carries its 95 % interval over independent replications; the warm-up \
-        is cut off by MSER-5. Useful announcements are lost by being thrown out, refused by the full \
+        as given. Every number carries its 95 % interval over independent replications, one at a \
+        time: of many, one in twenty misses. The warm-up is cut off by MSER-5, but not from what was \
+        thrown out or refused by the full table, nor from the second table (even classes excepted): \
+        these are of the whole run. Useful announcements are lost by being thrown out, refused by the full \
         table, or otherwise; stale slots hold what is never matched. What the second table says:</p><dl \
         id=\"metrics-mean\">";
     for (name, means) in METRICS {
@@ -278,16 +280,21 @@ fn verdict(lines: &[Line]) -> String {
             format!("At {} and expect_max {}", last.varied.replace(';', ", "), last.expect_max)
         }
     };
+    let others = lines.iter().filter(|line| line.policy != first.policy).count();
     let certain = best.against_first.mean - best.against_first.half > 0.0;
     let compared = if best.policy == first.policy {
         format!("{} is the best of these", first.policy)
     } else if certain {
         format!(
-            "{} keeps {} more than {} (paired difference {})",
+            "{} keeps {} more than {} (paired difference {}{})",
             best.policy,
             short((best.against_first.mean * 1000.0).round() / 1000.0),
             first.policy,
-            best.against_first
+            best.against_first,
+            match others {
+                1 => String::new(),
+                _ => format!(", the largest of {others}, with the interval of one"),
+            }
         )
     } else {
         format!("no policy is certainly better than {}: inconclusive", first.policy)
@@ -298,7 +305,7 @@ fn verdict(lines: &[Line]) -> String {
         " Some lines reached no steady state; they are marked."
     };
     escape(&format!(
-        "{place}: {} keeps {} of the connections that could be kept, an optimum {} to {}; \
+        "{place}: {} keeps {} of the announced connections that came in time, an optimum {} to {}; \
          {compared}.{steady}",
         first.policy,
         first.recall,

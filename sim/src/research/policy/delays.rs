@@ -8,7 +8,7 @@
 //!  hazard(bin) = matched in bin / (still linked at its begin)
 //! ```
 //!
-//! Ages fall into bins that grow by a half each, so that 60 ms and 60 s are both seen well.
+//! Ages fall into bins that grow by two fifths each, so that 60 ms and 60 s are both seen well.
 
 use super::book::Map;
 

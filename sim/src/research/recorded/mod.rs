@@ -11,6 +11,10 @@
 //!  log     ─▶ lines ───────────────────────┴▶ Gather ─▶ sessions ─▶ workload, delays
 //! ```
 //!
+//! Played again, whoever was not seen to come never comes, though some were only cut short: by the
+//! recording's end, or by a timeout that is tried longer now. A log knows nothing of what a full
+//! table refused, so a size found by the log of one is too small.
+//!
 //! The rule that matters: a log says that something ended, never why. What ends alone, before its
 //! time and without a successor, is taken for a match; two of one master that end together, for
 //! taken back.
