@@ -118,6 +118,13 @@ knobs! {
         /// It sets the timer up, then publishes.
         TimerThenLists,
     }
+    /// Who judges a first packet first.
+    tracker_order: TrackerOrder {
+        /// Its tracker: what begins nothing consumes nothing.
+        BeforeLookup,
+        /// The lookup: what begins nothing has consumed its expectation.
+        AfterLookup,
+    }
     /// Whether a match consumes.
     match_unlinks: MatchUnlinks {
         /// Unless the expectation is permanent.
@@ -371,6 +378,7 @@ impl Revision {
         nat_dir_attr: NatDirAttr::AnyNumber,
         help_name_attr: HelpNameAttr::Obeyed,
         absent_helper: AbsentHelper::Accepted,
+        tracker_order: TrackerOrder::BeforeLookup,
         name_sweep: NameSweep::FollowsNull,
         master_dump: MasterDump::TakenForAll,
         helper_reset: HelperReset::Allowed,
@@ -419,6 +427,7 @@ impl Revision {
         absent_helper: AbsentHelper::Refused,
         name_sweep: NameSweep::SkipsNull,
         master_dump: MasterDump::Served,
+        tracker_order: TrackerOrder::AfterLookup,
         helper_reset: HelperReset::Allowed,
         sibling_helper: SiblingHelper::SameIsFine,
         nat_init: NatInit::Cleared,

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! The rule that matters: the tracker looks only after the expectation was consumed, so a first
-//! packet that begins nothing has used one up.
+//! packet that begins nothing has used one up. Of 3.9 the tracker looks before.
 //!
 //! # Source
-//! `nf_conntrack_in()`, 6.18.
+//! `nf_conntrack_in()`, 6.18; `init_conntrack()`, v3.9.
 
 use nfexp_model::conn::{ConnRef, Status};
 use nfexp_model::conntrack::{Born, Direction};
@@ -21,6 +21,7 @@ use nfexp_model::helper::{Class, HelperId};
 use nfexp_model::kernel::platform::Platform;
 use nfexp_model::netns::Zone;
 use nfexp_model::nft_ct::{CtExpectation, Verdict};
+use nfexp_model::revision::TrackerOrder;
 use nfexp_model::tcp_track::{Known, TcpOutcome, TcpSettings, TcpTrack};
 use nfexp_model::tcp_window::TcpHeader;
 use nfexp_model::tuple::{L3, Proto, Tuple};
@@ -59,11 +60,16 @@ impl<P: Platform> Asked<'_, P> {
         let Some(reply) = tuple.inverse() else {
             return true;
         };
+        let begun = begin(packet, tuple);
+        let order = self.engine.config().revision.tracker_order;
+        if begun.is_none() && order == TrackerOrder::BeforeLookup {
+            return true;
+        }
         let Ok(born) = self.engine.init_conntrack(at, NET, zone, *tuple, reply, true) else {
             return false;
         };
         let Born { ct, expectfn, saved, .. } = born;
-        let Some(state) = begin(packet, tuple) else {
+        let Some(state) = begun else {
             self.engine.put_conn(at, ct);
             return true;
         };

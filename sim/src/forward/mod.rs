@@ -33,7 +33,7 @@ use nfexp_model::expectation::ExpectId;
 use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::{Jiffies, Up};
 use nfexp_model::netns::{NetId, Zone};
-use nfexp_model::revision::FoundStat;
+use nfexp_model::revision::{FoundStat, TrackerOrder};
 use nfexp_model::tcp_state::TcpState;
 use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_model::{At, Engine};
@@ -291,10 +291,13 @@ impl Router {
         self.states.clear();
         self.route = route(self.host.as_ref(), datagram);
         // KERNEL: nf_conntrack_in(), 6.18: the rest of a header is looked at behind the lookup,
-        // so even a packet of which only the ports fit consumes its expectation.
+        // so even a packet of which only the ports fit consumes its expectation; v3.9: before
+        // (l4proto->error).
+        let order = self.engine.config().revision.tracker_order;
+        let unfit = || (order == TrackerOrder::AfterLookup).then(|| unfit_packet(datagram));
         let read = match datagram.proto {
             proto if self.is_generic(proto) => generic_packet(datagram),
-            _ => packet(datagram).ok().or_else(|| unfit_packet(datagram)),
+            _ => packet(datagram).ok().or_else(|| unfit().flatten()),
         };
         let fate = match read {
             None => Fate::Invalid,

@@ -2,7 +2,8 @@
 //! The trackers of the protocols: does a packet begin a connection, or belong to one, and for how
 //! long does that live from here?
 //!
-//! The rule that matters: a packet that begins nothing has consumed its expectation all the same.
+//! The rule that matters: a packet that begins nothing has consumed its expectation all the same;
+//! of 3.9, where the tracker looks before, it has not.
 //!
 //! # Source
 //! `init_conntrack()` and `nf_conntrack_handle_packet()` of `nf_conntrack_core.c`, 6.18.
@@ -12,6 +13,7 @@ use nfexp_model::conntrack::Direction;
 use nfexp_model::error::NoMemory;
 use nfexp_model::event::ExpectFn;
 use nfexp_model::kernel::{Jiffies, Ticks};
+use nfexp_model::revision::TrackerOrder;
 use nfexp_model::sctp_track::{SctpOutcome, SctpTrack};
 use nfexp_model::tcp_state::RST;
 use nfexp_model::tcp_track::{Known, TcpOutcome, TcpTrack};
@@ -30,6 +32,11 @@ impl Router {
         let Some(reply) = packet.tuple.inverse() else {
             return Err(Fate::Invalid);
         };
+        // KERNEL: init_conntrack(), v3.9: l4proto->new() is asked before expectations are.
+        let order = self.engine.config().revision.tracker_order;
+        if order == TrackerOrder::BeforeLookup && !self.begins(packet, None).0 {
+            return Err(Fate::Invalid);
+        }
         let at = self.at();
         let born = self.engine.init_conntrack(at, NET, ZONE, packet.tuple, reply, true);
         let born = born.map_err(|NoMemory(_)| Fate::Dropped)?;
@@ -37,8 +44,8 @@ impl Router {
         if born.expectfn == Some(ExpectFn::Pptp) {
             self.pptp_began(&reply);
         }
-        // KERNEL: nf_conntrack_in(), all revisions: the tracker looks only now, so even a packet
-        // that begins nothing has consumed its expectation.
+        // KERNEL: nf_conntrack_in(), 6.18: the tracker looks only now, so even a packet that begins
+        // nothing has consumed its expectation.
         let master = self.engine.conn(ct.id()).about().master;
         let (begins, track) = self.begins(packet, master);
         let helper = self.give_helper(&ct, packet);
