@@ -102,19 +102,21 @@ impl<P: Platform> Engine<P> {
         origin: Origin,
     ) -> Result<(), Errno> {
         let ct = self.requested(net, request)?;
-        self.delete_requested(at, &ct, origin);
+        self.end_conn(at, &ct, origin);
         self.put_conn(at, ct);
         Ok(())
     }
 
-    /// Deletes a connection that no packet told its helper anything about.
-    fn delete_requested(&self, at: At, ct: &ConnRef, origin: Origin) {
+    /// [`delete_conn`](Self::delete_conn) for a connection that no packet told its helper anything
+    /// about: its helper does as it would then. False if it was out of the table already.
+    #[doc(alias = "nf_ct_kill")]
+    pub fn end_conn(&self, at: At, ct: &ConnRef, origin: Origin) -> bool {
         self.delete_after(at, ct.id(), origin, || {
             let helper = self.helper_of(ct).map(|helper| self.helper(helper).name);
             if helper == Some("pptp") {
                 self.destroy_pptp_siblings(at, ct);
             }
-        });
+        })
     }
 
     /// KERNEL: pptp_destroy_siblings(): ends the GRE streams of a call, or the announcements of
@@ -143,7 +145,7 @@ impl<P: Platform> Engine<P> {
             self.conns_of(net).into_iter().map(|id| self.place_of(id)).collect();
         for (tuple, zone) in places {
             if let Some((ct, _)) = self.find_conn(net, zone, &tuple) {
-                self.delete_requested(at, &ct, origin);
+                self.end_conn(at, &ct, origin);
                 self.put_conn(at, ct);
             }
         }

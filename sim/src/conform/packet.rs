@@ -103,11 +103,11 @@ impl<P: Platform> Asked<'_, P> {
                 TcpOutcome::Accept { .. } | TcpOutcome::Ignore => {}
                 TcpOutcome::Invalid | TcpOutcome::Shorten { .. } => return Some(true),
                 TcpOutcome::Repeat => {
-                    self.engine.delete_conn(self.at, ct, Origin::KERNEL);
+                    self.engine.end_conn(self.at, ct, Origin::KERNEL);
                     return None;
                 }
                 TcpOutcome::Kill => {
-                    self.engine.delete_conn(self.at, ct, Origin::KERNEL);
+                    self.engine.end_conn(self.at, ct, Origin::KERNEL);
                     return Some(true);
                 }
             }

@@ -51,7 +51,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     pub(super) fn delete(&mut self, conn: &str) -> Played {
-        let deleted = self.engine.delete_conn(self.at(), self.conn_ref(conn)?, Origin::KERNEL);
+        let deleted = self.engine.end_conn(self.at(), self.conn_ref(conn)?, Origin::KERNEL);
         self.drain();
         self.say_unless(deleted, "not-in-the-table");
         Ok(())
@@ -59,7 +59,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
 
     pub(super) fn destroy(&mut self, conn: &str) -> Played {
         let ct = self.take_conn(conn)?;
-        self.engine.delete_conn(self.at(), &ct, Origin::KERNEL);
+        self.engine.end_conn(self.at(), &ct, Origin::KERNEL);
         self.engine.put_conn(self.at(), ct);
         Ok(())
     }

@@ -32,9 +32,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         for id in self.engine.conns_of(net) {
             let (tuple, zone) = self.engine.place_of(id);
             if let Some(ct) = names.get(&id).and_then(|name| self.conns.get(name)) {
-                self.engine.delete_conn(at, ct, Origin::KERNEL);
+                self.engine.end_conn(at, ct, Origin::KERNEL);
             } else if let Some((ct, _)) = self.engine.find_conn(net, zone, &tuple) {
-                self.engine.delete_conn(at, &ct, Origin::KERNEL);
+                self.engine.end_conn(at, &ct, Origin::KERNEL);
                 self.engine.put_conn(at, ct);
             }
             self.drain();
@@ -109,14 +109,14 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
         }
         std::mem::take(&mut self.exps).into_values().for_each(|exp| self.engine.put(exp));
         for ct in std::mem::take(&mut self.conns).into_values() {
-            self.engine.delete_conn(at, &ct, Origin::KERNEL);
+            self.engine.end_conn(at, &ct, Origin::KERNEL);
             self.engine.put_conn(at, ct);
         }
         for net in (0..self.engine.config().netns).map(NetId) {
             for id in self.engine.conns_of(net) {
                 let (tuple, zone) = self.engine.place_of(id);
                 if let Some((ct, _)) = self.engine.find_conn(net, zone, &tuple) {
-                    self.engine.delete_conn(at, &ct, Origin::KERNEL);
+                    self.engine.end_conn(at, &ct, Origin::KERNEL);
                     self.engine.put_conn(at, ct);
                 }
             }
