@@ -179,8 +179,9 @@ fn begin(packet: &Packet, tuple: &Tuple) -> Option<TcpTrack> {
             track.packet(Direction::Original, &header, Known::default(), &NUMBERLESS);
             return Some(track);
         }
-        Proto::ICMP => matches!(kind, 8 | 13 | 15 | 17),
-        Proto::ICMPV6 => matches!(kind, 128 | 139),
+        // KERNEL: nf_conntrack_icmp_packet(), nf_conntrack_icmpv6_packet(), 6.18: of no other family.
+        Proto::ICMP => tuple.l3 == L3::Ipv4 && matches!(kind, 8 | 13 | 15 | 17),
+        Proto::ICMPV6 => tuple.l3 == L3::Ipv6 && matches!(kind, 128 | 139),
         _ => true,
     };
     asks.then(TcpTrack::default)
