@@ -16,7 +16,7 @@ use core::fmt;
 use core::num::NonZeroU16;
 use std::borrow::Cow;
 
-use crate::revision::{AmandaStreams, Revision};
+use crate::revision::{AmandaStreams, HelperFamily, Revision};
 use crate::tuple::{L3, Proto};
 
 /// How many classes a helper may have (`NF_CT_MAX_EXPECT_CLASSES`).
@@ -146,6 +146,12 @@ pub fn in_tree(revision: &Revision) -> Cow<'static, [Helper]> {
         && let Some(amanda) = helpers.to_mut().iter_mut().find(|helper| helper.name == "amanda")
     {
         amanda.policies = const { &[one(3, 180)] };
+    }
+    // KERNEL: __nf_conntrack_helper_find(), v3.9: AF_UNSPEC is a family like any other.
+    if revision.helper_family == HelperFamily::Exact
+        && let Some(h245) = helpers.to_mut().iter_mut().find(|helper| helper.name == "H.245")
+    {
+        h245.l3 = &[];
     }
     helpers
 }

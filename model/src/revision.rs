@@ -244,6 +244,20 @@ knobs! {
         /// It goes on to the next.
         SkipsNull,
     }
+    /// What a zone says in a request that deletes connections and names none.
+    flush_zone: FlushZone {
+        /// Nothing: all go.
+        Ignored,
+        /// Those of this zone go.
+        Obeyed,
+    }
+    /// For which connections a helper that is registered for no family is found by its name.
+    helper_family: HelperFamily {
+        /// For none.
+        Exact,
+        /// For those of any family.
+        UnspecIsAny,
+    }
     /// What a listing of one master's expectations is.
     master_dump: MasterDump {
         /// A listing of all: the master is not looked at.
@@ -364,6 +378,7 @@ impl Revision {
         master_ref: MasterRef::Borrowed,
         new_event: NewEvent::AfterUnlock,
         insert_order: InsertOrder::ListsThenTimer,
+        tracker_order: TrackerOrder::BeforeLookup,
         match_unlinks: MatchUnlinks::Always,
         wheel: WheelKind::Cascading,
         expiry: Expiry::Timer,
@@ -378,8 +393,9 @@ impl Revision {
         nat_dir_attr: NatDirAttr::AnyNumber,
         help_name_attr: HelpNameAttr::Obeyed,
         absent_helper: AbsentHelper::Accepted,
-        tracker_order: TrackerOrder::BeforeLookup,
         name_sweep: NameSweep::FollowsNull,
+        flush_zone: FlushZone::Ignored,
+        helper_family: HelperFamily::Exact,
         master_dump: MasterDump::TakenForAll,
         helper_reset: HelperReset::Allowed,
         sibling_helper: SiblingHelper::Refused,
@@ -411,6 +427,7 @@ impl Revision {
         master_ref: MasterRef::Counted,
         new_event: NewEvent::UnderLock,
         insert_order: InsertOrder::TimerThenLists,
+        tracker_order: TrackerOrder::AfterLookup,
         match_unlinks: MatchUnlinks::WhenAsked,
         wheel: WheelKind::Levelled,
         expiry: Expiry::Timer,
@@ -426,8 +443,9 @@ impl Revision {
         help_name_attr: HelpNameAttr::Ignored,
         absent_helper: AbsentHelper::Refused,
         name_sweep: NameSweep::SkipsNull,
+        flush_zone: FlushZone::Obeyed,
+        helper_family: HelperFamily::UnspecIsAny,
         master_dump: MasterDump::Served,
-        tracker_order: TrackerOrder::AfterLookup,
         helper_reset: HelperReset::Allowed,
         sibling_helper: SiblingHelper::SameIsFine,
         nat_init: NatInit::Cleared,

@@ -16,7 +16,7 @@ use crate::event::{Cause, Origin};
 use crate::kernel::Ticks;
 use crate::kernel::platform::Platform;
 use crate::netns::{NetId, Zone};
-use crate::revision::{HelperReset, SiblingHelper};
+use crate::revision::{FlushZone, HelperReset, SiblingHelper};
 use crate::tuple::{L3, Proto, Tuple};
 
 /// A request about a connection: its family and attributes (`CTA_*`).
@@ -89,10 +89,11 @@ impl<P: Platform> Engine<P> {
         Err(Errno::Exists)
     }
 
-    /// Deletes the connection either of whose directions this is.
+    /// Deletes the connection either of whose directions this is; without a tuple all, whatever
+    /// the family, or those of the zone that is named.
     ///
     /// # Errors
-    /// Those of [`TupleAttr::parse`]; [`Errno::NoEntry`] if there is none.
+    /// With a tuple: those of [`TupleAttr::parse`]; [`Errno::NoEntry`] if there is none.
     #[doc(alias = "ctnetlink_del_conntrack")]
     pub fn del_conntrack(
         &self,
@@ -101,6 +102,11 @@ impl<P: Platform> Engine<P> {
         request: &ConnRequest<'_>,
         origin: Origin,
     ) -> Result<(), Errno> {
+        if request.orig.is_none() {
+            let obeyed = self.config.revision.flush_zone == FlushZone::Obeyed;
+            self.flush(at, net, request.zone.filter(|_| obeyed).map(Zone), origin);
+            return Ok(());
+        }
         let ct = self.requested(net, request)?;
         self.end_conn(at, &ct, origin);
         self.put_conn(at, ct);
@@ -140,9 +146,15 @@ impl<P: Platform> Engine<P> {
     /// Deletes all connections of a namespace.
     #[doc(alias = "ctnetlink_flush_conntrack")]
     pub fn flush_conntrack(&self, at: At, net: NetId, origin: Origin) {
+        self.flush(at, net, None, origin);
+    }
+
+    /// Deletes those of a zone, or all.
+    fn flush(&self, at: At, net: NetId, of: Option<Zone>, origin: Origin) {
         // One may take others along: where they stand is asked first.
+        let places = self.conns_of(net).into_iter().map(|id| self.place_of(id));
         let places: Vec<(Tuple, Zone)> =
-            self.conns_of(net).into_iter().map(|id| self.place_of(id)).collect();
+            places.filter(|(_, zone)| of.is_none_or(|of| *zone == of)).collect();
         for (tuple, zone) in places {
             if let Some((ct, _)) = self.find_conn(net, zone, &tuple) {
                 self.end_conn(at, &ct, origin);
@@ -154,7 +166,8 @@ impl<P: Platform> Engine<P> {
     /// Changes the helper of a connection.
     ///
     /// # Errors
-    /// Those of [`Engine::del_conntrack`] first. Then: [`Errno::Invalid`] for too long a name;
+    /// Those of [`TupleAttr::parse`]; [`Errno::NoEntry`] without a tuple, or if there is no such
+    /// connection. Then: [`Errno::Invalid`] for too long a name;
     /// [`Errno::Busy`] for an announced connection (of 3.9 before anything else, later if it has
     /// not this very helper), or if another helper is, or was, there; [`Errno::NotSupported`] for
     /// a helper that is not registered for such a connection, or for a connection made without one.
@@ -210,7 +223,7 @@ impl<P: Platform> Engine<P> {
     }
 
     fn requested(&self, net: NetId, request: &ConnRequest<'_>) -> Result<ConnRef, Errno> {
-        let tuple = request.orig.ok_or(Errno::Invalid)?;
+        let tuple = request.orig.ok_or(Errno::NoEntry)?;
         let tuple = tuple.parse(request.family, &self.config.revision)?;
         let zone = Zone(request.zone.unwrap_or(0));
         self.find_conn(net, zone, &tuple).map(|(ct, _)| ct).ok_or(Errno::NoEntry)

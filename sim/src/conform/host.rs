@@ -143,12 +143,11 @@ impl<P: Platform> Asked<'_, P> {
             Operation::ExpFlush(_) => self.flush(&ExpectRequest::default()),
             Operation::ExpDump(which) => self.list(Ok(Dump::all(NET, which.l3.l3()))),
             Operation::ExpDumpMaster(which) => {
-                let master = which.master.as_ref().map(attributes).ok_or(Errno::Invalid);
-                let zone = Zone(which.zone.unwrap_or(0));
-                let family = which.l3.l3();
-                let dump =
-                    master.and_then(|master| Dump::of_master(engine, NET, family, (master, zone)));
-                self.list(dump)
+                let (family, zone) = (which.l3.l3(), Zone(which.zone.unwrap_or(0)));
+                self.list(match which.master.as_ref().map(attributes) {
+                    Some(master) => Dump::of_master(engine, NET, family, (master, zone)),
+                    None => Ok(Dump::all(NET, family)),
+                })
             }
             Operation::Pkt(packet) => {
                 let fwd = Some(self.forward(&packet.p, Zone(packet.zone)));

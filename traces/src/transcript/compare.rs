@@ -155,9 +155,19 @@ fn lists<T: serde::Serialize>(
 fn order_of(operation: &Operation, kernel: &Answer) -> Option<Order> {
     kernel.order.or(match operation {
         Operation::ExpFlush(_) | Operation::ExpDelHelper(_) => Some(Order::Bucket),
-        Operation::Advance(_) | Operation::CtFlush(_) => Some(Order::None),
+        Operation::Advance(_) => Some(Order::None),
+        operation if flushes(operation) => Some(Order::None),
         _ => None,
     })
+}
+
+/// Whether it deletes all connections: to name none says so, too.
+fn flushes(operation: &Operation) -> bool {
+    match operation {
+        Operation::CtFlush(_) => true,
+        Operation::CtDel(place) => place.orig.is_none(),
+        _ => false,
+    }
 }
 
 /// A flush comes to connections in the order of their hash, and a pptp master that goes takes the
@@ -179,7 +189,7 @@ fn events(
     bucket_of: &dyn Fn(u64) -> Option<BucketKey>,
 ) -> Option<Difference> {
     let (mut theirs, mut ours) = (kernel.events().to_vec(), model.events().to_vec());
-    if matches!(operation, Operation::CtFlush(_)) {
+    if flushes(operation) {
         [&mut theirs, &mut ours].into_iter().flatten().for_each(forget_who_ended_gre);
     }
     match order_of(operation, kernel) {
