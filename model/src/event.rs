@@ -10,6 +10,7 @@ use crate::expectation::{ExpectId, Flags, Nat};
 use crate::helper::{Class, HelperId};
 use crate::kernel::Jiffies;
 use crate::netns::{NetId, Zone};
+use crate::revision::{NftExpect, Revision};
 use crate::tuple::{Mask, Tuple};
 
 /// Something a listener hears.
@@ -184,12 +185,20 @@ pub enum ExpectFn {
     CallForwarding,
     /// PPTP's, which has no registered name.
     Pptp,
+    /// `nft_ct-follow-master`, since nft has a helper of its own.
+    NftFollowMaster,
 }
 
 impl ExpectFn {
     /// Those a user may name.
-    pub const REGISTERED: [Self; 4] =
-        [Self::NatFollowMaster, Self::Sip, Self::Q931, Self::CallForwarding];
+    pub const REGISTERED: [Self; 5] =
+        [Self::NatFollowMaster, Self::Sip, Self::Q931, Self::CallForwarding, Self::NftFollowMaster];
+
+    /// Whether a kernel has it.
+    #[must_use]
+    pub fn is_in(self, revision: &Revision) -> bool {
+        self != Self::NftFollowMaster || revision.nft_expect == NftExpect::AtConfirmation
+    }
 
     /// Its registered name, if it has one.
     #[must_use]
@@ -199,6 +208,7 @@ impl ExpectFn {
             Self::Sip => Some("sip"),
             Self::Q931 => Some("Q.931"),
             Self::CallForwarding => Some("callforwarding"),
+            Self::NftFollowMaster => Some("nft_ct-follow-master"),
             Self::Pptp => None,
         }
     }

@@ -41,7 +41,9 @@ impl<P: Platform> Engine<P> {
         let AboutConn { original, reply, .. } = self.conn(master).about();
         let ends = if saved.dir == 0 { [original, reply] } else { [reply, original] };
         match function {
-            ExpectFn::NatFollowMaster => {
+            // KERNEL: nft_ct_nat_follow_master(), 7.2: looks for the other by its name.
+            ExpectFn::NftFollowMaster if !self.is_callable(ExpectFn::NatFollowMaster) => {}
+            ExpectFn::NatFollowMaster | ExpectFn::NftFollowMaster => {
                 self.translate(ct, Manip::Src, ends[1].dst, None);
                 self.translate(ct, Manip::Dst, ends[1].src, Some(saved.port));
             }

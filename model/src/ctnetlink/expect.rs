@@ -174,7 +174,8 @@ impl<P: Platform> Engine<P> {
         }
         if let Some(name) = request.function {
             let known = ExpectFn::REGISTERED.into_iter().find(|known| known.name() == Some(name));
-            let known = known.filter(|known| self.is_callable(*known));
+            let known = known
+                .filter(|known| known.is_in(&self.config.revision) && self.is_callable(*known));
             self.set_expectfn(exp, Some(known.ok_or(Errno::Invalid)?));
         }
         if let Some(nat) = request.nat {
