@@ -171,7 +171,7 @@ pub struct Nat {
     /// The original port (`saved_proto`).
     pub port: u16,
     /// The direction it concerns (`dir`): 0 original, 1 reply.
-    pub dir: u8,
+    pub dir: u32,
 }
 
 impl<P: Platform> Expectation<P> {

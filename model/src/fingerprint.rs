@@ -246,7 +246,7 @@ impl<P: OneCpu> Engine<P> {
 
     fn tell_nat(&self, told: &mut Told<impl FnMut(Part, u64)>, index: u32) {
         let nat = self.memory.nat.get(index);
-        let rest = u64::from(nat.port) << 8 | u64::from(nat.dir);
+        let rest = u64::from(nat.port) << 32 | u64::from(nat.dir);
         let [low, high] = nat.addr.halves();
         for word in [low, high, rest] {
             told.word(Part::Memory, word);

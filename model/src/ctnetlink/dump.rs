@@ -66,7 +66,7 @@ pub struct ExpectInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownNat {
     /// The direction.
-    pub dir: u8,
+    pub dir: u32,
     /// The tuple; its protocol is the master's.
     pub tuple: Tuple,
 }

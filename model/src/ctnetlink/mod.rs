@@ -161,6 +161,6 @@ impl NatAttr {
         };
         let tuple = tuple.parse(family, revision)?;
         // KERNEL: ctnetlink_parse_expect_nat(), v3.9: any number becomes the direction.
-        Ok(crate::expectation::Nat { addr: tuple.src, port: tuple.sport, dir: dir as u8 })
+        Ok(crate::expectation::Nat { addr: tuple.src, port: tuple.sport, dir })
     }
 }
