@@ -190,7 +190,10 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
                 && event.kind == ExpectEventKind::New
             {
                 let l3 = Family::of(event.tuple.l3);
-                self.buckets.push(BucketKey::of(l3, &Parts::of(&event.tuple)));
+                self.buckets.push(BucketKey::of(
+                    l3,
+                    &Parts::of(&event.tuple, &self.engine.config().revision),
+                ));
             }
             events.push(told(&self.engine, self.at(), &self.host, &event));
         }

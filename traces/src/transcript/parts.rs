@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use nfexp_model::revision::Revision;
 use nfexp_model::tuple::{L3, Proto, Tuple};
 
 /// The family a request names (`nfgen_family`).
@@ -76,10 +77,10 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// A tuple as the kernel tells it: both addresses, the protocol, and the words which that
-    /// protocol has.
+    /// A tuple as a kernel tells it: both addresses, the protocol, and the words which that
+    /// protocol has there.
     #[must_use]
-    pub fn of(tuple: &Tuple) -> Self {
+    pub fn of(tuple: &Tuple, revision: &Revision) -> Self {
         let bare = Self {
             src: Some(tuple.src.ip(tuple.l3)),
             dst: Some(tuple.dst.ip(tuple.l3)),
@@ -93,10 +94,28 @@ impl Parts {
                 code: Some((tuple.dport & 0xff) as u8),
                 ..bare
             },
-            Proto::TCP | Proto::UDP | Proto::UDPLITE | Proto::SCTP | Proto::GRE => {
+            proto if proto == Proto::GRE || revision.has_ports(proto) => {
                 Self { sport: Some(tuple.sport), dport: Some(tuple.dport), ..bare }
             }
             _ => bare,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_told_where_a_revision_has_a_tracker() {
+        let ports = |proto| {
+            let ip = |last| [10, 0, 0, last].into();
+            let tuple = Tuple::new(proto, ip(1), 5000, ip(2), 4000);
+            Revision::ALL.map(|revision| Parts::of(&tuple, &revision).dport.is_some())
+        };
+        assert_eq!(ports(Proto::TCP), [true; 3]);
+        assert_eq!(ports(Proto::GRE), [true; 3]);
+        assert_eq!(ports(Proto::UDPLITE), [true, true, false]);
+        assert_eq!(ports(Proto::DCCP), [true, false, false]);
     }
 }
