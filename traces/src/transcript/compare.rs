@@ -153,7 +153,7 @@ fn lists<T: serde::Serialize>(
 
 /// How much of the order of an operation's events means something.
 fn order_of(operation: &Operation, kernel: &Answer) -> Option<Order> {
-    kernel.order.or(match operation {
+    kernel.order.or_else(|| match operation {
         Operation::ExpFlush(_) | Operation::ExpDelHelper(_) => Some(Order::Bucket),
         Operation::Advance(_) => Some(Order::None),
         operation if flushes(operation) => Some(Order::None),

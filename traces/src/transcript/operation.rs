@@ -75,6 +75,17 @@ impl Operation {
 }
 
 impl Operation {
+    /// The names it says: of a helper, of a function.
+    pub(super) fn names(&self) -> [Option<&str>; 2] {
+        match self {
+            Self::CtNew(new) => [new.helper.as_deref(), None],
+            Self::CtHelp(help) => [help.helper.as_deref(), None],
+            Self::ExpNew(new) => [new.help_name.as_deref(), new.function.as_deref()],
+            Self::ExpDelHelper(helper) => [Some(&helper.name), None],
+            _ => [None; 2],
+        }
+    }
+
     /// Whether a user asks for it or a packet does it; else time passes, or somebody looks at
     /// the listing in `/proc` or at counters.
     #[must_use]

@@ -9,6 +9,8 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use serde_json::Value;
 
+use nfexp_model::tuple::Proto;
+
 use super::{Answer, Header, Line, Operation};
 
 /// The longest line that is read, in bytes: a dump of a full table is well below, and what stands in
@@ -147,6 +149,15 @@ fn parse_line(text: &[u8]) -> Result<Line, String> {
     {
         return Err("expected a fill of as many masters and expectations as there are ports".into());
     }
+    if let Some(name) = operation.names().into_iter().flatten().find(|name| name.contains('\0')) {
+        return Err(format!("expected a name without a zero, found {name:?}"));
+    }
+    if let Operation::Pkt(packet) = &operation
+        && packet.p.tuple.proto == Some(Proto::GRE.0)
+        && packet.p.tuple.sport.is_none()
+    {
+        return Err("expected a packet of GRE with sport, its key".into());
+    }
     Ok(Line { i: head.i, t: head.t, operation, answer })
 }
 
@@ -228,5 +239,10 @@ mod tests {
         let fill = r#"{"i":0,"op":"fill","a":{"masters":4000000000,"per":1}}"#;
         assert!(of(fill).contains("as there are ports"));
         assert!(of(r#"{"i":0,"op":"proc","ret":5}"#).contains("expected the answer to proc"));
+        let zero = r#"{"i":0,"op":"exp_del_helper","a":{"name":"ftp\u0000"}}"#;
+        assert!(of(zero).contains("expected a name without a zero"));
+        let keyless =
+            r#"{"i":0,"op":"pkt","a":{"p":{"src":"10.0.0.1","dst":"10.0.0.2","proto":47}}}"#;
+        assert!(of(keyless).contains("with sport, its key"));
     }
 }
