@@ -158,9 +158,10 @@ impl<P: Platform> Engine<P> {
         let conn = self.memory.conns.get(ct.0);
         conn.status.fetch_or(Status::EXPECTED.0, Ordering::Relaxed);
         let about = self.memory.expectations.get(exp.id()).about();
-        if let Some(helper) = about.assign_helper.filter(|helper| self.may_hold(*helper)) {
-            // Without memory for the extension the child goes on without a helper.
-            let _ = self.attach(&ct, Some(helper));
+        if let Some(helper) = about.assign_helper {
+            // KERNEL: init_conntrack(), 7.2: the extension is there even if its helper may not be
+            // held. Without memory for it the child goes on without a helper.
+            let _ = self.attach(&ct, Some(helper).filter(|helper| self.may_hold(*helper)));
         }
         let id = match master {
             MasterHold::Counted(master) => master.0,
