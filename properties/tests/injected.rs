@@ -28,7 +28,7 @@ const SEQUENCES: usize = 2;
 
 /// What operations of a user and packets of one CPU and one namespace cannot show, and why; each
 /// has another witness in `model/docs/revisions.md`.
-const BEYOND: [(&str, &str); 25] = [
+const BEYOND: [(&str, &str); 24] = [
     ("table", "needs a second namespace"),
     ("expect_lock", "needs a second CPU"),
     ("zone_from", "needs a second CPU"),
@@ -51,7 +51,6 @@ const BEYOND: [(&str, &str); 25] = [
     ("ftp_reply", "is about what a helper reads"),
     ("ftp_numbers", "is about what a helper reads"),
     ("irc_search", "is about what a helper reads"),
-    ("amanda_streams", "is about what a helper reads"),
     ("sip_scan", "is about what a helper reads"),
     ("gre_keys", "is about what a helper reads"),
 ];

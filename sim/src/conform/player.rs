@@ -12,6 +12,7 @@ use nfexp_model::ctnetlink::conntrack::ConnRequest;
 use nfexp_model::errno::Errno;
 use nfexp_model::error::NoMemory;
 use nfexp_model::event::{Event as Told, ExpectEventKind};
+use nfexp_model::helper::in_tree;
 use nfexp_model::kernel::platform::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
@@ -65,6 +66,7 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
             conns: CONNS,
             conns_ready: CONNS_READY,
             cpus: 1,
+            helpers: in_tree(&revision),
             ..Config::SMALL
         };
         let boot = Jiffies::initial(header.hz);
