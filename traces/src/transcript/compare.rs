@@ -279,7 +279,7 @@ fn proc_lines(tolerance: i64, kernel: &Answer, model: &Answer) -> Option<Differe
 
 #[cfg(test)]
 mod tests {
-    use super::super::Nothing;
+    use super::super::{CtAt, Nothing};
     use super::*;
 
     #[test]
@@ -295,6 +295,8 @@ mod tests {
         };
         assert!(!parts(&Operation::CtFlush(Nothing {}), 47));
         assert!(parts(&Operation::CtFlush(Nothing {}), 6));
-        assert!(parts(&Operation::CtDel(Default::default()), 47));
+        let named = CtAt { orig: Some(Parts::default()), ..CtAt::default() };
+        assert!(parts(&Operation::CtDel(named), 47));
+        assert!(!parts(&Operation::CtDel(CtAt::default()), 47), "it names none: a flush");
     }
 }

@@ -154,9 +154,9 @@ fn parse_line(text: &[u8]) -> Result<Line, String> {
     }
     if let Operation::Pkt(packet) = &operation
         && packet.p.tuple.proto == Some(Proto::GRE.0)
-        && packet.p.tuple.sport.is_none()
+        && (packet.p.tuple.sport.is_none() || packet.p.tuple.dport.is_none())
     {
-        return Err("expected a packet of GRE with sport, its key".into());
+        return Err("expected a packet of GRE with sport and dport, its keys".into());
     }
     Ok(Line { i: head.i, t: head.t, operation, answer })
 }
@@ -243,6 +243,6 @@ mod tests {
         assert!(of(zero).contains("expected a name without a zero"));
         let keyless =
             r#"{"i":0,"op":"pkt","a":{"p":{"src":"10.0.0.1","dst":"10.0.0.2","proto":47}}}"#;
-        assert!(of(keyless).contains("with sport, its key"));
+        assert!(of(keyless).contains("with sport and dport, its keys"));
     }
 }
