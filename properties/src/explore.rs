@@ -11,8 +11,8 @@
 //!   VIOLATION   this was violated, in the last execution
 //! ```
 //!
-//! The rule that matters: loom is silent when it stops early, so executions are counted and a
-//! run that met its budget is never called proved.
+//! The rule that matters: loom is silent when it stops early, so executions are counted, a run that
+//! met its budget or made none is never called proved, and nothing is left to loom's environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -121,14 +121,7 @@ pub fn explore(scenario: &Scenario, limits: Limits) -> Report {
 
 fn explore_in<W: World>(scenario: &Scenario, limits: Limits) -> Report {
     let outcomes: Arc<Mutex<(usize, BTreeMap<String, usize>)>> = Arc::default();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = limits.preemptions;
-    if let Some(most) = limits.executions {
-        // loom asks for the budget at its checkpoints alone, before the execution that it counts.
-        let next = most.saturating_add(1);
-        (builder.max_permutations, builder.checkpoint_interval) = (Some(next), next);
-    }
-    builder.max_branches = 10_000;
+    let builder = builder(limits);
     let (seen, scenario, config) = (Arc::clone(&outcomes), scenario.clone(), config(scenario));
     let _ = grace::take_unchecked();
     let ended = quietly(|| {
@@ -143,11 +136,27 @@ fn explore_in<W: World>(scenario: &Scenario, limits: Limits) -> Report {
     let (executions, outcomes) = std::mem::take(&mut *outcomes.lock().expect("nobody holds it"));
     let verdict = match (ended, limits) {
         (Err(message), _) => Verdict::Violation(message),
+        (Ok(()), _) if executions == 0 => Verdict::Budget,
         (Ok(()), Limits { executions: Some(most), .. }) if executions >= most => Verdict::Budget,
         (Ok(()), Limits { preemptions: Some(bound), .. }) => Verdict::Bounded(bound),
         (Ok(()), _) => Verdict::Proved,
     };
     Report { verdict, executions, outcomes, unchecked: grace::take_unchecked() }
+}
+
+/// How loom is asked: every field by us, as loom reads its environment for them.
+fn builder(limits: Limits) -> loom::model::Builder {
+    let mut builder = loom::model::Builder::new();
+    builder.max_threads = loom::MAX_THREADS;
+    builder.max_branches = 10_000;
+    builder.preemption_bound = limits.preemptions;
+    // loom asks for the budget at its checkpoints alone, before the execution that it counts.
+    let next = limits.executions.map(|most| most.saturating_add(1));
+    builder.max_permutations = next;
+    builder.checkpoint_interval = next.unwrap_or(usize::MAX);
+    (builder.max_duration, builder.checkpoint_file) = (None, None);
+    (builder.expect_explicit_explore, builder.location, builder.log) = (false, false, false);
+    builder
 }
 
 /// The steps of the shortest failing interleaving there is a bound for: preemptions 0, 1, 2, …

@@ -7,7 +7,8 @@
 //!   nfexp race expire-1+lookup-1 --mutant inc-from-zero
 //! ```
 //!
-//! The exit code is the verdict: 0 proved, 1 violated, 3 bounded or out of budget.
+//! The exit code is the verdict: 0 proved, 1 violated, 3 bounded, out of budget, or `†`: loom had no
+//! thread left in which to check a free.
 //!
 //! The rule that matters: what is shown is the shortest kind of failing execution there is a
 //! bound for: one with no preemption if one fails, else with one, and so on.
@@ -130,8 +131,13 @@ impl Race {
         };
         let preemptions = match self.bound.as_str() {
             "none" => None,
-            bound => Some(bound.parse().map_err(|_| {
-                format!("--bound: expected a number of preemptions or `none`, found `{bound}`")
+            // loom counts them in a byte.
+            bound => Some(bound.parse::<u8>().map(usize::from).map_err(|_| {
+                format!(
+                    "--bound: expected a number of preemptions or `none`, found `{bound}`; \
+                     loom takes at most {}",
+                    u8::MAX
+                )
             })?),
         };
         let limits = Limits { preemptions, executions: self.budget };
@@ -171,13 +177,18 @@ fn verdict(
     } else {
         // Nothing to draw: a comment, where it is to be a diagram.
         let comment = if format == Format::Mermaid { "%% " } else { "" };
-        let Report { verdict, executions, outcomes, .. } = report;
-        writeln!(out, "{comment}{scenario}: {verdict} in {executions} executions")?;
+        let Report { verdict, executions, outcomes, unchecked } = report;
+        let dagger = if *unchecked > 0 { " †" } else { "" };
+        writeln!(out, "{comment}{scenario}: {verdict} in {executions} executions{dagger}")?;
         for (outcome, times) in outcomes {
             writeln!(out, "{comment}  {times:>7}  {outcome}")?;
         }
     }
     match report.verdict {
+        Verdict::Proved if report.unchecked > 0 => Err(Failure::Inconclusive(format!(
+            "{} frees were not checked: loom had no thread left; no proof",
+            report.unchecked
+        ))),
         Verdict::Proved => Ok(()),
         Verdict::Violation(_) => Err(Failure::Differs(question.again(Format::Text))),
         Verdict::Bounded(bound) => {
@@ -311,12 +322,13 @@ fn json_verdict(question: &Question, report: &Report) -> String {
     let outcomes = outcomes.map(|(outcome, times)| format!("{}:{times}", quote(outcome)));
     format!(
         "{{\"schema\":\"nfexp.race.1\",\"scenario\":{},\"revision\":{},\"mutant\":{},\
-         \"verdict\":{},\"executions\":{},\"outcomes\":{{{}}},\"again\":{}}}\n",
+         \"verdict\":{},\"executions\":{},\"unchecked\":{},\"outcomes\":{{{}}},\"again\":{}}}\n",
         quote(&question.scenario.to_string()),
         quote(question.scenario.revision.name),
         question.slip.map_or_else(|| "null".to_owned(), |slip| quote(&world::name(slip))),
         quote(&report.verdict.to_string()),
         report.executions,
+        report.unchecked,
         outcomes.collect::<Vec<_>>().join(","),
         quote(&question.again(Format::Json)),
     )

@@ -4,6 +4,7 @@
 mod bounded;
 mod piped;
 mod programs;
+mod raced;
 mod refused;
 #[cfg(target_os = "linux")]
 mod unwritten;
