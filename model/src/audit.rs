@@ -322,6 +322,7 @@ impl<P: Platform> Engine<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conn::Attached;
     use crate::engine::{At, Config, MasterCheck};
     use crate::event::Origin;
     use crate::kernel::Up;
@@ -341,6 +342,17 @@ mod tests {
         (engine, ct, index)
     }
 
+    /// One more of the master, under a helper whose class has room.
+    fn another(engine: &Engine<Up>, ct: &crate::conn::ConnRef, tuple: Tuple, mask: Mask) {
+        let of = |name| Attached::Helper(engine.helper_named(name).expect("in the tree")).to_word();
+        engine.conn(ct.id()).helper.set(of("amanda"));
+        let exp = engine.alloc(At::default(), ct).expect("memory");
+        engine.init_key(&exp, Class::DEFAULT, tuple, mask);
+        engine.related(At::default(), &exp, Origin::KERNEL, MasterCheck::Own).expect("room");
+        engine.put(exp);
+        engine.conn(ct.id()).helper.set(of("ftp"));
+    }
+
     #[test]
     fn a_sound_table_passes() {
         let (engine, ..) = world();
@@ -352,7 +364,7 @@ mod tests {
     #[test]
     fn a_census_with_one_link_cut_is_noticed() {
         type Cut = fn(&Engine<Up>, &crate::conn::ConnRef, u32);
-        let cuts: [(Invariant, Cut); 6] = [
+        let cuts: [(Invariant, Cut); 9] = [
             (Invariant::CountIsLinked, |engine, _, _| engine.nets[0].count.set(2)),
             (Invariant::CreatedMinusDeleted, |engine, _, _| {
                 engine.nets[0].stats[0].set(Stats::default());
@@ -365,6 +377,25 @@ mod tests {
                 engine.conn(ct.id()).expecting[0].set(0);
             }),
             (Invariant::MasterAlive, |engine, ct, _| engine.memory.conns.free(ct.id().index())),
+            (Invariant::NoClash, |engine, ct, index| {
+                let word = Mask::exact(L3::Ipv4, false, true);
+                let exp = engine.memory.expectations.at(index);
+                exp.set_terms(Class::DEFAULT, Tuple { sport: 1, ..exp.tuple() }, word, false);
+                another(engine, ct, Tuple { sport: 2, ..exp.tuple() }, word);
+                exp.set_terms(Class::DEFAULT, Tuple { sport: 2, ..exp.tuple() }, word, false);
+            }),
+            (Invariant::ClassWithinLimit, |engine, ct, index| {
+                let tuple = engine.memory.expectations.at(index).tuple();
+                another(engine, ct, Tuple { dport: tuple.dport + 1, ..tuple }, Mask::ANY);
+            }),
+            (Invariant::ChildHoldsMaster, |engine, ct, index| {
+                assert!(engine.confirm(At::default(), ct, Origin::KERNEL), "the table is empty");
+                let (zone, tuple) = (Zone(0), engine.memory.expectations.at(index).tuple());
+                let born =
+                    engine.init_conntrack(At::default(), NetId::INIT, zone, tuple, tuple, true);
+                assert!(born.expect("memory").announced.is_some(), "it was expected");
+                engine.conn(ct.id()).uses.set(0);
+            }),
         ];
         for (invariant, cut) in cuts {
             let (engine, ct, index) = world();
