@@ -32,10 +32,7 @@ impl<P: Platform> Engine<P> {
     /// lose it.
     #[doc(alias = "nf_conntrack_helper_unregister")]
     pub fn helper_unregister(&self, at: At, helper: HelperId) {
-        let place = u32::from(helper.place());
-        if let Some(word) = self.gone_helpers.get(place as usize / 32) {
-            word.fetch_or(1 << (place % 32), Ordering::Release);
-        }
+        self.helper_disable(helper);
         let live: Vec<ConnId> = self.memory.conns.iter_live().collect();
         for net in (0..self.config.netns).map(NetId).filter(|net| self.has_net(*net)) {
             let origin = Origin::KERNEL;
@@ -49,10 +46,24 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// A function goes, with the module it is in: since 2026 the expectations that name it end.
+    /// The first half: nobody finds it any more, and since 7.2 it reads nothing (`me->help = NULL`).
+    /// Whoever waits for the packets inside it does so next.
+    pub fn helper_disable(&self, helper: HelperId) {
+        let place = u32::from(helper.place());
+        if let Some(word) = self.gone_helpers.get(place as usize / 32) {
+            word.fetch_or(1 << (place % 32), Ordering::Release);
+        }
+    }
+
+    /// A function goes, with the module it is in: nobody finds it any more.
     #[doc(alias = "nf_ct_helper_expectfn_unregister")]
-    pub fn expectfn_unregister(&self, at: At, function: ExpectFn) {
+    pub fn expectfn_unregister(&self, function: ExpectFn) {
         self.gone_functions.fetch_or(1 << function as u32, Ordering::Release);
+    }
+
+    /// After a grace period: since 2026 the expectations that name it end.
+    #[doc(alias = "nf_ct_helper_expectfn_destroy")]
+    pub fn expectfn_destroy(&self, at: At, function: ExpectFn) {
         if self.config.revision.expectfn_exit == ExpectFnExit::Leaves {
             return;
         }

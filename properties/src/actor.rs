@@ -107,7 +107,8 @@ impl<P: Machine> Actor<P> {
     /// Takes one step; answers whether there is another.
     pub fn step(&mut self) -> bool {
         let Some(op) = self.op() else { return false };
-        let at = At { cpu: Cpu(self.cpu), ..At::default() };
+        let late = if self.scene.scenario.variant.late { Ticks(1 << 20) } else { Ticks(0) };
+        let at = At { cpu: Cpu(self.cpu), now: At::default().now.after(late) };
         self.at = match self.act(at, op, self.at.1) {
             Step => (self.at.0, self.at.1 + 1),
             Done => (self.at.0 + 1, 0),
@@ -126,7 +127,7 @@ impl<P: Machine> Actor<P> {
         match op {
             Op::Expire(port) => self.expire(at, op, port, step),
             Op::Match(port) => self.arrive(at, op, port, step),
-            Op::Connect(port) => self.connect(at, op, port),
+            Op::Connect(port) | Op::Child(port) => self.connect(at, op, port),
             Op::Lookup(port) => self.lookup(at, op, port, ZONE, step),
             Op::LookupElsewhere(port) => {
                 let elsewhere = Zone(nfexp_model::conn::Conn::<P>::RECYCLED_ZONE as u16);
@@ -155,7 +156,7 @@ impl<P: Machine> Actor<P> {
                 locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::Flush, |_| true);
                 Done
             }
-            Op::Unregister => self.unregister(at),
+            Op::Unregister => self.unregister(at, step),
             Op::Rmmod => self.rmmod(at, step),
             Op::NetnsExit => self.netns_exit(at, step),
         }
@@ -214,8 +215,8 @@ impl<P: Machine> Actor<P> {
             self.hand.master.take().into_iter().for_each(|ct| engine.put_conn(at, ct));
             return Done;
         }
-        // A packet is inside a read-side section all along.
-        let section = self.scene.scenario.variant.function.then(|| engine.rcu().read_lock(at.cpu));
+        let packet = self.scene.packets_in_sections();
+        let section = packet.then(|| engine.rcu().read_lock(at.cpu));
         let mut locked = engine.lock();
         let found = locked.find_expectation(at, NET, ZONE, &tuple(41000, port), true);
         drop(locked);
@@ -240,7 +241,10 @@ impl<P: Machine> Actor<P> {
         let born = engine.init_conntrack(at, NET, ZONE, tuple, reply, true);
         let born = born.expect("there is memory");
         self.scene.note(op, if born.announced.is_some() { "related" } else { "new" });
-        engine.put_conn(at, born.ct);
+        match op {
+            Op::Child(_) => self.scene.children.borrow_mut().push(born.ct),
+            _ => engine.put_conn(at, born.ct),
+        }
         Done
     }
 
@@ -283,16 +287,23 @@ impl<P: Machine> Actor<P> {
             self.keep_or_put(port, exp);
             return Done;
         }
-        // A packet is inside a read-side section all along.
-        let packet = self.scene.scenario.variant.function;
+        let packet = self.scene.packets_in_sections();
         let engine = Arc::clone(&self.scene.engine);
         let _section = packet.then(|| engine.rcu().read_lock(at.cpu));
+        let me = engine.helper_named("ftp").expect("there is one");
+        if packet && engine.helper_stays() && !engine.is_registered(me) {
+            return self.note(op, "unhelped");
+        }
         let exp = {
             let shared = self.scene.master.borrow();
             let master = self.hand.own.as_ref().or(shared.as_ref()).expect("somebody holds it");
             self.scene.alloc(at, master, port)
         };
-        if packet && engine.expectation(exp.id()).about().creator.is_some() {
+        if packet && engine.expectation(exp.id()).about().creator.is_none() {
+            engine.put(exp);
+            return self.note(op, "unhelped");
+        }
+        if packet {
             let text = self.scene.helper_text.get();
             assert!(text == 0, "NothingUnregistered: a helper runs whose text is gone");
         }

@@ -269,10 +269,17 @@ pub const BUGS: &[Bug] = &[
     later(
         "B39",
         "e844a928431f",
-        "a walker stands on what hlist_del() poisons",
+        "a walker stands on a link that is poisoned",
         Slip::DelPoisonsNext,
         OLD,
         Race("delete-1+list"),
+    ),
+    seed(
+        "B46",
+        "since 7.2",
+        "a helper announces when it has gone",
+        Race("announce-1+unregister:empty"),
+        "helper_exit",
     ),
     seed(
         "H01",
@@ -299,7 +306,7 @@ pub const BUGS: &[Bug] = &[
     },
     seed(
         "H10",
-        "b8b09dc2bf35",
+        "b8b09dc2bf35; its buckets: 0a93aaedc46a",
         "a timer outlives its namespace",
         Race("expire-1+netns-exit"),
         "expiry",

@@ -21,13 +21,14 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use nfexp_model::Config;
+use nfexp_model::revision::Expiry;
 
 use crate::actor::Actor;
 use crate::grace;
 use crate::record::{self, Step, Who};
 use crate::scenario::Scenario;
 use crate::scene::{Scene, config};
-use crate::smp::Smp;
+use crate::smp::{Smp, mark_lifetimes};
 use crate::world::{self, Broken, Right, World};
 
 /// How far a scenario is explored.
@@ -205,6 +206,7 @@ pub fn quietly(work: impl FnOnce()) -> Result<(), String> {
 fn execute<W: World>(scenario: &Scenario, config: Config) -> String {
     grace::begin();
     record::begin();
+    mark_lifetimes(config.revision.expiry == Expiry::Collected);
     let scene = Scene::<Smp<W>>::begin(Rc::new(scenario.clone()), config, |engine| {
         record::objects(engine.memory());
     });

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!                      1-6, 8, 9        7, 13              10            11              12
-//!   loom, schedules    at the end       every event        unregister    who reads       who is refused
+//!   loom, schedules    at the end       every event        its end, end  who reads       who is refused
 //!   real threads       every round      every event (7.2)  -             who reads       -
 //!   simulator          every step       every event        unregister    list, lookup    who is refused
 //!   proptest           the simulator's, beside the reference, and while softirqs come late

@@ -13,7 +13,7 @@
 //! and a scenario that misses one fails: an exploration in which nobody met proves nothing.
 
 use nfexp_model::error::RelateError;
-use nfexp_model::revision::{ExpectFnExit, Expiry};
+use nfexp_model::revision::{ExpectFnExit, Expiry, HelperExit};
 
 use crate::explore::{Report, Verdict};
 use crate::matrix::mechanism;
@@ -45,7 +45,7 @@ fn answers(scenario: &Scenario, op: Op) -> Vec<&'static str> {
     match op {
         Op::Expire(_) if timers => vec!["won", "late"],
         Op::Match(_) => vec!["won", "none"],
-        Op::Connect(_) => vec!["related", "new"],
+        Op::Connect(_) | Op::Child(_) => vec!["related", "new"],
         Op::Lookup(_) | Op::Find(_) | Op::Get(_) => vec!["found", "none"],
         Op::Delete(_) => vec!["done", "none"],
         Op::Change(_) => vec!["changed", "none"],
@@ -65,13 +65,20 @@ fn meet(scenario: &Scenario, asks: Op, ends: Op) -> bool {
         _ => asks.port().unwrap_or(0),
     };
     let collected = scenario.revision.expiry == Expiry::Collected;
-    if variant.empty || about == 0 || about > scenario.linked() {
+    // What is over when they begin, nobody finds.
+    let over = variant.late && collected;
+    if variant.empty || over || about == 0 || about > scenario.linked() {
         return false;
     }
     // What is taken back is only marked by then, and counts until somebody collects it (H21).
     let marks_only = collected && matches!(ends, Op::Unexpect(_) | Op::Reuse(_));
+    // Who announces after the sweep is gone by then.
+    let stays = scenario.revision.helper_exit == HelperExit::StaysCounted;
     match ends {
-        Op::Match(port) | Op::Connect(port) => port == about && !variant.permanent,
+        Op::Unregister if stays && matches!(asks, Op::Announce(_)) => false,
+        Op::Match(port) | Op::Connect(port) | Op::Child(port) => {
+            port == about && !variant.permanent
+        }
         Op::Unexpect(_) | Op::Reuse(_) if marks_only && matches!(asks, Op::Announce(_)) => false,
         // The collector comes for all of a master's.
         Op::Expire(_) if collected => true,

@@ -44,6 +44,18 @@ pub const ONE: [Op; 18] = [
 /// What happens to a second object beside them.
 const TWO: [Op; 5] = [Op::Expire(2), Op::Match(2), Op::Lookup(2), Op::Unexpect(2), Op::Delete(2)];
 
+/// Who finds what is over, and since 7.2 collects it by the way.
+const LATE: [Op; 8] = [
+    Op::Expire(1),
+    Op::Match(1),
+    Op::Lookup(1),
+    Op::Announce(1),
+    Op::Announce(2),
+    Op::List,
+    Op::Delete(1),
+    Op::Change(1),
+];
+
 /// Threads of two steps, and objects made during the run.
 const TURNS: [&[Op]; 4] = [
     &[Op::Lookup(1), Op::Unexpect(1)],
@@ -53,9 +65,10 @@ const TURNS: [&[Op]; 4] = [
 ];
 
 /// Meetings that the kernel's own order makes impossible.
-pub const EXCLUDED: [(&str, &str); 2] = [
+pub const EXCLUDED: [(&str, &str); 3] = [
     ("netns-exit and packets or netlink", "synchronize_net() has waited for them"),
     ("netns-exit and a listing", "remove_proc_entry() has waited for its readers"),
+    ("unregister and unregister", "a module goes once"),
 ];
 
 /// Every pair.
@@ -65,7 +78,8 @@ pub fn pairs(revision: Revision) -> Vec<Scenario> {
     let mut add = |cpus: [&[Op]; 2], variant: Variant| {
         let cpus = cpus.map(<[Op]>::to_vec).to_vec();
         let scenario = Scenario { revision, cpus, variant };
-        let twice = scenario.ops().filter(|op| op.ends_master()).count() > 1;
+        let twice = |once: fn(Op) -> bool| scenario.ops().filter(|op| once(*op)).count() > 1;
+        let twice = twice(Op::ends_master) || twice(|op| op == Op::Unregister);
         if !twice && !pairs.contains(&scenario) {
             pairs.push(scenario);
         }
@@ -95,6 +109,10 @@ pub fn pairs(revision: Revision) -> Vec<Scenario> {
         add([&[Op::Dump(1)], &[*first]], plain);
         add([&[Op::Rmmod], &[*first]], Variant { function: true, ..plain });
         add([&[Op::Reuse(1)], &[*first]], plain);
+        add([&[Op::Child(1)], &[*first]], plain);
+        for second in LATE.iter().filter(|_| LATE.contains(first)) {
+            add([&[*first], &[*second]], Variant { late: true, ..plain });
+        }
     }
     for second in [Op::Expire(1), Op::Put(1)] {
         add([&[Op::NetnsExit], &[second]], plain);
@@ -156,6 +174,12 @@ pub fn known(scenario: &Scenario, message: &str) -> Option<&'static str> {
         () if message.starts_with("ToldInOrder") => "B10b",
         () if message.starts_with("NothingUnregistered: a call") => "B08",
         () if has(|op| matches!(op, Op::Rmmod)) && race => "B08",
+        () if message.starts_with("NothingUnregistered") && has(|op| op.letter() == 'I') => "B46",
+        () if message.starts_with("NothingUnregistered")
+            && has(|op| matches!(op, Op::Reuse(_))) =>
+        {
+            "B46"
+        }
         () if message.starts_with("NothingUnregistered") => "H14",
         () if message.starts_with("OwnZone") => "B11",
         () if message.starts_with("ListsOwn") => "B09",

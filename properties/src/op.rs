@@ -77,6 +77,8 @@ ops! {
     Match(port), "match", 'F';
     /// Its connection arrives and becomes the master's child (`init_conntrack`).
     Connect(port), "connect", 'F';
+    /// Its connection arrives, and lasts.
+    Child(port), "child", 'F';
     /// Somebody looks it up and takes a reference (`nf_ct_expect_find_get`).
     Lookup(port), "lookup", 'G';
     /// Somebody of another zone looks its tuple up.

@@ -35,15 +35,17 @@ pub struct Variant {
     pub function: bool,
     /// Somebody holds a reference to each all the time.
     pub held: bool,
+    /// Everybody comes after the lifetime of what is linked at the start.
+    pub late: bool,
 }
 
 impl Variant {
-    const WORDS: [&'static str; 7] =
-        ["empty", "permanent", "one", "full", "told", "function", "held"];
+    const WORDS: [&'static str; 8] =
+        ["empty", "permanent", "one", "full", "told", "function", "held", "late"];
 
-    fn flags(&mut self) -> [&mut bool; 7] {
-        let Self { empty, permanent, one, full, told, function, held } = self;
-        [empty, permanent, one, full, told, function, held]
+    fn flags(&mut self) -> [&mut bool; 8] {
+        let Self { empty, permanent, one, full, told, function, held, late } = self;
+        [empty, permanent, one, full, told, function, held, late]
     }
 }
 

@@ -20,14 +20,14 @@ use nfexp_model::engine::{At, MasterCheck};
 use nfexp_model::error::RelateError;
 use nfexp_model::event::{ExpectFn, Origin};
 use nfexp_model::expectation::{ExpectRef, Expected, Flags};
-use nfexp_model::helper::{Class, ExpectPolicy, Helper};
+use nfexp_model::helper::{Class, ExpectPolicy, Helper, HelperId};
 use nfexp_model::kernel::hlist::DstHash;
 use nfexp_model::kernel::{Plain, Platform};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::revision::Expiry;
 use nfexp_model::slip::Slip;
 use nfexp_model::tuple::{L3, Proto, Tuple};
-use nfexp_model::watch::Watch;
+use nfexp_model::watch::{Counting, Watch};
 use nfexp_model::{Config, Engine};
 
 use crate::op::Op;
@@ -39,6 +39,8 @@ pub trait Machine: Platform {
     fn after_grace_period(rcu: &Self::Rcu, work: Box<dyn FnOnce()>);
     /// The next lock this CPU takes, it does not take.
     fn forget_next_lock();
+    /// The lifetimes that are written now are those of what readers may reach (`WRITE_ONCE()`).
+    fn changes_lifetime(changes: bool);
 }
 
 /// The namespace of all scenes.
@@ -62,6 +64,10 @@ pub struct Scene<P: Machine> {
     pub created: RefCell<BTreeMap<u8, Vec<ExpectRef>>>,
     /// References that nobody gives back before the end.
     held: RefCell<Vec<ExpectRef>>,
+    /// Announced connections that last.
+    pub children: RefCell<Vec<ConnRef>>,
+    /// The helper that was unregistered.
+    pub gone: RefCell<Option<HelperId>>,
     /// The text of the expectations' function: written when its module goes.
     pub text: Arc<P::Plain<u32>>,
     /// The text of the helper: another module's, written when that one goes.
@@ -96,7 +102,7 @@ pub fn config(scenario: &Scenario) -> Config {
     // What stands in the memory of a connection that is gone: whoever reads it shows.
     let helpers = Cow::Owned(vec![ftp, Helper { name: "another", port: 22, ..ftp }]);
     let announced = scenario.ops().filter(|op| matches!(op, Op::Announce(_))).count();
-    let connected = scenario.ops().filter(|op| matches!(op, Op::Connect(_))).count();
+    let connected = scenario.ops().filter(|op| matches!(op, Op::Connect(_) | Op::Child(_))).count();
     Config {
         revision: scenario.revision,
         hash_size: buckets(scenario),
@@ -154,6 +160,8 @@ impl<P: Machine> Scene<P> {
             dealt: RefCell::default(),
             created: RefCell::default(),
             held: RefCell::default(),
+            children: RefCell::default(),
+            gone: RefCell::default(),
             text: Arc::new(<P::Plain<u32> as Plain<u32>>::new(0)),
             helper_text: Arc::new(<P::Plain<u32> as Plain<u32>>::new(0)),
             notes: RefCell::default(),
@@ -213,6 +221,13 @@ impl<P: Machine> Scene<P> {
         }
     }
 
+    /// Whether packets are told from what waits for them: they are in a read-side section all along.
+    #[must_use]
+    pub fn packets_in_sections(&self) -> bool {
+        let waits = |op| matches!(op, Op::Unregister | Op::Rmmod);
+        self.scenario.variant.function || self.scenario.ops().any(waits)
+    }
+
     /// Writes down what an operation was answered.
     pub fn note(&self, op: Op, answer: impl std::fmt::Display) {
         self.notes.borrow_mut().push(format!("{op}:{answer}"));
@@ -222,7 +237,8 @@ impl<P: Machine> Scene<P> {
     pub fn alloc(&self, at: At, master: &ConnRef, port: u8) -> ExpectRef {
         let exp = self.engine.alloc(at, master).expect("there is memory");
         self.engine.init(&exp, Class::DEFAULT, &Self::expected(port));
-        if self.scenario.variant.function {
+        // A module that goes takes its hooks back first.
+        if self.scenario.variant.function && self.engine.is_callable(ExpectFn::Sip) {
             self.engine.set_expectfn(&exp, Some(ExpectFn::Sip));
         }
         exp
@@ -255,6 +271,11 @@ impl<P: Machine> Scene<P> {
         let alive = self.engine.has_net(NET);
         if alive {
             held(self.engine.audit().map(drop));
+            // What its helper announced when that had gone is what nobody swept.
+            if let Some(gone) = *self.gone.borrow() {
+                let locked = self.engine.lock();
+                held(locked.audit_unregistered(at, NET, gone, Counting::Linked));
+            }
             let mut linked = Vec::new();
             for port in 1..=self.scenario.ports() {
                 let locked = self.engine.lock();
@@ -288,6 +309,7 @@ impl<P: Machine> Scene<P> {
     fn give_back(&self, at: At) {
         self.held.take().into_iter().for_each(|exp| self.engine.put(exp));
         self.created.take().into_values().flatten().for_each(|exp| self.engine.put(exp));
+        self.children.take().into_iter().for_each(|child| self.engine.put_conn(at, child));
         if let Some(master) = self.master.take() {
             self.engine.delete_conn(at, &master, Origin::KERNEL);
             self.engine.put_conn(at, master);

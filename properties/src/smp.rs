@@ -28,7 +28,7 @@ mod memory;
 mod timers;
 
 pub use memory::{LoomGuard, LoomLock, LoomPlain, LoomWord};
-pub use timers::{LoomTimer, LoomTimers};
+pub use timers::{LoomTimer, LoomTimers, mark_lifetimes};
 
 /// Several CPUs, in the world `W`.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +138,10 @@ impl<W: World> Machine for Smp<W> {
 
     fn forget_next_lock() {
         memory::NO_LOCK.set(true);
+    }
+
+    fn changes_lifetime(changes: bool) {
+        timers::changes_lifetime(changes);
     }
 }
 

@@ -160,6 +160,8 @@ impl Machine for Turns {
     }
 
     fn forget_next_lock() {}
+
+    fn changes_lifetime(_: bool) {}
 }
 
 thread_local! {

@@ -2,7 +2,7 @@
 //! The deeper exploration, run by `cargo exhaustive`: triples, and four CPUs.
 //!
 //! *Usual run*: rows of up to [`USUAL`] executions are explored again, and must stand in
-//! `MATRIX.md` as they are found. *Long run*: `NFEXP_BUDGET=2000000 cargo exhaustive` explores
+//! `MATRIX.md` as they are found. *Long run*: `NFEXP_BUDGET=300000 cargo exhaustive` explores
 //! rows of up to so many; what only it explored is marked `§`, and the usual run looks at no more
 //! than the first [`FIRST`] executions of it.
 //!

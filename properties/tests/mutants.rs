@@ -229,7 +229,7 @@ fn candidates() -> Vec<(Scenario, usize)> {
         "dump-1+destroy",
     ];
     for name in more {
-        for kernel in [KERNELS[0], KERNELS[1]] {
+        for kernel in KERNELS {
             all.push((Scenario::named(kernel, name).expect("a good name"), MOST));
         }
     }
@@ -333,6 +333,15 @@ fn every_mutant_is_caught() {
     table.rows = rows(Slip::ALL, &all, &played()).unwrap_or_else(|alive| panic!("{alive}"));
     assert!(table.rows.len() >= 60, "{} mutants", table.rows.len());
     table.settle("MUTANTS.md", "mutants", true).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// A child that is alive at the audit: no crash and no dead master says it before.
+#[test]
+fn a_child_without_its_master_breaks_the_ninth() {
+    let scenario = Scenario::named(Revision::LINUX_3_9, "child-1,destroy").expect("a good name");
+    assert_eq!(kills(Slip::ChildWithoutMaster, &scenario).map(|(_, why)| oracle(&why)), {
+        Some("inv 9".to_owned())
+    });
 }
 
 /// The canary: in the right world nothing is caught, so that "caught" can fail.

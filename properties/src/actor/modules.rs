@@ -1,24 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Modules and namespaces that go: a helper, an expectation's function, everything.
 //!
+//! ```text
+//!              unregister                               rmmod
+//!   until 7.1  sweep and unhelp ─▶ gp ─▶ text gone      hooks off ─▶ gp ─▶ text gone
+//!   since 7.2  disable ─▶ gp ─▶ sweep, text gone        hooks off ─▶ gp ─▶ sweep ─▶ gp ─▶ text gone
+//! ```
+//!
+//! *gp*: a grace period. Before 7.2 a helper's masters read on until the sweep, so that to wait
+//! before it (`synchronize_rcu()`, v3.9) orders nobody; the wait behind it is `free_module()`'s.
+//!
 //! The rule that matters: a module's text is gone after a grace period, and whoever calls into it
 //! then, or might, is told.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use nfexp_model::At;
 use nfexp_model::conn::Attached;
 use nfexp_model::event::{Cause, ExpectFn, Origin};
+use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::Plain;
+use nfexp_model::revision::ExpectFnExit;
 use nfexp_model::slip::Slip;
 use nfexp_model::watch::Counting;
 
 use super::{Actor, Done, Next, Step};
-use crate::scene::{Machine, NET};
-impl<P: Machine> Actor<P> {
-    pub(super) fn unregister(&self, at: At) -> Next {
-        let engine = &self.scene.engine;
-        let me = engine.helper_named("ftp").expect("it is registered");
+use crate::scene::{Machine, NET, Scene};
+
+impl<P: Machine> Scene<P> {
+    /// What a helper announced ends, and where it does not stay its masters lose it.
+    fn sweep(&self, at: At, me: HelperId) {
+        let engine = &self.engine;
         let mut locked = engine.lock();
         locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::HelperGone, |exp| {
             engine.ends_with(&exp.about(), me)
@@ -30,14 +43,35 @@ impl<P: Machine> Actor<P> {
         }
         let left = locked.audit_unregistered(at, NET, me, Counting::Linked);
         left.unwrap_or_else(|violation| panic!("{violation}"));
-        drop(locked);
-        if self.scene.scenario.variant.function {
+    }
+}
+
+impl<P: Machine> Actor<P> {
+    pub(super) fn unregister(&self, at: At, step: u8) -> Next {
+        let engine = &self.scene.engine;
+        let me = engine.helper_named("ftp").expect("it is registered");
+        *self.scene.gone.borrow_mut() = Some(me);
+        if !engine.helper_stays() {
+            self.scene.sweep(at, me);
             let text = Arc::clone(&self.scene.helper_text);
-            if P::slips(Slip::UnregisterWithoutWait) {
-                text.set(1);
-            } else {
-                P::after_grace_period(engine.rcu(), Box::new(move || text.set(1)));
+            match P::slips(Slip::UnregisterWithoutWait) {
+                true => text.set(1),
+                false => P::after_grace_period(engine.rcu(), Box::new(move || text.set(1))),
             }
+            return Done;
+        }
+        if step == 0 {
+            engine.helper_disable(me);
+            return Step;
+        }
+        let scene = Rc::clone(&self.scene);
+        let ends = move || {
+            scene.sweep(at, me);
+            scene.helper_text.set(1);
+        };
+        match P::slips(Slip::UnregisterWithoutWait) {
+            true => ends(),
+            false => P::after_grace_period(engine.rcu(), Box::new(ends)),
         }
         Done
     }
@@ -46,11 +80,20 @@ impl<P: Machine> Actor<P> {
     pub(super) fn rmmod(&self, at: At, step: u8) -> Next {
         let engine = &self.scene.engine;
         if step == 0 {
-            engine.expectfn_unregister(at, ExpectFn::Sip);
+            engine.expectfn_unregister(ExpectFn::Sip);
             return Step;
         }
-        let text = Arc::clone(&self.scene.text);
-        P::after_grace_period(engine.rcu(), Box::new(move || text.set(1)));
+        let scene = Rc::clone(&self.scene);
+        let sweeps = engine.config().revision.expectfn_exit == ExpectFnExit::Sweeps;
+        let ends = move || {
+            if !sweeps {
+                return scene.text.set(1);
+            }
+            scene.engine.expectfn_destroy(at, ExpectFn::Sip);
+            let text = Arc::clone(&scene.text);
+            P::after_grace_period(scene.engine.rcu(), Box::new(move || text.set(1)));
+        };
+        P::after_grace_period(engine.rcu(), Box::new(ends));
         Done
     }
 

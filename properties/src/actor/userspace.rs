@@ -121,11 +121,13 @@ impl<P: Machine> Actor<P> {
     pub(super) fn change(&self, at: At, op: Op, port: u8) -> Next {
         let mut locked = self.scene.engine.lock();
         let found = locked.find(at, NET, ZONE, &tuple(41000, port));
+        P::changes_lifetime(true);
         let answer = match found {
             None => "none",
             Some(exp) if locked.change_timeout(at, exp.index(), 10).is_ok() => "changed",
             Some(_) => "late",
         };
+        P::changes_lifetime(false);
         drop(locked);
         self.note(op, answer)
     }

@@ -2,7 +2,10 @@
 //! The timer base under loom.
 //!
 //! The rule that matters: whoever swaps the armed word to zero has the timer; nobody looks at the
-//! object before.
+//! object before. Where there is no timer but a `timeout`, everybody looks at that: every look is
+//! marked (`READ_ONCE()`, 7.2), and so is the store that changes it, but not the one before `insert`.
+
+use std::cell::Cell;
 
 use nfexp_model::kernel::platform::Ordering;
 use nfexp_model::kernel::timer::{TimerBase, TimerKey};
@@ -23,7 +26,24 @@ pub struct LoomTimers {
 /// The object's part of its timer.
 pub struct LoomTimer {
     expires: LoomPlain<Jiffies>,
+    timeout: LoomWord,
     function: LoomPlain<bool>,
+}
+
+thread_local! {
+    static MARKED: Cell<bool> = const { Cell::new(false) };
+    static CHANGES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on a lifetime is a marked word, or plain memory.
+pub fn mark_lifetimes(marked: bool) {
+    MARKED.set(marked);
+    CHANGES.set(false);
+}
+
+/// Whether what is written next is the lifetime of what readers may reach.
+pub(super) fn changes_lifetime(changes: bool) {
+    CHANGES.set(changes);
 }
 
 impl LoomTimers {
@@ -43,11 +63,12 @@ impl<W: World> TimerBase<Smp<W>> for LoomTimers {
 
     fn blank() -> (LoomTimer, ()) {
         let expires = LoomPlain::new(Jiffies(0));
-        (LoomTimer { expires, function: LoomPlain::new(false) }, ())
+        (LoomTimer { expires, timeout: LoomWord::new(0), function: LoomPlain::new(false) }, ())
     }
 
     fn poison(node: &LoomTimer) {
         node.expires.set(Jiffies(0));
+        node.timeout.reset(0);
         node.function.set(false);
     }
 
@@ -60,11 +81,22 @@ impl<W: World> TimerBase<Smp<W>> for LoomTimers {
     }
 
     fn set_expires(&self, memory: &Memory<Smp<W>>, key: TimerKey, expires: Jiffies) {
-        memory.timer(key).expires.set(expires);
+        let timer = memory.timer(key);
+        // Times here are a few lifetimes after zero.
+        let timeout = expires.0 as u32;
+        match (MARKED.get(), CHANGES.get()) {
+            (true, true) => timer.timeout.store(timeout, Ordering::Relaxed),
+            (true, false) => timer.timeout.reset(timeout),
+            (false, _) => timer.expires.set(expires),
+        }
     }
 
     fn expires(&self, memory: &Memory<Smp<W>>, key: TimerKey) -> Jiffies {
-        memory.timer(key).expires.get()
+        let timer = memory.timer(key);
+        match MARKED.get() {
+            true => Jiffies(u64::from(timer.timeout.load(Ordering::Relaxed))),
+            false => timer.expires.get(),
+        }
     }
 
     fn is_pending(&self, _: &Memory<Smp<W>>, key: TimerKey) -> bool {

@@ -327,7 +327,10 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             Step::CtExpectation(object) => self.host.nft.push(*object),
             Step::Request(operation) => self.request(operation),
             Step::Unregister { helper } => self.unregister(helper)?,
-            Step::UnregisterFunction(function) => self.engine.expectfn_unregister(at, *function),
+            Step::UnregisterFunction(function) => {
+                self.engine.expectfn_unregister(*function);
+                self.engine.expectfn_destroy(at, *function);
+            }
             Step::Collect { conn } => {
                 let master = self.conn_ref(conn)?.id();
                 self.engine.lock().collect(at, master);
