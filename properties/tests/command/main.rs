@@ -606,11 +606,11 @@ fn files_are_read_alike() {
 /// What is advised says which port an nft object wants, and who obeys it.
 #[test]
 fn advice_says_what_obeys_it() {
-    // Too short to be verified; what is advised is told all the same.
     let short = ["--set", "run.lasts=1000s", "--replications", "3"];
     let asked = ["size", "--scenario", "ftp", "--target", "0.9"];
-    let (_, printed, told) = run(&[&asked[..], &short].concat());
-    let (objects, beside) = printed.split_once("\n}\n").expect(&told);
+    let (code, printed, told) = run(&[&asked[..], &short].concat());
+    assert_eq!(code, 0, "{told}");
+    let (objects, beside) = printed.split_once("\n}\n").expect("a table ends");
     assert!(objects.contains("  ct expectation ftp {") && objects.contains("dport 21;"));
     assert!(beside.lines().all(|line| line.starts_with("# ")), "{beside}");
     assert!(beside.contains("dport is the announced connection's port"), "{beside}");
