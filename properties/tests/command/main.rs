@@ -297,7 +297,8 @@ fn a_sweep_tells_its_metrics_and_what_they_mean() {
     let walked = row.split_whitespace().last().expect("the last column");
     let longest: u32 = walked.rsplit('/').next().and_then(|n| n.parse().ok()).expect("p50/p99/max");
     assert!(longest > 0, "{row}");
-    assert_eq!(row.matches(" ± ").count(), 9, "{row}");
+    // Its table is never full: nobody came to a full one.
+    assert_eq!(row.matches(" ± ").count() + row.matches(" - ").count(), 9, "{row}");
     for name in ["even sources", "even classes", "open holes", "walked p50/p99/max"] {
         assert!(table.lines().any(|line| line.starts_with(&format!("{name}: "))), "{name}");
     }
