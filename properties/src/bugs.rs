@@ -217,7 +217,7 @@ pub const BUGS: &[Bug] = &[
         "CVE-2025-39764, 1492e3dcb2be",
         "a dump takes its resume reference twice",
         Slip::DumpReferenceTwice,
-        MIDDLE,
+        OLD,
         Race("dump-1"),
     ),
     later(
