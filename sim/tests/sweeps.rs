@@ -227,9 +227,7 @@ fn a_page_needs_nothing_and_is_the_same_twice() {
     );
     let metrics = html.split("id=\"metrics\"").nth(1).expect("a second table");
     let metrics = metrics.split("</table>").next().expect("it ends");
-    let (told, nobody) = (metrics.matches(" ± ").count(), metrics.matches(">-<").count());
-    assert_eq!(told + nobody, 12 * 9, "an interval for all that is a mean");
-    assert!((1..=12).contains(&nobody), "without an attack no table is full: {nobody}");
+    assert_eq!(metrics.matches(" ± ").count(), 12 * 9, "an interval for all that is a mean");
     // Two rates, two sizes, and two policies beside the first.
     assert_eq!(html.contains("paired difference"), html.contains(", the largest of 8, with the"));
     assert!(html.contains("of the announced connections that came in time, an optimum"));

@@ -139,13 +139,13 @@ impl Reference {
         let found = self.announced(&tuple, place, asked, &mut told);
         let master = found.map(|at| self.exps[at].master);
         let assign = found.and_then(|at| self.exps[at].said.assign);
-        let assign = assign.filter(|helper| self.may_be_given(helper.name));
+        let given = assign.filter(|helper| self.may_be_given(helper.name));
         let mut line = "new-connection".to_owned();
         if let Some(master) = master {
             self.stats.entry(place.net.0).or_default()[0] += 1;
             self.conns[master].refs += 1;
             line = format!("related {}", self.conns[master].name.as_deref().unwrap_or("unnamed"));
-            if let Some(helper) = assign {
+            if let Some(helper) = given {
                 line += &format!(" helper={}", helper.name);
             }
         }
@@ -159,7 +159,8 @@ impl Reference {
             name: name.map(str::to_owned),
             tuple,
             place,
-            help: assign.map(Some),
+            // 7.2: the extension is there even if the helper is not given.
+            help: assign.map(|_| given),
             confirmed,
             dying: false,
             refs: u32::from(confirmed) + 1,
