@@ -183,6 +183,23 @@ pub struct LifoPool {
     capacity: u32,
 }
 
+impl LifoPool {
+    /// One that was never used. Room is made for its return, so that to free allocates nothing.
+    #[inline(never)]
+    fn take_fresh(&self) -> Option<u32> {
+        let index = self.fresh.get();
+        if index > self.capacity {
+            return None;
+        }
+        let mut freed = self.freed.borrow_mut();
+        if freed.capacity() < index as usize {
+            freed.reserve(index as usize);
+        }
+        self.fresh.set(index + 1);
+        Some(index)
+    }
+}
+
 impl Pool for LifoPool {
     fn new(capacity: u32) -> Self {
         Self { freed: RefCell::new(Vec::new()), fresh: Cell::new(1), capacity }
@@ -190,15 +207,8 @@ impl Pool for LifoPool {
 
     #[inline]
     fn take(&self) -> Option<u32> {
-        if let Some(index) = self.freed.borrow_mut().pop() {
-            return Some(index);
-        }
-        let index = self.fresh.get();
-        if index > self.capacity {
-            return None;
-        }
-        self.fresh.set(index + 1);
-        Some(index)
+        let freed = self.freed.borrow_mut().pop();
+        freed.or_else(|| self.take_fresh())
     }
 
     /// Those that were given back; those that were never used come behind them.
