@@ -2,6 +2,7 @@
 //! What other programs read, and write again.
 
 use std::fs;
+use std::path::Path;
 
 use super::{EVICTION, file, root, run};
 
@@ -89,9 +90,9 @@ fn a_divergence_that_finds_no_place_does_not_hide_the_others() {
     assert_eq!(code, 1, "{told}{why}");
     assert!(told.contains("operations agree") && told.contains("2 transcripts"), "{told}");
     assert!(why.contains("cannot write"), "{why}");
-    let place = file("divergences.here", b"");
-    fs::remove_file(&place).expect("it was made");
-    run(&["conform", "--out", &place, &parts]);
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("divergences");
+    let _ = fs::remove_dir_all(&place);
+    run(&["conform", "--out", place.to_str().expect("a name in UTF-8"), &parts]);
     let small = fs::read_dir(&place).expect("it is made").flatten().map(|file| file.path());
     let small = small.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
     let small = fs::read_to_string(small.last().expect("one")).expect("text");
