@@ -7,9 +7,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::fs::{Metadata, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::Failure;
@@ -33,10 +33,21 @@ pub(super) fn quoted(word: &str) -> Cow<'_, str> {
 /// What is open already, under the name of a file: it may lead to one that holds more.
 const OPEN: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
 
-/// Whether what is there is written into, not replaced.
-fn is_written_into(path: &Path, there: &Metadata) -> bool {
+/// Where a file is put, through links; none where what is there is written into, not replaced.
+fn place_of(path: &Path) -> io::Result<Option<PathBuf>> {
     let is_open = OPEN.iter().any(|open| path.starts_with(open));
-    !there.is_dir() && (is_open || !there.is_file())
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if is_open || !there.is_file() => Ok(None),
+        Ok(_) => path.canonicalize().map(Some),
+        Err(_) if above(path).is_dir() => Ok(Some(path.to_owned())),
+        Err(_) => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
+
+/// What is there of the folders that lead to a file.
+fn above(path: &Path) -> &Path {
+    path.ancestors().skip(1).find(|folder| folder.exists()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Writes a whole file, and the folders that lead to it; through a link, what it leads to. `-` is
@@ -45,19 +56,14 @@ pub(super) fn write_beside(path: &Path, text: &str) -> Result<(), Failure> {
     if path.as_os_str() == "-" {
         return Ok(io::stdout().write_all(text.as_bytes())?);
     }
-    could_be_written(path)?;
     let write = || -> io::Result<()> {
-        let path = match fs::metadata(path) {
-            Ok(there) if is_written_into(path, &there) => {
-                return OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes());
-            }
-            Ok(_) => &path.canonicalize()?,
-            Err(_) => path,
+        let Some(place) = place_of(path)? else {
+            return OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes());
         };
-        if let Some(folder) = path.parent() {
+        if let Some(folder) = place.parent() {
             fs::create_dir_all(folder)?;
         }
-        put(path, text.as_bytes())
+        put(&place, text.as_bytes())
     };
     write().map_err(|error| unwritten(path, &error))
 }
@@ -67,21 +73,9 @@ pub(super) fn could_be_written(path: &Path) -> Result<(), Failure> {
     if path.as_os_str() == "-" {
         return Ok(());
     }
-    let asked = || -> io::Result<()> {
-        let path = match fs::metadata(path) {
-            Ok(there) if is_written_into(path, &there) => return Ok(()),
-            Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(_) => &path.canonicalize()?,
-            Err(_) => path,
-        };
-        let above = path.ancestors().skip(1).find(|folder| folder.exists());
-        let above = above.unwrap_or_else(|| Path::new("."));
-        if !above.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        could_put_into(above)
-    };
-    asked().map_err(|error| unwritten(path, &error))
+    let place = place_of(path);
+    let asked = place.and_then(|place| place.map_or(Ok(()), |place| could_put_into(above(&place))));
+    asked.map_err(|error| unwritten(path, &error))
 }
 
 /// Refuses to write over what is read.
