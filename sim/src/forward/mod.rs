@@ -293,11 +293,10 @@ impl Router {
         // KERNEL: nf_conntrack_in(), 6.18: the rest of a header is looked at behind the lookup,
         // so even a packet of which only the ports fit consumes its expectation; v3.9: before
         // (l4proto->error).
-        let order = self.engine.config().revision.tracker_order;
-        let unfit = || (order == TrackerOrder::AfterLookup).then(|| unfit_packet(datagram));
+        let is_found = self.engine.config().revision.tracker_order == TrackerOrder::AfterLookup;
         let read = match datagram.proto {
             proto if self.is_generic(proto) => generic_packet(datagram),
-            _ => packet(datagram).ok().or_else(|| unfit().flatten()),
+            _ => packet(datagram).ok().or_else(|| unfit_packet(datagram).filter(|_| is_found)),
         };
         let fate = match read {
             None => Fate::Invalid,

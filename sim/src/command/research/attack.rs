@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::sweep::{Asked, jobs};
-use super::unsettled;
+use super::{recall_of, unsettled};
 use crate::command::number::real;
 use crate::command::{Failure, remark};
 use crate::report::text::counted;
@@ -149,10 +149,8 @@ impl Attack {
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
         let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
-        let found: Vec<(u64, u64)> =
-            rows.iter().map(|row| (row.cell.hits, row.cell.useful)).collect();
         let steady = rows.iter().all(|row| row.cell.steady);
-        Ok(Tried { rate, recall: Estimate::of_shares(&found), steady })
+        Ok(Tried { rate, recall: recall_of(rows.iter().map(|row| &row.cell)), steady })
     }
 
     /// Doubles until the attack wins, halves until it does not, then closes in. The highest rate

@@ -11,6 +11,8 @@ pub mod sweep;
 use clap::Subcommand;
 
 use super::Failure;
+use crate::research::cell::Cell;
+use crate::research::statistics::Estimate;
 
 /// What research can ask.
 #[derive(Debug, Subcommand)]
@@ -44,6 +46,12 @@ impl Verb {
             Self::Report(verb) => verb.run(),
         }
     }
+}
+
+/// The share that replications found, as far as it can be told.
+fn recall_of<'a>(cells: impl Iterator<Item = &'a Cell>) -> Estimate {
+    let found: Vec<(u64, u64)> = cells.map(|cell| (cell.hits, cell.useful)).collect();
+    Estimate::of_shares(&found)
 }
 
 /// No more is claimed of runs that never settle, whatever else they say.

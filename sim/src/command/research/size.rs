@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Args;
 
 use super::sweep::Asked;
-use super::unsettled;
+use super::{recall_of, unsettled};
 use crate::command::number::real;
 use crate::command::{Failure, remark};
 use crate::research::cast::{Cast, Kind};
@@ -91,7 +91,7 @@ impl Size {
         let mut expect_max = 16u32;
         let keeps = |expect_max| -> Result<bool, Failure> {
             let cells = trial.cells(&document, study.seed, expect_max)?;
-            let recall = recall_of(&cells);
+            let recall = recall_of(cells.iter().map(|detail| &detail.cell));
             // Where nothing could be found, there is nothing to look for: told at the end.
             Ok(recall.of == 0 || recall.mean >= self.target + allowed / 2.0)
         };
@@ -112,7 +112,7 @@ impl Size {
         // As nf_conntrack_expect_init() makes it: four for each bucket.
         let expect_max = high.next_multiple_of(4);
         let cells = trial.cells(&document, study.seed ^ VERIFY, expect_max)?;
-        let verified = recall_of(&cells);
+        let verified = recall_of(cells.iter().map(|detail| &detail.cell));
         let verifies = speaks(&cells, expect_max);
         let is_verified = verifies.is_ok() && verified.against(self.target) == Verdict::Above;
         let word = if is_verified { "verified" } else { "not verified" };
@@ -218,12 +218,6 @@ impl Trial<'_> {
         });
         Ok(runs?.into_iter().flatten().collect())
     }
-}
-
-fn recall_of(cells: &[Detail]) -> Estimate {
-    let found: Vec<(u64, u64)> =
-        cells.iter().map(|detail| (detail.cell.hits, detail.cell.useful)).collect();
-    Estimate::of_shares(&found)
 }
 
 /// Whether what these cells keep can be a verdict.
