@@ -12,7 +12,7 @@ use super::input::{named_once, title};
 use super::kernel::Kernel;
 use super::replay::ledger;
 use crate::report::delays::{COLUMNS, Delays, delays};
-use crate::report::rows::with_header;
+use crate::report::rows::{lines, with_header};
 use crate::research::fit::toml;
 use crate::research::recorded::Recorded;
 use crate::settings::Port;
@@ -70,12 +70,7 @@ impl Fit {
             // Of what could not be read nobody knows what was announced.
             Format::Text if ledgers.is_empty() => {}
             Format::Text => out.write_all(table(&rows).as_bytes())?,
-            Format::Json => {
-                for row in &rows {
-                    let line = serde_json::to_string(row).expect("plain data");
-                    writeln!(out, "{line}")?;
-                }
-            }
+            Format::Json => out.write_all(lines(rows.iter()).as_bytes())?,
             Format::Csv => out.write_all(with_header(&COLUMNS, rows.iter()).as_bytes())?,
             Format::Toml => unreachable!("told apart above"),
         }

@@ -16,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use nfexp_model::Engine;
 use nfexp_model::event::{Cause, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
 use nfexp_model::expectation::ExpectId;
+use nfexp_model::helper::{Class, Helper};
 use nfexp_model::kernel::Up;
-use nfexp_model::tuple::Tuple;
+use nfexp_model::tuple::{Mask, Tuple};
 
 /// A moment of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -102,12 +103,7 @@ impl Ledger {
         match event.kind {
             ExpectEventKind::New => {
                 let helper = event.helper.map(|id| engine.helper(id));
-                let policy = helper.and_then(|helper| helper.policy(event.class));
-                let class = match (policy.map_or("", |policy| policy.name), event.class.number()) {
-                    ("", 0) => String::new(),
-                    ("", number) => number.to_string(),
-                    (name, _) => name.to_owned(),
-                };
+                let class = class_name(helper, event.class);
                 self.open.insert(event.id, self.lives.len());
                 let awaited = self.awaited.entry(destination(&event.tuple)).or_default();
                 awaited.insert(self.lives.len());
@@ -177,6 +173,16 @@ impl Ledger {
     }
 }
 
+/// A class's name, or its number where it has none and is not the first.
+fn class_name(helper: Option<&Helper>, class: Class) -> String {
+    let policy = helper.and_then(|helper| helper.policy(class));
+    match (policy.map_or("", |policy| policy.name), class.number()) {
+        ("", 0) => String::new(),
+        ("", number) => number.to_string(),
+        (name, _) => name.to_owned(),
+    }
+}
+
 /// A tuple without its source.
 fn destination(tuple: &Tuple) -> Tuple {
     Tuple { src: Tuple::NONE.src, sport: Tuple::NONE.sport, ..*tuple }
@@ -184,9 +190,8 @@ fn destination(tuple: &Tuple) -> Tuple {
 
 /// Writes an expectation's tuple with `*` where anything goes.
 #[must_use]
-pub fn target(event: &ExpectEvent) -> String {
-    let (tuple, mask) = (&event.tuple, &event.mask);
-    let full = nfexp_model::tuple::Mask::exact(tuple.l3, true, true);
+pub fn target(tuple: &Tuple, mask: &Mask) -> String {
+    let full = Mask::exact(tuple.l3, true, true);
     let v6 = tuple.l3 == nfexp_model::tuple::L3::Ipv6;
     let ip = |addr: nfexp_model::tuple::Addr| match (addr.ip(tuple.l3), v6) {
         (ip, true) => format!("[{ip}]"),

@@ -50,7 +50,7 @@ fn row<'a>(capture: &'a str, life: &'a Life) -> Row<'a> {
         capture,
         number: life.number,
         master: life.born_as.master_tuple.to_string(),
-        expects: target(&life.born_as),
+        expects: target(&life.born_as.tuple, &life.born_as.mask),
         class: life.born_as.class.number(),
         class_name: &life.class,
         helper: &life.helper,
@@ -66,12 +66,7 @@ fn row<'a>(capture: &'a str, life: &'a Life) -> Row<'a> {
 /// JSON lines.
 #[must_use]
 pub fn json(capture: &str, ledger: &Ledger) -> String {
-    let mut out = String::new();
-    for life in ledger.lives() {
-        out.push_str(&serde_json::to_string(&row(capture, life)).expect("plain data"));
-        out.push('\n');
-    }
-    out
+    lines(ledger.lives().iter().map(|life| row(capture, life)))
 }
 
 /// Comma-separated values, with a header line even if there are none.
@@ -81,6 +76,12 @@ pub fn csv(captures: &[(String, Ledger)]) -> String {
         .iter()
         .flat_map(|(capture, ledger)| ledger.lives().iter().map(move |life| row(capture, life)));
     with_header(&COLUMNS, rows)
+}
+
+/// A line of JSON for each row.
+pub(crate) fn lines(rows: impl Iterator<Item = impl Serialize>) -> String {
+    let line = |row| serde_json::to_string(&row).expect("plain data") + "\n";
+    rows.map(line).collect()
 }
 
 /// Rows below the names of their fields.

@@ -66,7 +66,7 @@ pub fn told(router: &Router, happening: &Happening<'_>) -> Vec<String> {
 }
 
 fn expect(router: &Router, event: &ExpectEvent) -> String {
-    let target = target(event).replace(" > ", " → ");
+    let target = target(&event.tuple, &event.mask).replace(" > ", " → ");
     let flags = event.flags.to_string();
     let flags = if flags.is_empty() { flags } else { format!(", {}", flags.to_lowercase()) };
     match event.kind {

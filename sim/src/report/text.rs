@@ -12,37 +12,43 @@ use super::{Ledger, Life, Moment, target};
 /// The table of all expectations and a summary below it.
 #[must_use]
 pub fn table(ledger: &Ledger, unit: &str, end: Moment) -> String {
-    let mut table = Table::new();
-    let rule = LineStyle::none().fill('─').junction('─');
-    table.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["#", "master", "expects", "helper", "born", "ended", "cause"]);
-    for column in [0, 4, 5] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    for life in ledger.lives() {
-        table.add_row(row(life));
-    }
     let mut out = String::new();
     if ledger.lives().is_empty() {
         out.push_str("No expectation was born.\n");
     } else {
-        let lines = table.to_string();
-        for line in lines.lines() {
-            out.push_str(line.trim_end());
-            out.push('\n');
-        }
+        let heads = ["#", "master", "expects", "helper", "born", "ended", "cause"];
+        out.push_str(&ruled(&heads, &[0, 4, 5], ledger.lives().iter().map(row)));
         let _ = writeln!(out, "born, ended: {unit} and seconds since the first");
     }
     out.push_str(&summary(ledger, end));
     out
 }
 
+/// A table between rules, below its heads; the columns of numbers stand to the right.
+pub(crate) fn ruled<R: IntoIterator<Item = String>>(
+    heads: &[&str],
+    numbers: &[usize],
+    rows: impl Iterator<Item = R>,
+) -> String {
+    let mut table = Table::new();
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(heads);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in numbers {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.to_string().lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
+}
+
 fn row(life: &Life) -> [String; 7] {
     let flags = life.born_as.flags.to_string();
-    let mut expects = target(&life.born_as);
+    let mut expects = target(&life.born_as.tuple, &life.born_as.mask);
     if !flags.is_empty() {
         let _ = write!(expects, " {flags}");
     }

@@ -24,6 +24,12 @@ pub fn warm_up(bins: &[Bin], floor: usize) -> (usize, bool) {
     (cut.min(bins.len().saturating_sub(1)), cut <= bins.len() / 2)
 }
 
+/// What tables say beside a row: of one that is not steady, that nothing is claimed.
+#[must_use]
+pub const fn said(steady: bool) -> &'static str {
+    if steady { "" } else { "inconclusive: not steady" }
+}
+
 fn by_recall(bins: &[Bin]) -> usize {
     let misses: u32 = bins.iter().map(|bin| bin.useful - bin.hits).sum();
     if misses < SPEAKS {

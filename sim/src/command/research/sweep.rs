@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::command::number::{natural, within};
 use crate::command::{Failure, remark};
 use crate::opened::is_standard_input;
+use crate::report::rows;
 use crate::report::text::counted;
 use crate::research::cell::Stopped;
 use crate::research::document::read_text;
@@ -300,9 +301,9 @@ impl Sweep {
     }
 }
 
-fn tell(plan: &Plan, rows: &[Row], format: Format, metrics: bool) -> Result<(), Failure> {
+fn tell(plan: &Plan, found: &[Row], format: Format, metrics: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let lines = summary::lines(plan, rows);
+    let lines = summary::lines(plan, found);
     match format {
         Format::Text => {
             out.write_all(summary::text(&lines).as_bytes())?;
@@ -311,14 +312,8 @@ fn tell(plan: &Plan, rows: &[Row], format: Format, metrics: bool) -> Result<(), 
             }
             writeln!(out, "\n{}", summary::COVERS)?;
         }
-        Format::Csv => out.write_all(&shard::bytes(rows))?,
-        Format::Json => {
-            for line in &lines {
-                let text = serde_json::to_string(line);
-                let text = text.map_err(|error| Failure::System(error.to_string()))?;
-                writeln!(out, "{text}")?;
-            }
-        }
+        Format::Csv => out.write_all(&shard::bytes(found))?,
+        Format::Json => out.write_all(rows::lines(lines.iter()).as_bytes())?,
     }
     let unsteady = lines.iter().filter(|line| !line.steady).count();
     if unsteady > 0 {

@@ -7,8 +7,10 @@
 use serde::Serialize;
 
 use super::plan::{Plan, Row};
+use crate::report::text::ruled;
 use crate::research::cell::Cell;
 use crate::research::statistics::Estimate;
+use crate::research::steady::said;
 
 /// One line of the answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -255,7 +257,7 @@ pub fn text(lines: &[Line]) -> String {
             let seconds = |recovery: Estimate| format!("{recovery} s");
             row.push(line.recovery.map_or_else(String::new, seconds));
         }
-        row.push(if line.steady { "" } else { "inconclusive: not steady" }.to_owned());
+        row.push(said(line.steady).to_owned());
         row
     })
 }
@@ -278,7 +280,6 @@ pub fn metrics(lines: &[Line]) -> String {
 
 /// A table for each point.
 fn tables(lines: &[Line], head: &[&str], row: impl Fn(&Line) -> Vec<String>) -> String {
-    use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
     let mut out = String::new();
     let point = |line: &Line| (line.scenario.clone(), line.revision.clone(), line.varied.clone());
     for of_point in lines.chunk_by(|a, b| point(a) == point(b)) {
@@ -287,19 +288,9 @@ fn tables(lines: &[Line], head: &[&str], row: impl Fn(&Line) -> Vec<String>) -> 
             true => String::new(),
             false => format!(" · {}", varied.replace(';', " · ")),
         };
-        let mut table = Table::new();
-        let rule = LineStyle::none().fill('─').junction('─');
-        table.load_style(TableStyle::new().header_separator(rule).bottom_border(rule));
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(head);
-        for line in of_point {
-            table.add_row(row(line));
-        }
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        out += &format!("{scenario} · Linux {revision}{varied}\n{table}\n\n");
+        let table = ruled(head, &[1], of_point.iter().map(&row));
+        let between = if out.is_empty() { "" } else { "\n" };
+        out += &format!("{between}{scenario} · Linux {revision}{varied}\n{table}");
     }
-    let trimmed = out.trim_end().lines().map(str::trim_end);
-    trimmed.flat_map(|line| [line, "\n"]).collect()
+    out
 }
