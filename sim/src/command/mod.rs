@@ -14,6 +14,7 @@ pub mod conform;
 pub mod conform_capture;
 pub mod diff_revisions;
 pub mod fit;
+pub mod format;
 pub mod import;
 pub mod input;
 pub mod kernel;

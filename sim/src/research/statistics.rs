@@ -58,6 +58,12 @@ impl Estimate {
         Self::of(&differences)
     }
 
+    /// Half the width, where there is an interval: no program reads infinity alike.
+    #[must_use]
+    pub fn known_half(&self) -> Option<f64> {
+        self.half.is_finite().then_some(self.half)
+    }
+
     /// Whether the value lies in the interval.
     #[must_use]
     pub fn holds(&self, value: f64) -> bool {

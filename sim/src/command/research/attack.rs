@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp attack`: how little it takes until announced connections are lost.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::sweep::{Asked, jobs};
 use super::{recall_of, unsettled};
+use crate::command::format::Format;
 use crate::command::number::real;
 use crate::command::{Failure, remark};
-use crate::report::text::counted;
+use crate::report::text::{counted, ruled};
 use crate::research::cast::Cast;
 use crate::research::law::brief;
 use crate::research::statistics::{Estimate, Verdict};
+use crate::research::steady;
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::shard;
 use crate::research::sweep::study::{Number, Set, Study};
@@ -35,6 +37,9 @@ pub struct Attack {
     /// How many threads; 0 is one a core.
     #[arg(long, default_value_t = 0, value_parser = jobs)]
     jobs: usize,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 /// A rate that was tried.
@@ -47,10 +52,78 @@ struct Tried {
 
 impl Tried {
     /// What can be said of it: of a run that did not settle, nothing.
-    fn against(&self, until: f64) -> Verdict {
-        if self.steady { self.recall.against(until) } else { Verdict::Inconclusive }
+    fn against(&self, until: f64) -> Answer {
+        match self.recall.against(until) {
+            Verdict::Above if self.steady => Answer::Withstands,
+            Verdict::Below if self.steady => Answer::Lost,
+            _ => Answer::Inconclusive,
+        }
     }
 }
+
+/// What can be said of a rate, or of all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    /// The recall certainly stays above.
+    Withstands,
+    /// It is certainly below.
+    Lost,
+    /// Neither.
+    Inconclusive,
+}
+
+/// What was found of a policy at a size.
+#[derive(Debug)]
+struct Found<'a> {
+    policy: &'a str,
+    expect_max: u32,
+    /// So many a second hold a table of one full.
+    holds_full: f64,
+    below: Option<f64>,
+    from: Option<f64>,
+    answer: Answer,
+    tried: Vec<Tried>,
+}
+
+/// A rate that was tried, for programs: what was found of its policy and size is in every one.
+#[derive(Serialize)]
+struct Row<'a> {
+    schema: &'static str,
+    scenario: &'a str,
+    revision: &'a str,
+    policy: &'a str,
+    expect_max: u32,
+    until_recall: f64,
+    holds_full_per_second: f64,
+    withstood_per_second: Option<f64>,
+    lost_from_per_second: Option<f64>,
+    answer: Answer,
+    tried_per_second: f64,
+    recall: f64,
+    recall_half: Option<f64>,
+    steady: bool,
+    verdict: Answer,
+}
+
+/// The columns, as the fields stand above.
+const COLUMNS: [&str; 15] = [
+    "schema",
+    "scenario",
+    "revision",
+    "policy",
+    "expect_max",
+    "until_recall",
+    "holds_full_per_second",
+    "withstood_per_second",
+    "lost_from_per_second",
+    "answer",
+    "tried_per_second",
+    "recall",
+    "recall_half",
+    "steady",
+    "verdict",
+];
 
 impl Attack {
     /// Searches.
@@ -59,6 +132,37 @@ impl Attack {
     /// [`Failure`]: a wrong question, or an answer no interval can settle.
     pub fn run(&self) -> Result<(), Failure> {
         let (mut study, beside) = self.asked.study("prototype")?;
+        let seconds = self.prepare(&mut study, beside.as_deref())?;
+        remark(format_args!("seed {}, {} replications", study.seed, study.replications));
+        let mut found = Vec::new();
+        let ended = self.find((&study, beside.as_deref()), seconds, &mut found);
+        // What stops one search does not hide those that ended.
+        if ended.is_ok() || !found.is_empty() {
+            let rows = found.iter().flat_map(|found| self.rows(&study, found));
+            self.format.print(&COLUMNS, rows, || self.table(&found))?;
+        }
+        ended?;
+        let mut unsteady = Vec::new();
+        for Found { policy, expect_max, tried, .. } in &found {
+            for Tried { rate, .. } in tried.iter().filter(|tried| !tried.steady) {
+                unsteady.push(format!("{policy} at {expect_max} under {rate:.4} a second"));
+            }
+        }
+        if !unsteady.is_empty() {
+            return Err(unsettled(&unsteady));
+        }
+        match found.iter().filter(|found| found.answer == Answer::Inconclusive).count() {
+            0 => Ok(()),
+            open => Err(Failure::Inconclusive(format!(
+                "{} left open: more replications, a longer run or another --most may close them",
+                counted(open as u64, "answer")
+            ))),
+        }
+    }
+
+    /// Completes the question, or refuses it; answers how many seconds an attacker's announcement
+    /// lasts.
+    fn prepare(&self, study: &mut Study, beside: Option<&Path>) -> Result<f64, Failure> {
         self.asked.takes(&["--policy", "--expect-max"], "a rate is looked for by recall alone")?;
         if !(0.0..1.0).contains(&self.until_recall) {
             let expected = "--until-recall: expected a recall from 0 to below 1, not";
@@ -77,7 +181,7 @@ impl Attack {
             let value = Number::Text("4000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
         }
-        let document = study.document(beside.as_deref()).map_err(|why| self.asked.wrong(why))?;
+        let document = study.document(beside).map_err(|why| self.asked.wrong(why))?;
         let scenario = document.read();
         document.clone().set(&self.knob, "1", "tried").map_err(Failure::Usage)?;
         if study.expect_max.is_empty() {
@@ -86,53 +190,79 @@ impl Attack {
         let cast = Cast::of(&scenario).map_err(Failure::Usage)?;
         let attacker = self.knob.split('.').nth(1).unwrap_or_default();
         let attacker = cast.kinds.iter().find(|kind| kind.name == attacker);
-        // So many a second hold a table of one full.
-        let seconds = attacker.map_or(300.0, |kind| f64::from(kind.timeout_secs));
-        remark(format_args!("seed {}, {} replications", study.seed, study.replications));
-        let mut out = io::stdout().lock();
-        writeln!(
-            out,
-            "policy,expect_max,holds_full_per_second,won_below,won_from,tried,recall,half,steady"
-        )?;
-        let (mut open, mut unsteady) = (0u64, Vec::new());
+        Ok(attacker.map_or(300.0, |kind| f64::from(kind.timeout_secs)))
+    }
+
+    /// Searches for every policy and size.
+    fn find<'a>(
+        &self,
+        (study, beside): (&'a Study, Option<&Path>),
+        seconds: f64,
+        found: &mut Vec<Found<'a>>,
+    ) -> Result<(), Failure> {
         for policy in &study.policies {
             for &expect_max in &study.expect_max {
-                let one = |rate: f64| {
-                    self.recall_at((&study, beside.as_deref()), policy, expect_max, rate)
-                };
-                let tried = self.search(f64::from(expect_max) / seconds, one)?;
+                let one = |rate: f64| self.recall_at((study, beside), policy, expect_max, rate);
+                let holds_full = f64::from(expect_max) / seconds;
+                let tried = self.search(holds_full, one)?;
                 let (below, from) = bracket(&tried, self.until_recall);
-                let text = |rate: Option<f64>| rate.map_or_else(String::new, |r| format!("{r:.4}"));
-                for Tried { rate, recall, steady } in &tried {
-                    writeln!(
-                        out,
-                        "{policy},{expect_max},{:.4},{},{},{rate:.4},{:.4},{:.4},{steady}",
-                        f64::from(expect_max) / seconds,
-                        text(below),
-                        text(from),
-                        recall.mean,
-                        recall.half
-                    )?;
-                    if !steady {
-                        unsteady.push(format!("{policy} at {expect_max} under {rate:.4} a second"));
-                    }
-                }
-                let (closed, said) = said(below, from, self.most);
-                open += u64::from(!closed);
+                let (answer, said) = said(below, from, self.most);
                 remark(format_args!(
                     "{policy} at {expect_max}: recall {} {said}",
                     self.until_recall
                 ));
+                found.push(Found { policy, expect_max, holds_full, below, from, answer, tried });
             }
         }
-        match unsteady.as_slice() {
-            [] if open == 0 => Ok(()),
-            [] => Err(Failure::Inconclusive(format!(
-                "{} left open: more replications, a longer run or another --most may close them",
-                counted(open, "answer")
-            ))),
-            which => Err(unsettled(which)),
-        }
+        Ok(())
+    }
+
+    fn rows<'a>(&self, study: &'a Study, found: &'a Found<'_>) -> impl Iterator<Item = Row<'a>> {
+        found.tried.iter().map(|tried| Row {
+            schema: "nfexp.attack.1",
+            scenario: &study.scenario,
+            revision: study.revisions.first().map_or("", String::as_str),
+            policy: found.policy,
+            expect_max: found.expect_max,
+            until_recall: self.until_recall,
+            holds_full_per_second: found.holds_full,
+            withstood_per_second: found.below,
+            lost_from_per_second: found.from,
+            answer: found.answer,
+            tried_per_second: tried.rate,
+            recall: tried.recall.mean,
+            recall_half: tried.recall.known_half(),
+            steady: tried.steady,
+            verdict: tried.against(self.until_recall),
+        })
+    }
+
+    /// The rates that were tried, for people.
+    fn table(&self, found: &[Found<'_>]) -> String {
+        let heads = ["policy", "expect_max", "full from", "withstands", "lost from", "tried"];
+        let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |r| format!("{r:.4}"));
+        let row = |found: &Found<'_>, tried: &Tried| {
+            let said = match (tried.steady, tried.against(self.until_recall)) {
+                (false, _) => steady::said(false),
+                (true, Answer::Withstands) => "withstands",
+                (true, Answer::Lost) => "lost",
+                (true, Answer::Inconclusive) => "inconclusive",
+            };
+            [
+                found.policy.to_owned(),
+                found.expect_max.to_string(),
+                rate(Some(found.holds_full)),
+                rate(found.below),
+                rate(found.from),
+                rate(Some(tried.rate)),
+                tried.recall.to_string(),
+                said.to_owned(),
+            ]
+        };
+        let rows = found.iter().flat_map(|one| one.tried.iter().map(move |tried| row(one, tried)));
+        let heads: Vec<&str> = heads.into_iter().chain(["recall", ""]).collect();
+        ruled(&heads, &[1, 2, 3, 4, 5], rows)
+            + "full from, withstands, lost from, tried: announcements a second\n"
     }
 
     fn recall_at(
@@ -193,25 +323,32 @@ impl Attack {
 
 /// The highest rate that certainly does not win, and the lowest that certainly does.
 fn bracket(tried: &[Tried], until: f64) -> (Option<f64>, Option<f64>) {
-    let surely = |verdict: Verdict| {
-        tried.iter().filter(move |one| one.against(until) == verdict).map(|one| one.rate)
+    let surely = |answer: Answer| {
+        tried.iter().filter(move |one| one.against(until) == answer).map(|one| one.rate)
     };
-    let from = surely(Verdict::Below).reduce(f64::min);
-    let below = surely(Verdict::Above).filter(|rate| from.is_none_or(|from| *rate < from));
+    let from = surely(Answer::Lost).reduce(f64::min);
+    let below = surely(Answer::Withstands).filter(|rate| from.is_none_or(|from| *rate < from));
     (below.reduce(f64::max), from)
 }
 
-/// Whether a bracket answers the question, and in words.
-fn said(below: Option<f64>, from: Option<f64>, most: f64) -> (bool, String) {
+/// What a bracket answers, and in words.
+fn said(below: Option<f64>, from: Option<f64>, most: f64) -> (Answer, String) {
     match (below, from) {
-        (Some(below), None) if below >= most => (true, format!("withstands {most} a second")),
-        (Some(below), None) => {
-            (false, format!("withstands {below:.3} a second; up to {most} nothing is certain"))
+        (Some(below), None) if below >= most => {
+            (Answer::Withstands, format!("withstands {most} a second"))
         }
-        (None, None) => (false, format!("may be lost at any rate up to {most} a second")),
-        (None, Some(from)) => (false, format!("is lost at {from:.3} a second or less")),
+        (Some(below), None) => (
+            Answer::Inconclusive,
+            format!("withstands {below:.3} a second; up to {most} nothing is certain"),
+        ),
+        (None, None) => {
+            (Answer::Inconclusive, format!("may be lost at any rate up to {most} a second"))
+        }
+        (None, Some(from)) => {
+            (Answer::Inconclusive, format!("is lost at {from:.3} a second or less"))
+        }
         (Some(below), Some(from)) => {
-            (true, format!("is lost between {below:.3} and {from:.3} a second"))
+            (Answer::Lost, format!("is lost between {below:.3} and {from:.3} a second"))
         }
     }
 }
@@ -232,14 +369,19 @@ mod tests {
             said(below, from, 3.0)
         };
         let low = tried(1.7, 0.4, 0.03);
-        assert!(answer(&[low, tried(3.0, 0.23, 0.03)]).0);
-        let (closed, told) = answer(&[low]);
-        assert!(!closed && told.starts_with("withstands 1.700 a second; up to 3"), "{told}");
+        assert_eq!(answer(&[low, tried(3.0, 0.23, 0.03)]).0, Answer::Lost);
+        let (open, told) = answer(&[low]);
+        assert!(
+            open == Answer::Inconclusive && told.starts_with("withstands 1.700 a second; up to 3"),
+            "{told}"
+        );
         assert_eq!(
             answer(&[low, tried(3.0, 0.4, 0.03)]),
-            (true, "withstands 3 a second".to_owned())
+            (Answer::Withstands, "withstands 3 a second".to_owned())
         );
-        assert!(!answer(&[low, tried(3.0, 0.4, f64::INFINITY)]).0);
-        assert!(!answer(&[low, Tried { steady: false, ..tried(3.0, 0.4, 0.03) }]).0);
+        let unsettled = Tried { steady: false, ..tried(3.0, 0.4, 0.03) };
+        for unsure in [tried(3.0, 0.4, f64::INFINITY), unsettled] {
+            assert_eq!(answer(&[low, unsure]).0, Answer::Inconclusive);
+        }
     }
 }
