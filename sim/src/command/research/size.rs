@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp size`: how large, how long, how many; and whether that is enough.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::sweep::Asked;
 use super::{recall_of, unsettled};
+use crate::command::format::Format;
 use crate::command::number::real;
 use crate::command::{Failure, remark};
 use crate::research::cast::{Cast, Kind};
@@ -21,6 +23,7 @@ use crate::research::scenario::Scenario;
 use crate::research::statistics::{Estimate, Verdict};
 use crate::research::workload::{Happening, NEVER, What, Workload};
 use nfexp_model::revision::Revision;
+use nfexp_model::tuple::Proto;
 
 /// The arguments of `nfexp size`.
 #[derive(Debug, Args)]
@@ -30,17 +33,108 @@ pub struct Size {
     /// Which share of the announced connections must find their expectation.
     #[arg(long, default_value_t = 0.999, value_parser = real, allow_hyphen_values = true)]
     target: f64,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
-/// What is advised for a kind.
+/// What is advised for a kind; or how its helper has it, where nothing is.
 #[derive(Clone, Debug)]
 struct Advice {
     name: String,
-    proto: u8,
+    protocol: &'static str,
     port: u16,
     timeout_secs: u32,
     max_expected: u32,
+    advised: Advised,
 }
+
+impl Advice {
+    fn of(kind: &Kind, cast: &Cast, advised: Advised) -> Self {
+        Self {
+            name: kind.name.clone(),
+            protocol: if kind.proto == Proto::UDP { "udp" } else { "tcp" },
+            port: cast.helpers[usize::from(kind.helper)].port,
+            timeout_secs: kind.timeout_secs,
+            max_expected: kind.max_expected,
+            advised,
+        }
+    }
+}
+
+/// Whether something is advised for a kind, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Advised {
+    /// It is.
+    Yes,
+    /// It is an attacker's.
+    Attacker,
+    /// A match leaves it.
+    Permanent,
+    /// No connection of it came in time.
+    Unseen,
+}
+
+/// A size that was found, and what it keeps by other chances than those it was found by.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    expect_max: u32,
+    recall: Estimate,
+    steady: bool,
+    verdict: Keeps,
+}
+
+/// Whether a size keeps what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Keeps {
+    /// It does.
+    Verified,
+    /// It does not.
+    Missed,
+    /// Neither is certain.
+    Inconclusive,
+}
+
+/// A kind, for programs: the table's size and what it keeps are in every one.
+#[derive(Serialize)]
+struct Row<'a> {
+    schema: &'static str,
+    scenario: &'a str,
+    revision: &'a str,
+    target: f64,
+    expect_max: u32,
+    recall: f64,
+    recall_half: Option<f64>,
+    steady: bool,
+    verdict: Keeps,
+    kind: &'a str,
+    protocol: &'a str,
+    dport: u16,
+    timeout_secs: u32,
+    max_expected: u32,
+    advised: Advised,
+}
+
+/// The columns, as the fields stand above.
+const COLUMNS: [&str; 15] = [
+    "schema",
+    "scenario",
+    "revision",
+    "target",
+    "expect_max",
+    "recall",
+    "recall_half",
+    "steady",
+    "verdict",
+    "kind",
+    "protocol",
+    "dport",
+    "timeout_secs",
+    "max_expected",
+    "advised",
+];
 
 impl Size {
     /// Finds and verifies.
@@ -86,8 +180,7 @@ impl Size {
         remark(format_args!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY));
         // A third of what may be lost for each of timeout, class limits and the table.
         let allowed = (1.0 - self.target) / 3.0;
-        let advice = advise(&mut document, study.seed, study.hz, allowed, &trial)?;
-        let unadvised = unadvised(&scenario, &advice)?;
+        let mut advice = advise(&mut document, study.seed, study.hz, allowed, &trial)?;
         let mut expect_max = 16u32;
         let keeps = |expect_max| -> Result<bool, Failure> {
             let cells = trial.cells(&document, study.seed, expect_max)?;
@@ -112,50 +205,86 @@ impl Size {
         // As nf_conntrack_expect_init() makes it: four for each bucket.
         let expect_max = high.next_multiple_of(4);
         let cells = trial.cells(&document, study.seed ^ VERIFY, expect_max)?;
-        let verified = recall_of(cells.iter().map(|detail| &detail.cell));
+        let recall = recall_of(cells.iter().map(|detail| &detail.cell));
         let verifies = speaks(&cells, expect_max);
-        let is_verified = verifies.is_ok() && verified.against(self.target) == Verdict::Above;
-        let word = if is_verified { "verified" } else { "not verified" };
-        self.tell(&advice, &unadvised, expect_max, (word, verified))?;
+        let verdict = match recall.against(self.target) {
+            Verdict::Above if verifies.is_ok() => Keeps::Verified,
+            Verdict::Below if verifies.is_ok() => Keeps::Missed,
+            _ => Keeps::Inconclusive,
+        };
+        advice.extend(unadvised(&scenario, &advice)?);
+        let steady = cells.iter().all(|detail| detail.cell.steady);
+        let found = Found { expect_max, recall, steady, verdict };
+        let rows = advice.iter().map(|one| self.row(&trial, found, one));
+        self.format.print(&COLUMNS, rows, || self.text(found, &advice))?;
         verifies?;
-        match verified.against(self.target) {
-            Verdict::Above => Ok(()),
-            Verdict::Below => Err(Failure::Differs(format!(
-                "other chances give {verified}, below the target {}",
+        match verdict {
+            Keeps::Verified => Ok(()),
+            Keeps::Missed => Err(Failure::Differs(format!(
+                "other chances give {recall}, below the target {}",
                 self.target
             ))),
-            Verdict::Inconclusive => Err(Failure::Inconclusive(format!(
-                "the interval {verified} holds the target {}: more replications, or a longer run",
+            Keeps::Inconclusive => Err(Failure::Inconclusive(format!(
+                "the interval {recall} holds the target {}: more replications, or a longer run",
                 self.target
             ))),
         }
     }
 
-    fn tell(
-        &self,
-        advice: &[Advice],
-        unadvised: &[String],
-        expect_max: u32,
-        (word, recall): (&str, Estimate),
-    ) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "# {word} by simulation with other chances: recall {recall}")?;
-        writeln!(out, "# target {}", self.target)?;
-        writeln!(out, "sysctl -w net.netfilter.nf_conntrack_expect_max={expect_max}")?;
-        writeln!(out, "table inet nfexp {{")?;
-        for Advice { name, proto, port, timeout_secs, max_expected } in advice {
-            let protocol = if *proto == 17 { "udp" } else { "tcp" };
-            writeln!(out, "  ct expectation {name} {{")?;
-            writeln!(out, "    protocol {protocol}; dport {port};")?;
-            writeln!(out, "    timeout {timeout_secs}s; size {max_expected}; l3proto ip;")?;
-            writeln!(out, "  }}")?;
+    fn row<'a>(&self, trial: &Trial<'a>, found: Found, advice: &'a Advice) -> Row<'a> {
+        Row {
+            schema: "nfexp.size.1",
+            scenario: trial.name,
+            revision: trial.revision.name,
+            target: self.target,
+            expect_max: found.expect_max,
+            recall: found.recall.mean,
+            recall_half: found.recall.known_half(),
+            steady: found.steady,
+            verdict: found.verdict,
+            kind: &advice.name,
+            protocol: advice.protocol,
+            dport: advice.port,
+            timeout_secs: advice.timeout_secs,
+            max_expected: advice.max_expected,
+            advised: advice.advised,
         }
-        writeln!(out, "}}")?;
-        for kind in unadvised {
-            writeln!(out, "# {kind}")?;
+    }
+
+    /// What a person loads.
+    fn text(&self, found: Found, advice: &[Advice]) -> String {
+        let Found { expect_max, recall, verdict, .. } = found;
+        let word = if verdict == Keeps::Verified { "verified" } else { "not verified" };
+        let (mut objects, mut beside) = (String::new(), String::new());
+        for one in advice {
+            let Advice { name, protocol, port, timeout_secs, max_expected, .. } = one;
+            let to = if one.advised == Advised::Yes { &mut objects } else { &mut beside };
+            let usual = format!("{timeout_secs} s, {max_expected} a master, as its helper has it");
+            let told = match one.advised {
+                Advised::Yes => format!(
+                    "  ct expectation {name} {{\n    protocol {protocol}; dport {port};\n    \
+                     timeout {timeout_secs}s; size {max_expected}; l3proto ip;\n  }}"
+                ),
+                Advised::Attacker => {
+                    format!("# {name}: an attacker's; nothing is advised for it")
+                }
+                Advised::Permanent => format!(
+                    "# {name}: no advice ({usual}). PERMANENT: a match leaves it, so a shorter \
+                     timeout ends what is still in use,\n#   and nft's `ct expectation` makes none. \
+                     It takes its slot all the while: the table's size counts it."
+                ),
+                Advised::Unseen => {
+                    format!("# {name}: no advice ({usual}): no connection of it came in time")
+                }
+            };
+            let _ = writeln!(to, "{told}");
         }
-        out.write_all(BESIDE.as_bytes())?;
-        Ok(())
+        format!(
+            "# {word} by simulation with other chances: recall {recall}\n# target {}\n\
+             sysctl -w net.netfilter.nf_conntrack_expect_max={expect_max}\n\
+             table inet nfexp {{\n{objects}}}\n{beside}{BESIDE}",
+            self.target
+        )
     }
 }
 
@@ -239,23 +368,15 @@ fn speaks(cells: &[Detail], expect_max: u32) -> Result<(), Failure> {
 }
 
 /// Kinds that are left as their helper has them, and why: nobody shall take silence for advice.
-fn unadvised(scenario: &Scenario, advice: &[Advice]) -> Result<Vec<String>, Failure> {
+fn unadvised(scenario: &Scenario, advice: &[Advice]) -> Result<Vec<Advice>, Failure> {
     let cast = Cast::of(scenario).map_err(Failure::Usage)?;
     let left = cast.kinds.iter().filter(|kind| advice.iter().all(|one| one.name != kind.name));
-    let told = |kind: &Kind| {
-        let Kind { name, timeout_secs, max_expected, .. } = kind;
-        let usual = format!("{timeout_secs} s, {max_expected} a master, as its helper has it");
-        match kind {
-            _ if kind.hostile => format!("{name}: an attacker's; nothing is advised for it"),
-            Kind { permanent: true, .. } => format!(
-                "{name}: no advice ({usual}). PERMANENT: a match leaves it, so a shorter timeout \
-                 ends what is still in use,\n#   and nft's `ct expectation` makes none. It takes its \
-                 slot all the while: the table's size counts it."
-            ),
-            _ => format!("{name}: no advice ({usual}): no connection of it came in time"),
-        }
+    let why = |kind: &Kind| match kind {
+        _ if kind.hostile => Advised::Attacker,
+        Kind { permanent: true, .. } => Advised::Permanent,
+        _ => Advised::Unseen,
     };
-    Ok(left.map(told).collect())
+    Ok(left.map(|kind| Advice::of(kind, &cast, why(kind))).collect())
 }
 
 /// Timeouts from how long connections take, limits from how many come together.
@@ -286,14 +407,9 @@ fn advise(
         // Half as long again: a sample knows little of what is rarer than itself.
         let timeout = (waits[place] as f64 * 1.5 / 1e6) as u32 + 1;
         let timeout_secs = timeout.clamp(3, kind.timeout_secs);
-        let helper = &cast.helpers[usize::from(kind.helper)];
-        advice.push(Advice {
-            name: kind.name.clone(),
-            proto: kind.proto.0,
-            port: helper.port,
-            timeout_secs,
-            max_expected: kind.max_expected.max(1),
-        });
+        let max_expected = kind.max_expected.max(1);
+        let usual = Advice::of(kind, &cast, Advised::Yes);
+        advice.push(Advice { timeout_secs, max_expected, ..usual });
     }
     // Class limits double until what they cost is allowed.
     for _ in 0..8 {
