@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp sensitivity`: which knob matters.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::sweep::{Asked, jobs};
 use super::unsettled;
+use crate::command::format::Format;
 use crate::command::number::within;
 use crate::command::{Failure, remark};
+use crate::report::text::ruled;
 use crate::research::estimate::happenings;
 use crate::research::law::brief;
 use crate::research::policy::parse::lasting;
 use crate::research::random::Stream;
-use crate::research::statistics::{morris, sobol};
+use crate::research::statistics::{Estimate, morris, sobol};
+use crate::research::steady::said;
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::shard;
 use crate::research::sweep::study::{MOST_CELLS, Number, Set, Study, many};
@@ -40,6 +43,9 @@ pub struct Sensitivity {
     /// How many threads; 0 is one a core.
     #[arg(long, default_value_t = 0, value_parser = jobs)]
     jobs: usize,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 /// A row is a plan for every knob and one or two more, each with its cells.
@@ -61,6 +67,53 @@ struct Knob {
     to: f64,
     unit: String,
 }
+
+/// A knob that was screened, for programs; runs that never settle tell of no knob.
+#[derive(Serialize)]
+struct Screened<'a> {
+    schema: &'static str,
+    knob: &'a str,
+    from: f64,
+    to: f64,
+    unit: &'a str,
+    effect: f64,
+    effect_half: Option<f64>,
+    spread: f64,
+    steady: bool,
+}
+
+/// The columns, as the fields stand above.
+const SCREENED: [&str; 9] =
+    ["schema", "knob", "from", "to", "unit", "effect", "effect_half", "spread", "steady"];
+
+/// A knob's share of the variance, for programs.
+#[derive(Serialize)]
+struct Indexed<'a> {
+    schema: &'static str,
+    knob: &'a str,
+    from: f64,
+    to: f64,
+    unit: &'a str,
+    first: f64,
+    first_half: Option<f64>,
+    total: f64,
+    total_half: Option<f64>,
+    steady: bool,
+}
+
+/// The columns, as the fields stand above.
+const INDEXED: [&str; 10] = [
+    "schema",
+    "knob",
+    "from",
+    "to",
+    "unit",
+    "first",
+    "first_half",
+    "total",
+    "total_half",
+    "steady",
+];
 
 impl Knob {
     fn parse(text: &str) -> Result<Self, Failure> {
@@ -92,6 +145,11 @@ impl Knob {
         Ok(Self { path: path.to_owned(), from, to, unit: unit.to_owned() })
     }
 
+    /// How far it is turned in all.
+    fn range(&self) -> String {
+        format!("{}..{}", self.text(self.from), self.text(self.to))
+    }
+
     /// How far it is turned, `input` from 0 to 1.
     fn at(&self, input: f64) -> f64 {
         self.from + (self.to - self.from) * input
@@ -99,7 +157,10 @@ impl Knob {
 
     /// The same as text that says it exactly. No time has an exponent.
     fn text_at(&self, input: f64) -> String {
-        let value = self.at(input);
+        self.text(self.at(input))
+    }
+
+    fn text(&self, value: f64) -> String {
         let number = match self.unit.is_empty() || value.abs() >= 1e15 {
             true => brief(value),
             false => value.to_string(),
@@ -158,32 +219,77 @@ impl Sensitivity {
                 told
             })
         };
-        let mut out = io::stdout().lock();
         let rows = self.rows;
         match self.method {
             Method::Morris => {
-                writeln!(out, "knob,effect,effect_half,spread")?;
                 let effects = morris(knobs.len(), rows, &mut stream, &mut response);
                 let effects = effects.map_err(|why| failed.unwrap_or(Failure::System(why)))?;
-                for (knob, (effect, spread)) in knobs.iter().zip(effects) {
-                    let (mean, half) = (effect.mean, effect.half);
-                    writeln!(out, "{},{mean:.4},{half:.4},{spread:.4}", knob.path)?;
-                }
+                self.tell_effects(&knobs, &effects, unsteady.is_empty())?;
             }
             Method::Sobol => {
-                writeln!(out, "knob,first,first_half,total,total_half")?;
                 let indices = sobol(knobs.len(), rows, &mut stream, &mut response);
                 let indices = indices.map_err(|why| failed.unwrap_or(Failure::System(why)))?;
-                for (knob, [first, total]) in knobs.iter().zip(indices) {
-                    writeln!(
-                        out,
-                        "{},{:.4},{:.4},{:.4},{:.4}",
-                        knob.path, first.mean, first.half, total.mean, total.half
-                    )?;
-                }
+                self.tell_indices(&knobs, &indices, unsteady.is_empty())?;
             }
         }
         if unsteady.is_empty() { Ok(()) } else { Err(unsettled(&unsteady)) }
+    }
+
+    fn tell_effects(
+        &self,
+        knobs: &[Knob],
+        effects: &[(Estimate, f64)],
+        steady: bool,
+    ) -> Result<(), Failure> {
+        let rows = knobs.iter().zip(effects).map(|(knob, (effect, spread))| Screened {
+            schema: "nfexp.sensitivity-morris.1",
+            knob: &knob.path,
+            from: knob.from,
+            to: knob.to,
+            unit: &knob.unit,
+            effect: effect.mean,
+            effect_half: effect.known_half(),
+            spread: *spread,
+            steady,
+        });
+        let table = || {
+            let row = |(knob, (effect, spread)): (&Knob, &(Estimate, f64))| {
+                let (effect, spread) = (effect.to_string(), format!("{spread:.4}"));
+                [knob.path.clone(), knob.range(), effect, spread, said(steady).to_owned()]
+            };
+            let heads = ["knob", "turned", "effect", "spread", ""];
+            ruled(&heads, &[3], knobs.iter().zip(effects).map(row))
+        };
+        self.format.print(&SCREENED, rows, table)
+    }
+
+    fn tell_indices(
+        &self,
+        knobs: &[Knob],
+        indices: &[[Estimate; 2]],
+        steady: bool,
+    ) -> Result<(), Failure> {
+        let rows = knobs.iter().zip(indices).map(|(knob, [first, total])| Indexed {
+            schema: "nfexp.sensitivity-sobol.1",
+            knob: &knob.path,
+            from: knob.from,
+            to: knob.to,
+            unit: &knob.unit,
+            first: first.mean,
+            first_half: first.known_half(),
+            total: total.mean,
+            total_half: total.known_half(),
+            steady,
+        });
+        let table = || {
+            let row = |(knob, [first, total]): (&Knob, &[Estimate; 2])| {
+                let (first, total) = (first.to_string(), total.to_string());
+                [knob.path.clone(), knob.range(), first, total, said(steady).to_owned()]
+            };
+            let heads = ["knob", "turned", "first", "total", ""];
+            ruled(&heads, &[], knobs.iter().zip(indices).map(row))
+        };
+        self.format.print(&INDEXED, rows, table)
     }
 
     /// What a recall is the mean of, where that is more than replications.
