@@ -5,17 +5,19 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use serde::Serialize;
 
 use nfexp_model::conn::Conn;
 use nfexp_model::kernel::Up;
 
+use super::format::Format;
 use super::number::natural;
 use super::{Failure, remark};
 use crate::bench::engine::EngineContender;
 use crate::bench::threads::two_sweep_threads;
 use crate::bench::workload::Shape;
 use crate::bench::{Contender, Figures, ROWS, Row, measure, run_once};
+use crate::report::text::ruled;
 
 /// The arguments of `nfexp bench`.
 #[derive(Debug, Args)]
@@ -26,9 +28,12 @@ pub struct Bench {
     /// CPU time per row, about, in milliseconds.
     #[arg(long, default_value_t = 400, value_parser = natural)]
     millis: u64,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
     /// Runs one slice of the row, at any size, by one contender, and prints for how many operations
     /// it stands: for tools that count instructions (`.ci/instructions`).
-    #[arg(long, hide = true, requires = "rows", value_parser = Row::CONTENDERS)]
+    #[arg(long, hide = true, requires = "rows", conflicts_with = "format", value_parser = Row::CONTENDERS)]
     once: Option<String>,
 }
 
@@ -53,31 +58,22 @@ impl Bench {
         if let Some(asked) = self.rows.iter().find(is_none) {
             return Err(unknown(asked));
         }
-        let mut table = Table::new();
-        let rule = LineStyle::none().fill('─').junction('─');
-        table.load_style(TableStyle::new().header_separator(rule));
-        table.set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header([
-            "row",
-            "x kernel layout",
-            "10 % - 90 %",
-            "looking ahead",
-            "x map and heap",
-            "of a dependent access",
-            "of an independent one",
-            "ns",
-        ]);
+        let measure = |row: &&Row| {
+            remark(format_args!("{}", row.name()));
+            Measured::of(row, &measure(row, Duration::from_millis(self.millis)))
+        };
+        let measured: Vec<Measured> = rows.iter().map(measure).collect();
+        self.format.print(&COLUMNS, measured.iter(), || table(&measured))?;
+        // What is no row is told to people alone.
+        if self.format == Format::Text { self.tell_more(&rows) } else { Ok(()) }
+    }
+
+    /// What stands below the table.
+    fn tell_more(&self, rows: &[&Row]) -> Result<(), Failure> {
         let mut beside: Vec<(&str, [&str; 2])> = Vec::new();
         for row in rows {
             beside.extend(row.shape.beside().map(|beside| (row.group, beside)));
-            remark(format_args!("{}", row.name()));
-            let figures = measure(row, Duration::from_millis(self.millis));
-            table.add_row(cells(row, &figures));
         }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        writeln!(io::stdout(), "{table}")?;
         beside.dedup();
         for (group, [kernel, map]) in beside {
             writeln!(io::stdout(), "{group}: no kernel does it; beside {kernel}, and {map}")?;
@@ -131,24 +127,99 @@ fn bytes_line() -> String {
     )
 }
 
-fn cells(row: &Row, figures: &[Figures]) -> [String; 8] {
-    let [engine, ahead, kernel, map, dependent, independent] = figures else {
-        unreachable!("six contenders take part in every row")
+/// A row that was measured.
+#[derive(Clone, Debug, Serialize)]
+struct Measured {
+    schema: &'static str,
+    row: String,
+    expectations: u32,
+    per_bucket: u32,
+    /// What stands where others have the kernel's layout.
+    kernel_layout_is: Option<&'static str>,
+    /// And what where others have map and heap.
+    map_and_heap_is: Option<&'static str>,
+    times_kernel_layout: f64,
+    times_kernel_layout_p10: f64,
+    times_kernel_layout_p90: f64,
+    times_kernel_layout_looking_ahead: f64,
+    times_map_and_heap: f64,
+    of_dependent_access: Option<f64>,
+    of_independent_access: Option<f64>,
+    ns_per_operation: f64,
+}
+
+/// The columns, as the fields stand above.
+const COLUMNS: [&str; 14] = [
+    "schema",
+    "row",
+    "expectations",
+    "per_bucket",
+    "kernel_layout_is",
+    "map_and_heap_is",
+    "times_kernel_layout",
+    "times_kernel_layout_p10",
+    "times_kernel_layout_p90",
+    "times_kernel_layout_looking_ahead",
+    "times_map_and_heap",
+    "of_dependent_access",
+    "of_independent_access",
+    "ns_per_operation",
+];
+
+impl Measured {
+    fn of(row: &Row, figures: &[Figures]) -> Self {
+        let [engine, ahead, kernel, map, dependent, independent] = figures else {
+            unreachable!("six contenders take part in every row")
+        };
+        let [low, median, high] = engine.times_faster(kernel);
+        // What is not one access per operation has no floor to be compared with.
+        let floor = |floor: &Figures| {
+            let [_, times, _] = engine.times_faster(floor);
+            row.shape.touches_one_line().then_some(1.0 / times)
+        };
+        let beside = row.shape.beside();
+        Self {
+            schema: "nfexp.bench.1",
+            row: row.name(),
+            expectations: row.size,
+            per_bucket: row.load,
+            kernel_layout_is: beside.map(|[kernel, _]| kernel),
+            map_and_heap_is: beside.map(|[_, map]| map),
+            times_kernel_layout: median,
+            times_kernel_layout_p10: low,
+            times_kernel_layout_p90: high,
+            times_kernel_layout_looking_ahead: ahead.times_faster(kernel)[1],
+            times_map_and_heap: engine.times_faster(map)[1],
+            of_dependent_access: floor(dependent),
+            of_independent_access: floor(independent),
+            ns_per_operation: engine.nanos(),
+        }
+    }
+}
+
+fn table(rows: &[Measured]) -> String {
+    let heads = [
+        "row",
+        "x kernel layout",
+        "10 % - 90 %",
+        "looking ahead",
+        "x map and heap",
+        "of a dependent access",
+        "of an independent one",
+        "ns",
+    ];
+    let share = |share: Option<f64>| share.map_or_else(String::new, |share| format!("{share:.2}"));
+    let row = |row: &Measured| {
+        [
+            row.row.clone(),
+            format!("{:.2}", row.times_kernel_layout),
+            format!("{:.2} - {:.2}", row.times_kernel_layout_p10, row.times_kernel_layout_p90),
+            format!("{:.2}", row.times_kernel_layout_looking_ahead),
+            format!("{:.2}", row.times_map_and_heap),
+            share(row.of_dependent_access),
+            share(row.of_independent_access),
+            format!("{:.1}", row.ns_per_operation),
+        ]
     };
-    let [low, median, high] = engine.times_faster(kernel);
-    // What is not one access per operation has no floor to be compared with.
-    let floor = |floor: &Figures| {
-        let [_, times, _] = engine.times_faster(floor);
-        if row.shape.touches_one_line() { format!("{:.2}", 1.0 / times) } else { String::new() }
-    };
-    [
-        row.name(),
-        format!("{median:.2}"),
-        format!("{low:.2} - {high:.2}"),
-        format!("{:.2}", ahead.times_faster(kernel)[1]),
-        format!("{:.2}", engine.times_faster(map)[1]),
-        floor(dependent),
-        floor(independent),
-        format!("{:.1}", engine.nanos()),
-    ]
+    ruled(&heads, &[1, 2, 3, 4, 5, 6, 7], rows.iter().map(row))
 }
