@@ -13,14 +13,16 @@
 //! # Source
 //! `ct_expect_get_first()` to `exp_seq_show()`, v3.9.
 
+use core::convert::Infallible;
 use core::fmt::{self, Write};
 
+use crate::ctnetlink::dump::ExpectInfo;
 use crate::engine::{At, Engine};
 use crate::expectation::{About, Expectation, Flags};
 use crate::kernel::hlist::{Access, Index};
 use crate::kernel::platform::{Ordering, Platform, Word};
 use crate::kernel::rcu::Rcu;
-use crate::kernel::slab::NULL;
+use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::netns::NetId;
 use crate::revision::{ClassText, Expiry, Revision, TableScope};
@@ -69,16 +71,48 @@ impl SeqFile {
         lines: u64,
         out: &mut dyn Write,
     ) -> Result<u64, fmt::Error> {
+        self.walk(engine, at, lines, |reading| reading.show(out))
+    }
+
+    /// What a read(2) with room for all would write, as values.
+    pub fn listed<P: Platform>(&mut self, engine: &Engine<P>, at: At) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        let Ok(_) = self.walk::<P, Infallible>(engine, at, u64::MAX, |reading| {
+            let line = reading.listed();
+            let is_shown = line.is_some();
+            listed.extend(line);
+            Ok(is_shown)
+        });
+        listed
+    }
+
+    /// Goes from line to line until `each` has shown so many; answers how many those were.
+    fn walk<P: Platform, E>(
+        &mut self,
+        engine: &Engine<P>,
+        at: At,
+        lines: u64,
+        mut each: impl FnMut(&Reading<'_, P>) -> Result<bool, E>,
+    ) -> Result<u64, E> {
         let mut reading = Reading::start(self, engine, at);
         let mut written = 0;
         while written < lines && reading.at != NULL {
-            if reading.show(out)? {
+            if each(&reading)? {
                 written += 1;
             }
             reading.next();
         }
         Ok(written)
     }
+}
+
+/// A line of a listing, as values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The seconds it has left, as they are printed; none where a `-` stands.
+    pub left_secs: Option<i64>,
+    /// Whose line it is.
+    pub expectation: ExpectInfo,
 }
 
 impl<P: Platform> Engine<P> {
@@ -160,13 +194,13 @@ impl<'a, P: Platform> Reading<'a, P> {
         let engine = self.engine;
         let exp = engine.memory.expectations.object(self.at);
         let about = exp.about();
-        let elsewhere = engine.config.revision.table == TableScope::Global
-            && about.net != self.file.net
-            && !P::slips(Slip::ListsOtherNamespaces);
-        if elsewhere || engine.is_over(self.when, exp) {
+        if self.is_left_out(exp, &about) {
             return Ok(false);
         }
-        self.show_seconds(out)?;
+        match self.left_secs() {
+            None => out.write_str("- ")?,
+            Some(left) => write!(out, "{left} ")?,
+        }
         let tuple = exp.tuple();
         write!(out, "l3proto = {} proto={} ", tuple.l3.number(), tuple.proto.0)?;
         print_tuple(out, &tuple, &engine.config.revision)?;
@@ -175,21 +209,35 @@ impl<'a, P: Platform> Reading<'a, P> {
         Ok(true)
     }
 
-    fn show_seconds(&self, out: &mut dyn Write) -> fmt::Result {
+    /// The same line as values.
+    fn listed(&self) -> Option<Listed> {
+        let exp = self.engine.memory.expectations.object(self.at);
+        (!self.is_left_out(exp, &exp.about())).then(|| Listed {
+            left_secs: self.left_secs(),
+            expectation: self.engine.expect_info(self.at),
+        })
+    }
+
+    /// Whether it is another namespace's, or over.
+    fn is_left_out(&self, exp: Object<'_, Expectation<P>>, about: &About) -> bool {
+        let engine = self.engine;
+        let elsewhere = engine.config.revision.table == TableScope::Global
+            && about.net != self.file.net
+            && !P::slips(Slip::ListsOtherNamespaces);
+        elsewhere || engine.is_over(self.when, exp)
+    }
+
+    fn left_secs(&self) -> Option<i64> {
         let (engine, key) = (self.engine, TimerKey::expectation(self.at));
         let left = || {
             let expires = engine.timers.expires(&engine.memory, key);
             expires.ticks_from(self.when.now) / i64::from(engine.config.hz)
         };
         match engine.config.revision.expiry {
-            Expiry::Collected => write!(out, "{} ", left().max(0)),
-            Expiry::Timer if !engine.timers.has_function(&engine.memory, key) => {
-                out.write_str("- ")
-            }
-            Expiry::Timer if engine.timers.is_pending(&engine.memory, key) => {
-                write!(out, "{} ", left())
-            }
-            Expiry::Timer => out.write_str("0 "),
+            Expiry::Collected => Some(left().max(0)),
+            Expiry::Timer if !engine.timers.has_function(&engine.memory, key) => None,
+            Expiry::Timer if engine.timers.is_pending(&engine.memory, key) => Some(left()),
+            Expiry::Timer => Some(0),
         }
     }
 
