@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use nfexp_model::kernel::Jiffies;
 use nfexp_model::netns::NetId;
 use nfexp_model::proc::SeqFile;
 use nfexp_model::{At, Engine};
@@ -15,6 +16,7 @@ use super::kernel::{Clock, Kernel, Span};
 use super::{Failure, trace};
 use crate::forward::Router;
 use crate::replay::{Happening, Replay};
+use crate::report::rows;
 
 /// The arguments of `nfexp show`.
 #[derive(Debug, Args)]
@@ -25,8 +27,35 @@ pub struct Show {
     /// `90j`: timer ticks); after the last one if not given.
     #[arg(long, value_name = "MOMENT", value_parser = Moment::parse, allow_hyphen_values = true)]
     at: Option<Moment>,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Proc)]
+    format: Format,
     #[command(flatten)]
     kernel: Kernel,
+}
+
+/// How a listing is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The file, as the kernel prints it.
+    Proc,
+    /// JSON lines, one per line of the file.
+    Json,
+}
+
+impl Format {
+    /// The listing of a capture or a trace as it stands.
+    pub(super) fn listing(self, path: &Path, engine: &Engine, now: Jiffies) -> String {
+        let at = At { now, ..At::default() };
+        let mut file = SeqFile::open(NetId::INIT);
+        if self == Self::Json {
+            let listed = file.listed(engine, at);
+            return rows::listed(&path.display().to_string(), engine, &listed);
+        }
+        let mut text = String::new();
+        file.read(engine, at, u64::MAX, &mut text).expect("a string takes all");
+        text
+    }
 }
 
 /// A moment of a replay.
@@ -61,13 +90,13 @@ impl Show {
     /// # Errors
     /// [`Failure`]: bad data, or a moment after its end.
     pub fn run(&self) -> Result<(), Failure> {
-        show(&self.file, self.at, &self.kernel)
+        show(&self.file, self.at, self.format, &self.kernel)
     }
 }
 
-fn show(path: &Path, at: Option<Moment>, kernel: &Kernel) -> Result<(), Failure> {
+fn show(path: &Path, at: Option<Moment>, format: Format, kernel: &Kernel) -> Result<(), Failure> {
     if is_trace(path) {
-        io::stdout().write_all(trace::show(path, at, kernel)?.as_bytes())?;
+        io::stdout().write_all(trace::show(path, at, format, kernel)?.as_bytes())?;
         return Ok(());
     }
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
@@ -96,14 +125,7 @@ fn show(path: &Path, at: Option<Moment>, kernel: &Kernel) -> Result<(), Failure>
         }
         Some(Moment::After(_)) => {}
     }
-    let listing = listing(replay.router.engine(), replay.router.now());
+    let listing = format.listing(path, replay.router.engine(), replay.router.now());
     io::stdout().write_all(listing.as_bytes())?;
     Ok(())
-}
-
-pub(super) fn listing(engine: &Engine, now: nfexp_model::kernel::Jiffies) -> String {
-    let mut text = String::new();
-    let at = At { now, ..At::default() };
-    SeqFile::open(NetId::INIT).read(engine, at, u64::MAX, &mut text).expect("a string takes all");
-    text
 }

@@ -11,7 +11,7 @@ use nfexp_traces::text::{Block, Trace, parse};
 use super::Failure;
 use super::input::text_of;
 use super::kernel::Kernel;
-use super::show::{Moment as At, listing};
+use super::show::{Format, Moment as At};
 use crate::golden::{Played, play};
 use crate::report::{Ledger, Moment};
 use crate::simulator::{Simulator, StepError, config};
@@ -106,7 +106,12 @@ fn verdict(path: &Path, trace: &Trace, played: &Played, kernel: &Kernel) -> Resu
 }
 
 /// The listing at a moment, or at the end.
-pub(super) fn show(path: &Path, at: Option<At>, kernel: &Kernel) -> Result<String, Failure> {
+pub(super) fn show(
+    path: &Path,
+    at: Option<At>,
+    format: Format,
+    kernel: &Kernel,
+) -> Result<String, Failure> {
     says_itself(path, kernel)?;
     let mut trace = read(path)?;
     if let Some(At::Since(span)) = at {
@@ -123,7 +128,7 @@ pub(super) fn show(path: &Path, at: Option<At>, kernel: &Kernel) -> Result<Strin
             if step != wanted {
                 return ControlFlow::Continue(());
             }
-            text = Some(listing(simulator.engine(), simulator.now()));
+            text = Some(format.listing(path, simulator.engine(), simulator.now()));
             ControlFlow::Break(())
         };
         let played = play(&trace, kernel.revision, look);

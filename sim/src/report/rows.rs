@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The same for programs: JSON lines and CSV, one line per expectation.
 
+use nfexp_model::Engine;
+use nfexp_model::kernel::Up;
+use nfexp_model::proc::Listed;
 use serde::Serialize;
 
-use super::{Ledger, Life, target};
+use super::{Ledger, Life, class_name, target};
 
 /// The schema's name, in every line of JSON.
 pub const SCHEMA: &str = "nfexp.expectation.1";
@@ -67,6 +70,39 @@ fn row<'a>(capture: &'a str, life: &'a Life) -> Row<'a> {
 #[must_use]
 pub fn json(capture: &str, ledger: &Ledger) -> String {
     lines(ledger.lives().iter().map(|life| row(capture, life)))
+}
+
+/// An expectation that is listed: of its life, what a listing tells.
+#[derive(Serialize)]
+struct ListedRow<'a> {
+    schema: &'static str,
+    capture: &'a str,
+    master: String,
+    expects: String,
+    class: u8,
+    class_name: String,
+    helper: &'static str,
+    flags: String,
+    left_secs: Option<i64>,
+}
+
+/// JSON lines of a listing, in its order.
+#[must_use]
+pub fn listed(capture: &str, engine: &Engine<Up>, listed: &[Listed]) -> String {
+    lines(listed.iter().map(|Listed { left_secs, expectation: exp }| {
+        let helper = exp.helper.map(|id| engine.helper(id));
+        ListedRow {
+            schema: "nfexp.listed.1",
+            capture,
+            master: exp.master_tuple.to_string(),
+            expects: target(&exp.tuple, &exp.mask),
+            class: exp.class.number(),
+            class_name: class_name(helper, exp.class),
+            helper: helper.map_or("", |helper| helper.name),
+            flags: exp.flags.to_string(),
+            left_secs: *left_secs,
+        }
+    }))
 }
 
 /// Comma-separated values, with a header line even if there are none.
