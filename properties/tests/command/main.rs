@@ -6,6 +6,7 @@ mod piped;
 mod programs;
 mod raced;
 mod refused;
+mod rows;
 #[cfg(target_os = "linux")]
 mod unwritten;
 
@@ -651,6 +652,8 @@ fn a_reader_may_have_left_before() {
     let golden = "traces/captures/irc/irc-dcc-chat.golden.jsonl";
     for arguments in
         [&["conform-capture", capture, golden][..], &["fit", capture], &["show", capture]]
+            .into_iter()
+            .chain([&["policies", "--format", "csv"][..]])
     {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Rows for programs: JSON and CSV say the same, whatever a person sees is in both, and how a verb
+//! ends is the same for all three.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::{EVICTION, file, nfexp, run};
+
+/// Exit code and lines of JSON.
+fn json(arguments: &[&str]) -> (i32, Vec<Value>) {
+    let (code, printed, _) = run(&[arguments, &["--format", "json"]].concat());
+    let line = |line: &str| line.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+    (code, printed.lines().map(line).collect())
+}
+
+/// What a person is shown.
+fn text(arguments: &[&str]) -> String {
+    run(arguments).1
+}
+
+/// The fields of a line of CSV.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            c => fields.last_mut().expect("there is one").push(c),
+        }
+    }
+    fields
+}
+
+/// Every way ends with this code and tells the same beside; CSV has what JSON has, to the last digit.
+fn told_alike(arguments: &[&str], expected: i32) -> Vec<Value> {
+    let [(_, _, told), of_json, of_csv] =
+        ["text", "json", "csv"].map(|format| run(&[arguments, &["--format", format]].concat()));
+    for (code, _, beside) in [&of_json, &of_csv] {
+        assert_eq!((*code, beside), (expected, &told), "{arguments:?}");
+    }
+    assert_eq!(run(arguments).0, expected, "{arguments:?}");
+    let (json, csv) = (of_json.1, of_csv.1);
+    let names = fields(csv.lines().next().expect("a header"));
+    assert_eq!(csv.lines().count(), json.lines().count() + 1, "{csv}{json}");
+    let row = |(json, csv): (&str, &str)| {
+        let row: Value = json.parse().expect("a line of JSON");
+        assert_eq!(row.as_object().expect("an object").len(), names.len(), "{json}: {names:?}");
+        for (name, field) in names.iter().zip(fields(csv)) {
+            let field = match &row[name.as_str()] {
+                Value::Null if field.is_empty() => "null".to_owned(),
+                Value::String(_) => format!("\"{field}\""),
+                _ => field,
+            };
+            assert!(json.contains(&format!("\"{name}\":{field}")), "{name}: {json}\n{csv}");
+        }
+        row
+    };
+    json.lines().zip(csv.lines().skip(1)).map(row).collect()
+}
+
+const SHORT: [&str; 2] = ["--set", "run.lasts=3000s"];
+
+#[test]
+fn an_attack_is_told_alike() {
+    let attack = ["attack", "--until-recall", "0.3", "--most", "3", "--replications"];
+    let asked = [&attack[..], &["3"], &SHORT].concat();
+    let rows = told_alike(&asked, 0);
+    assert!(rows.iter().all(|row| row["schema"] == "nfexp.attack.1" && row["answer"] == "lost"));
+    for verdict in ["withstands", "lost"] {
+        assert!(rows.iter().any(|row| row["verdict"] == verdict), "{verdict}");
+    }
+    let table = text(&asked);
+    for (row, line) in rows.iter().zip(table.lines().skip(2)) {
+        let number = |name: &str| format!("{:.4}", row[name].as_f64().expect("a number"));
+        let shown = ["holds_full_per_second", "withstood_per_second", "lost_from_per_second"];
+        for name in shown.into_iter().chain(["tried_per_second", "recall", "recall_half"]) {
+            assert!(line.contains(&number(name)), "{name} of {row} in {line}");
+        }
+        assert!(line.ends_with(row["verdict"].as_str().expect("a word")), "{row}: {line}");
+    }
+
+    // One run has no interval, and a short one never settles.
+    let alone = told_alike(&[&attack[..], &["1"], &SHORT].concat(), 3);
+    let open = |row: &Value| row["answer"] == "inconclusive" && row["verdict"] == "inconclusive";
+    assert!(
+        alone.iter().all(|row| open(row) && row["recall_half"].is_null() && row["steady"] == true)
+    );
+    let brief = told_alike(&[&attack[..], &["3", "--set", "run.lasts=300s"]].concat(), 3);
+    assert!(brief.iter().any(|row| row["steady"] == false && row["verdict"] == "inconclusive"));
+}
+
+#[test]
+fn advice_is_told_alike() {
+    let size = ["size", "--scenario", "prototype", "--replications", "3", "--target"];
+    let asked = [&size[..], &["0.5"], &SHORT].concat();
+    let rows = told_alike(&asked, 0);
+    let shown = text(&asked);
+    let advised = |row: &&Value| row["advised"] == "yes";
+    assert_eq!(rows.iter().filter(advised).count(), shown.matches("ct expectation ").count() - 1);
+    for row in rows.iter().filter(advised) {
+        let (kind, protocol) = (row["kind"].as_str(), row["protocol"].as_str());
+        let object = format!(
+            "  ct expectation {} {{\n    protocol {}; dport {};\n    timeout {}s; size {}; ",
+            kind.expect("a name"),
+            protocol.expect("a word"),
+            row["dport"],
+            row["timeout_secs"],
+            row["max_expected"],
+        );
+        assert!(shown.contains(&object), "{object} in {shown}");
+        assert!(shown.contains(&format!("expect_max={}\n", row["expect_max"])), "{shown}");
+        assert!(shown.starts_with("# verified") && row["verdict"] == "verified", "{shown}");
+    }
+    let attacker = rows.iter().find(|row| row["advised"] == "attacker").expect("there is one");
+    let nothing = format!("# {}: an attacker's", attacker["kind"].as_str().expect("a name"));
+    assert!(shown.contains(&nothing), "{shown}");
+
+    // Of what cannot be verified, that is told in every row.
+    let rate = ["--set", "class.attack.arrivals.per_second=5", "--set", "run.lasts=300s"];
+    let rows = told_alike(&[&size[..], &["0.9"], &rate].concat(), 3);
+    assert!(rows.iter().all(|row| row["verdict"] == "inconclusive" && row["steady"] == false));
+}
+
+#[test]
+fn knobs_are_told_alike() {
+    let asked = |lasts| {
+        let knobs = ["--knob", "timeout=0.5..1", "--knob", "class.ftp.delay.median=10ms..90ms"];
+        let brief = ["--replications", "1", "--rows", "2", "--set", lasts];
+        [&["sensitivity", "--scenario", "ftp"][..], &knobs, &brief].concat()
+    };
+    let screened = asked("run.lasts=2000s");
+    let rows = told_alike(&screened, 0);
+    let knob = |row: &Value| (row["knob"].clone(), row["from"].as_f64(), row["unit"].clone());
+    let second = ("class.ftp.delay.median".into(), Some(10.0), "ms".into());
+    assert!(rows.len() == 2 && knob(&rows[1]) == second, "{rows:?}");
+    for (row, line) in rows.iter().zip(text(&screened).lines().skip(2)) {
+        for name in ["effect", "effect_half", "spread"] {
+            let number = format!("{:.4}", row[name].as_f64().expect("a number"));
+            assert!(line.contains(&number), "{name} of {row} in {line}");
+        }
+    }
+    let indexed = [&screened[..], &["--method", "sobol"]].concat();
+    let rows = told_alike(&indexed, 0);
+    assert!(rows.iter().all(|row| row["total_half"].is_f64() && row["steady"] == true), "{rows:?}");
+    let unsettled = asked("run.lasts=300s");
+    assert!(told_alike(&unsettled, 3).iter().all(|row| row["steady"] == false));
+    assert!(text(&unsettled).contains("inconclusive: not steady"));
+}
+
+/// Times differ from run to run; what they are of does not.
+#[test]
+fn a_bench_is_told_alike() {
+    let bench = ["bench", "--millis", "1", "hit/1k", "snapshot/16"];
+    let (code, rows) = json(&bench);
+    assert_eq!((code, rows.len()), (0, 3));
+    let (_, csv, _) = run(&[&bench[..], &["--format", "csv"]].concat());
+    let names = fields(csv.lines().next().expect("a header"));
+    for (row, line) in rows.iter().zip(csv.lines().skip(1)) {
+        let row = row.as_object().expect("an object");
+        assert!(row.len() == names.len() && names.iter().all(|name| row.contains_key(name)));
+        assert_eq!(
+            fields(line)[..4].join(","),
+            format!(
+                "nfexp.bench.1,{},{},{}",
+                row["row"].as_str().expect("a name"),
+                row["expectations"],
+                row["per_bucket"]
+            )
+        );
+        for name in names.iter().filter(|name| name.starts_with("times") || name.starts_with("ns"))
+        {
+            assert!(row[name].as_f64().is_some_and(|times| times > 0.0), "{name}: {row:?}");
+        }
+        assert!(row["times_kernel_layout_p10"].as_f64() <= row["times_kernel_layout_p90"].as_f64());
+    }
+    let [hit, .., snapshot] = &rows[..] else { panic!("three rows") };
+    assert!(hit["of_dependent_access"].is_f64() && hit["kernel_layout_is"].is_null());
+    assert!(snapshot["of_dependent_access"].is_null());
+    assert_eq!(snapshot["kernel_layout_is"], "the same history once more");
+    let (code, _, told) = run(&["bench", "hit/1k", "--once", "engine", "--format", "json"]);
+    assert!(code == 2 && told.contains("cannot be used with"), "{told}");
+}
+
+#[test]
+fn policies_are_told_alike() {
+    let rows = told_alike(&["policies"], 0);
+    let named = nfexp_sim::research::policy::names::NAMED;
+    assert_eq!(rows.len(), named.len());
+    for (row, named) in rows.iter().zip(named) {
+        let told = [&row["policy"], &row["composition"], &row["does"]];
+        assert_eq!(told, [named.name, named.composition, named.does]);
+    }
+}
+
+/// A line for each of the file's, in its order; what a replay tells of it as well it calls the same.
+#[test]
+fn a_listing_is_told_alike() {
+    let call = "traces/captures/sip/sip-registered-call.pcap";
+    let trace = file("listed.trace", run(&["import", call]).1.as_bytes());
+    for (source, at) in [(EVICTION, "12"), (call, "4"), (call, "9"), (&trace, "3s")] {
+        for kernel in ["3.9", "6.18"] {
+            let asked = ["show", "--at", at, "--revision", kernel, source];
+            let (shown, (code, rows)) = (text(&asked), json(&asked));
+            assert_eq!((code, rows.len()), (0, shown.lines().count()), "{shown}");
+            let lives = json(&["replay", "--revision", kernel, source]).1;
+            for (row, line) in rows.iter().zip(shown.lines()) {
+                assert_eq!(line.split(' ').next(), Some(row["left_secs"].to_string().as_str()));
+                assert!(line.contains(row["helper"].as_str().expect("a name")), "{row}: {line}");
+                assert_eq!(line.contains("PERMANENT"), row["flags"] == "PERMANENT", "{line}");
+                let same = ["capture", "master", "expects", "class", "class_name", "helper"];
+                let is_same = |life: &&Value| same.iter().all(|name| life[*name] == row[*name]);
+                assert!(lives.iter().any(|life| is_same(&life)), "{row}");
+            }
+        }
+    }
+    assert_eq!(json(&["show", "--at", "10m", EVICTION]), (0, Vec::new()));
+}
+
+/// One seed, the same bytes.
+#[test]
+fn threads_change_no_byte() {
+    let asked: [&[&str]; 3] = [
+        &["attack", "--most", "2", "--until-recall", "0.4"],
+        &["sensitivity", "--rows", "2", "--knob", "timeout=0.5..1"],
+        &["size", "--scenario", "prototype", "--target", "0.5"],
+    ];
+    for arguments in asked {
+        let [one, three] = ["1", "3"].map(|threads| {
+            let mut command = nfexp(arguments);
+            command.args(["--replications", "3", "--format", "json"]).args(SHORT);
+            // A size asks for no number.
+            if arguments[0] != "size" {
+                command.args(["--jobs", threads]);
+            }
+            let output = command.env("RAYON_NUM_THREADS", threads).stdin(Stdio::null()).output();
+            output.expect("the command is built").stdout
+        });
+        assert!(!one.is_empty() && one == three, "{arguments:?}");
+    }
+}
