@@ -5,11 +5,12 @@
 //!   names, is answered without a divergence.
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use nfexp_model::kernel::Up;
 use nfexp_model::revision::Revision;
-use nfexp_sim::conform::check;
+use nfexp_sim::conform::{Player, check};
 use nfexp_traces::transcript::read::Reader;
 use nfexp_traces::transcript::{Header, Line};
 
@@ -28,8 +29,11 @@ fn committed() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> (Header, Vec<Line>) {
-    let file = File::open(path).expect("a listed file opens");
-    let mut reader = Reader::new(BufReader::new(file));
+    read_from(BufReader::new(File::open(path).expect("a listed file opens")), path)
+}
+
+fn read_from(text: impl BufRead, path: &Path) -> (Header, Vec<Line>) {
+    let mut reader = Reader::new(text);
     let mut read = || {
         let header = reader.header()?;
         let mut lines = Vec::new();
@@ -60,4 +64,26 @@ fn recorded_operations_are_answered_as_the_kernel_did() {
         }
     }
     assert!(divergences.is_empty(), "{}", divergences.join("\n"));
+}
+
+/// A moment beyond all that jiffies can tell is the last, and none that has been.
+#[test]
+fn time_goes_on_however_far() {
+    let left_at = |moment: u64| {
+        let text = format!(
+            "{{\"oracle\":1,\"hz\":1000}}\n\
+             {{\"i\":0,\"t\":0,\"op\":\"fill\",\"a\":{{\"masters\":1,\"per\":3}}}}\n\
+             {{\"i\":1,\"t\":0,\"op\":\"advance\",\"a\":{{\"to\":{moment}}}}}\n\
+             {{\"i\":2,\"t\":0,\"op\":\"proc\"}}\n"
+        );
+        let (header, lines) = read_from(text.as_bytes(), Path::new("here"));
+        let mut player = Player::<Up>::new(&header).expect("there is memory");
+        let answers = lines.iter().map(|line| player.answer(&line.operation));
+        format!("{:?}", answers.last().expect("three lines"))
+    };
+    let all_over = left_at(10_000_000);
+    assert_ne!(left_at(1), all_over);
+    for far in [1 << 62, 1 << 63, u64::MAX] {
+        assert_eq!(left_at(far), all_over, "{far}");
+    }
 }

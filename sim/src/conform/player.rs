@@ -148,7 +148,9 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
 
     fn advance(&mut self, to_ms: u64) {
         let ticks = u128::from(to_ms) * u128::from(self.engine.config().hz) / 1000;
-        let to = self.boot.after(Ticks(u64::try_from(ticks).unwrap_or(u64::MAX >> 1)));
+        // Half of all jiffies lie ahead of any moment, of which half again are left to timers.
+        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX >> 2);
+        let to = self.boot.after(Ticks(ticks));
         if to.time_after(self.now) {
             self.now = to;
         }
