@@ -58,11 +58,11 @@ impl Bench {
         if let Some(asked) = self.rows.iter().find(is_none) {
             return Err(unknown(asked));
         }
-        let measure = |row: &&Row| {
+        let told = |row: &&Row| {
             remark(format_args!("{}", row.name()));
             Measured::of(row, &measure(row, Duration::from_millis(self.millis)))
         };
-        let measured: Vec<Measured> = rows.iter().map(measure).collect();
+        let measured: Vec<Measured> = rows.iter().map(told).collect();
         self.format.print(&COLUMNS, measured.iter(), || table(&measured))?;
         // What is no row is told to people alone.
         if self.format == Format::Text { self.tell_more(&rows) } else { Ok(()) }

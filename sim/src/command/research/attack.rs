@@ -239,7 +239,8 @@ impl Attack {
 
     /// The rates that were tried, for people.
     fn table(&self, found: &[Found<'_>]) -> String {
-        let heads = ["policy", "expect_max", "full from", "withstands", "lost from", "tried"];
+        let heads =
+            ["policy", "expect_max", "full from", "withstands", "lost from", "tried", "recall", ""];
         let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |r| format!("{r:.4}"));
         let row = |found: &Found<'_>, tried: &Tried| {
             let said = match (tried.steady, tried.against(self.until_recall)) {
@@ -260,7 +261,6 @@ impl Attack {
             ]
         };
         let rows = found.iter().flat_map(|one| one.tried.iter().map(move |tried| row(one, tried)));
-        let heads: Vec<&str> = heads.into_iter().chain(["recall", ""]).collect();
         ruled(&heads, &[1, 2, 3, 4, 5], rows)
             + "full from, withstands, lost from, tried: announcements a second\n"
     }
