@@ -33,6 +33,13 @@ const CONNS_READY: u32 = 1 << 10;
 /// The largest table there is room for; beyond, memory runs out first.
 const LARGEST_TABLE: u32 = 1 << 20;
 
+/// So many milliseconds, in jiffies, as far as a trace can say it: half of all jiffies lie ahead of
+/// any moment, of which half again are left to timers.
+pub(super) fn ticks(millis: u64, hz: u32) -> Ticks {
+    let ticks = u128::from(millis) * u128::from(hz) / 1000;
+    Ticks(u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX >> 2))
+}
+
 /// The model, playing a transcript.
 pub struct Player<P: Platform = Up> {
     engine: Engine<P>,
@@ -147,10 +154,7 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
     }
 
     fn advance(&mut self, to_ms: u64) {
-        let ticks = u128::from(to_ms) * u128::from(self.engine.config().hz) / 1000;
-        // Half of all jiffies lie ahead of any moment, of which half again are left to timers.
-        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX >> 2);
-        let to = self.boot.after(Ticks(ticks));
+        let to = self.boot.after(ticks(to_ms, self.engine.config().hz));
         if to.time_after(self.now) {
             self.now = to;
         }

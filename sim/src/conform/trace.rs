@@ -6,14 +6,13 @@
 //! words could say that. Time, the listing in `/proc` and the counters have steps of their own.
 //! The answers are the model's; the first comment says what the kernel said instead.
 
-use nfexp_model::kernel::Ticks;
 use nfexp_model::netns::NetId;
 use nfexp_model::revision::Revision;
 use nfexp_traces::step::Step;
 use nfexp_traces::text::{Answer, Block, Setup, Trace};
 use nfexp_traces::transcript::{CtNew, Family, Header, Line, Nothing, Operation};
 
-use super::player::filling;
+use super::player::{filling, ticks};
 use crate::simulator::{Simulator, config};
 
 /// The trace of these lines, with the answers of `revision`, and a remark above.
@@ -71,8 +70,7 @@ fn steps(header: &Header, operation: &Operation, now: &mut u64) -> Vec<Step> {
         Operation::Advance(advance) => {
             let passed = advance.to.saturating_sub(*now);
             *now = (*now).max(advance.to);
-            let ticks = u128::from(passed) * u128::from(header.hz) / 1000;
-            vec![Step::Advance(Ticks(u64::try_from(ticks).unwrap_or(u64::MAX)))]
+            vec![Step::Advance(ticks(passed, header.hz))]
         }
         Operation::Proc(_) => vec![Step::Show { net: NetId::INIT }],
         Operation::Stats(_) => vec![Step::Stats { net: NetId::INIT }],
