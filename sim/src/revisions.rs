@@ -23,12 +23,12 @@ use nfexp_traces::text::Trace;
 pub use captured::Captured;
 
 use crate::golden::Answered;
-use crate::simulator::{Simulator, config};
+use crate::simulator::{Simulator, StepError, config};
 
 /// What is played on one kernel after the other.
 pub trait Script {
-    /// What each step is answered on a revision, by its place; a crash is the last answer. A step
-    /// that is answered nothing need not be there.
+    /// What each step is answered on a revision, by its place; a crash is the last answer, and so is
+    /// why a step cannot be played. A step that is answered nothing need not be there.
     ///
     /// # Errors
     /// Why it cannot be played, or where there are too many answers to keep.
@@ -42,8 +42,14 @@ pub trait Script {
     fn steps(&self, places: &[usize]) -> Result<Vec<(usize, String)>, String>;
 }
 
-/// What steps are answered, by their places.
-pub type Answers = BTreeMap<usize, Vec<String>>;
+/// What a script is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// What each step is, by its place.
+    pub steps: BTreeMap<usize, Vec<String>>,
+    /// Why it went no further, and where: a step asks for what is not there.
+    pub ended: Option<String>,
+}
 
 /// A step that two revisions answer differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,19 +71,21 @@ type Group = (Vec<&'static str>, Vec<usize>);
 
 impl Script for Trace {
     fn play(&self, revision: Revision) -> Result<Answers, String> {
-        let (mut answers, mut answered) = (Answers::new(), Answered::default());
-        let Ok(mut simulator) = Simulator::new(config(&self.setup, revision)) else {
-            return Ok(answers);
-        };
+        let (mut answers, mut answered) = (Answers::default(), Answered::default());
+        let simulator = Simulator::new(config(&self.setup, revision));
+        let mut simulator = simulator.map_err(|error| error.to_string())?;
         let steps = self.blocks.iter().flat_map(|block| &block.steps);
         for (at, (line, step)) in steps.enumerate() {
             match simulator.step(step) {
                 Ok(said) => {
                     let said = answered.more(said).map_err(|error| format!("line {line}: {error}"));
-                    answers.insert(at, said?);
+                    answers.steps.insert(at, said?);
                 }
                 Err(error) => {
-                    answers.insert(at, vec![error.to_string()]);
+                    answers.steps.insert(at, vec![error.to_string()]);
+                    if let StepError::Trace(why) = error {
+                        answers.ended = Some(format!("line {line}: {why}"));
+                    }
                     // What is broken cannot be taken apart without breaking more.
                     std::mem::forget(simulator);
                     return Ok(answers);
@@ -85,7 +93,8 @@ impl Script for Trace {
             }
         }
         if let Err(error) = simulator.finish() {
-            answers.insert(answers.len(), vec![format!("at the end: {error}")]);
+            let end = answers.steps.len();
+            answers.steps.insert(end, vec![format!("at the end: {error}")]);
         }
         Ok(answers)
     }
@@ -103,13 +112,18 @@ impl Script for Trace {
 /// Every step that `from` and `to` answer differently, in order.
 ///
 /// # Errors
-/// As [`Script::play`] and [`Script::steps`].
+/// As [`Script::play`] and [`Script::steps`]; where neither kernel can be played a step.
 pub fn partings(
     script: &impl Script,
     from: Revision,
     to: Revision,
 ) -> Result<Vec<Parting>, String> {
     let (ours, theirs) = (script.play(from)?, script.play(to)?);
+    // What only one of them cannot be played is a difference between them.
+    if let Some(why) = ours.ended.filter(|why| theirs.ended.as_ref() == Some(why)) {
+        return Err(why);
+    }
+    let (ours, theirs) = (ours.steps, theirs.steps);
     let all: BTreeSet<usize> = ours.keys().chain(theirs.keys()).copied().collect();
     let places: Vec<_> = all.into_iter().filter(|at| ours.get(at) != theirs.get(at)).collect();
     let parting = |((line, step), at): ((usize, String), &usize)| {
@@ -123,7 +137,7 @@ pub fn partings(
         return Ok(partings);
     }
     for knob in from.differing_knobs(&to) {
-        let played = script.play(turned(from, &[knob], &to))?;
+        let played = script.play(turned(from, &[knob], &to))?.steps;
         for (at, parting) in places.iter().zip(&mut partings) {
             let answer = played.get(at);
             if answer == theirs.get(at) {
@@ -137,7 +151,7 @@ pub fn partings(
         (0..places.len()).filter(|number| partings[*number].knobs.is_empty()).collect();
     let gives = |played: &Answers, number: usize| {
         let at = &places[number];
-        played.get(at) == theirs.get(at)
+        played.steps.get(at) == theirs.get(at)
     };
     for (needed, numbers) in fewest(script, (from, to), unexplained, gives)? {
         numbers.into_iter().for_each(|number| partings[number].knobs.clone_from(&needed));

@@ -8,10 +8,10 @@ use nfexp_model::kernel::Ticks;
 use nfexp_traces::step::Step;
 use nfexp_traces::text::{Block, Trace, parse};
 
-use super::Failure;
 use super::input::text_of;
 use super::kernel::Kernel;
 use super::show::{Format, Moment as At};
+use super::{Failure, remark};
 use crate::golden::{Played, play};
 use crate::report::{Ledger, Moment};
 use crate::simulator::{Simulator, StepError, config};
@@ -138,12 +138,16 @@ pub(super) fn show(
     let all = trace.blocks.iter().map(|block| block.steps.len() as u64).sum();
     let (played, steps, mut text) =
         listed_after(if let Some(At::After(at)) = at { at } else { all })?;
-    if at.is_none() && played.failure.is_some() && steps > 0 {
-        // It ended early: what was so far is shown.
-        text = listed_after(steps)?.2;
+    let cannot_be_played = matches!(played.failure, Some((_, StepError::Trace(_))));
+    if let (None, false, Some((line, error))) = (at, cannot_be_played, &played.failure) {
+        // It crashed: what was so far is shown.
+        remark(format_args!("nfexp: {}: line {line}: {error}", path.display()));
+        if steps > 0 {
+            text = listed_after(steps)?.2;
+        }
     }
     let is_there = match at {
-        None => true,
+        None => !cannot_be_played,
         Some(At::After(at)) => at == steps,
         Some(At::Since(_)) => played.failure.is_none(),
     };

@@ -66,7 +66,7 @@ impl Captured {
 
 impl Script for Captured {
     fn play(&self, revision: Revision) -> Result<Answers, String> {
-        let (mut answers, mut answered) = (Answers::new(), Answered::default());
+        let (mut answers, mut answered) = (Answers::default(), Answered::default());
         let mut too_many = Ok(());
         let mut replay = self.replay(revision)?;
         let mut tell = |router: &mut Router, happening: &Happening<'_>| {
@@ -76,7 +76,9 @@ impl Script for Captured {
             }
             match answered.more(told) {
                 Ok(told) if told.is_empty() => {}
-                Ok(told) => answers.entry(happening.packet as usize).or_default().extend(told),
+                Ok(told) => {
+                    answers.steps.entry(happening.packet as usize).or_default().extend(told)
+                }
                 Err(error) => too_many = Err(format!("packet {}: {error}", happening.packet)),
             }
         };
@@ -91,7 +93,7 @@ impl Script for Captured {
             crash = unless_it_crashes(|| replay.finish(tell)).err();
         }
         if let Some(words) = crash {
-            answers.entry(at).or_default().push(format!("the kernel crashes: {words}"));
+            answers.steps.entry(at).or_default().push(format!("the kernel crashes: {words}"));
             // What is broken cannot be taken apart without breaking more.
             std::mem::forget(replay);
         }
