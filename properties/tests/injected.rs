@@ -98,7 +98,7 @@ fn every_turned_knob_is_found_and_made_small() {
                 .filter_map(|(header, lines)| Some((header, lines, check(header, lines, mutant)?)));
             for (header, lines, divergence) in found.take(SEQUENCES) {
                 seen += 1;
-                let small = shrink(header, lines, mutant, &divergence);
+                let small = shrink(header, lines, mutant, &divergence).lines;
                 let place = check(header, &small, mutant).map(|again| again.place + 1);
                 let right = check(header, &small, RIGHT).is_none();
                 let explained = Witness::of(header, lines, mutant).and_then(|it| it.knob);

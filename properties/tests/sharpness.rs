@@ -117,7 +117,7 @@ fn mutants_are_noticed_and_shrunk() {
             let mutant = turned(knob, other);
             let shortest = transcripts.iter().filter_map(|(header, lines)| {
                 let divergence = check(header, lines, mutant)?;
-                let shrunk = shrink(header, lines, mutant, &divergence);
+                let shrunk = shrink(header, lines, mutant, &divergence).lines;
                 // What was shrunk diverges at its last step, and only with the knob turned.
                 let again = check(header, &shrunk, mutant).map(|again| again.place + 1);
                 let right = check(header, &shrunk, Revision::LINUX_6_18).is_none();

@@ -14,7 +14,7 @@ use super::Failure;
 use super::input::{bytes, named_once, unreadable};
 use super::kernel::revision;
 use super::output::{quoted, write_beside};
-use crate::conform::{Divergence, Player, Witness, as_trace, check, shrink};
+use crate::conform::{Divergence, Player, Shrunk, as_trace, check, shrink};
 use crate::report::text::counted;
 use crate::simulator::unless_it_crashes;
 
@@ -119,10 +119,11 @@ impl Conform {
         for earlier in &lines[place.saturating_sub(TOLD)..*place] {
             writeln!(out, "  {}", json(earlier))?;
         }
-        if let Some(witness) = Witness::of(header, &lines[..=*place], self.revision) {
+        let Shrunk { lines: shrunk, witness, is_least } =
+            shrink(header, lines, self.revision, divergence);
+        if let Some(witness) = witness {
             writeln!(out, "{witness}")?;
         }
-        let shrunk = shrink(header, lines, self.revision, divergence);
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let base = self.out.join(format!("{stem}.{}", self.revision.name));
         let head = Header { n: shrunk.len() as u64, ..header.clone() };
@@ -133,7 +134,8 @@ impl Conform {
             (append(&base, "jsonl"), jsonl.join("\n") + "\n"),
             (append(&base, "trace"), trace.to_string()),
         ];
-        writeln!(out, "{} steps show it as well, in", shrunk.len())?;
+        let perhaps = if is_least { "" } else { ", perhaps fewer (not all was tried)" };
+        writeln!(out, "{} steps show it as well{perhaps}, in", shrunk.len())?;
         for (path, text) in written {
             write_beside(&path, &text)?;
             writeln!(out, "  {}", path.display())?;

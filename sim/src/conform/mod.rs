@@ -25,5 +25,5 @@ pub(crate) use host::seconds_left;
 pub use host::{Done, Host};
 pub use player::Player;
 pub use run::{Divergence, check, check_on};
-pub use shrink::{Witness, reduce, shrink};
+pub use shrink::{Shrunk, Witness, reduce, shrink};
 pub use trace::as_trace;

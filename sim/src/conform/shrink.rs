@@ -8,12 +8,14 @@
 //!   lines ─▶ halves, quarters, … single ones, pairs left out ─▶ witness │ model ─▶ still part?
 //! ```
 //!
+//! What is tried is bounded by what it takes ([`SEARCH`], [`TRIALS`]), so that a long recording ends
+//! in time, too, if in more steps than it needs.
+//!
 //! The rule that matters: a second by which the kernel's clock was off stays in the witness's
 //! words as it was recorded. Without a witness only lines are left out that change nothing of
 //! either answer.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt;
 
 use nfexp_model::kernel::Up;
@@ -27,6 +29,12 @@ use super::run::{Divergence, check, difference};
 
 /// Up to how many items pairs are tried: one that takes memory and one that gives it back, say.
 const PAIRED: usize = 48;
+
+/// How much is played to find a witness among single knobs; more, and only revisions are tried.
+/// In operations, and what they make or list.
+const SEARCH: u64 = 1 << 25;
+/// How much is played to leave lines out.
+const TRIALS: u64 = 1 << 21;
 
 /// A kernel that answers everything that was recorded as it was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +53,14 @@ impl Witness {
             let knobs = revision.differing_knobs(other).into_iter();
             knobs.filter_map(|knob| Some((revision.with_knob_of(knob, other)?, Some(knob))))
         });
+        let mut turned: Vec<_> = turned.collect();
+        let once: u64 = lines.iter().map(|line| work(&line.operation, &line.answer)).sum();
+        if once.saturating_mul(turned.len() as u64) > SEARCH {
+            turned.clear();
+        }
         let others = Revision::ALL.into_iter().map(|kernel| (kernel, None));
         turned
+            .into_iter()
             .chain(others)
             .filter(|(kernel, _)| *kernel != revision)
             .find(|(kernel, _)| check(header, lines, *kernel).is_none())
@@ -63,27 +77,55 @@ impl fmt::Display for Witness {
     }
 }
 
-/// Leaves out of a recording whatever its divergence does not need; the last line is the one
-/// that diverges. Lines and handles are numbered anew.
+/// A recording that shows a divergence, made small.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// Its lines, numbered anew, and so are their handles; the last is the one that diverges.
+    pub lines: Vec<Line>,
+    /// Who answers in the kernel's place.
+    pub witness: Option<Witness>,
+    /// Whether everything was tried; else some of it may not be needed.
+    pub is_least: bool,
+}
+
+/// Leaves out of a recording whatever its divergence does not need.
 #[must_use]
 pub fn shrink(
     header: &Header,
     lines: &[Line],
     revision: Revision,
     divergence: &Divergence,
-) -> Vec<Line> {
+) -> Shrunk {
     let lines = &lines[..=divergence.place];
-    let witness = Witness::of(header, lines, revision).map(|witness| witness.revision);
-    let attempt = Attempt { header, revision, witness, wanted: &divergence.difference };
-    let mut best = None;
+    let witness = Witness::of(header, lines, revision);
+    let right = witness.map(|witness| witness.revision);
+    let attempt = Attempt { header, revision, witness: right, wanted: &divergence.difference };
+    let (mut best, mut left) = (None, TRIALS);
     let shows = |kept: &[&Line]| {
-        let shorter = attempt.replay(kept);
+        let shorter = attempt.replay(kept, &mut left);
         let shows = shorter.is_some();
         best = shorter.or_else(|| best.take());
-        Ok::<_, Infallible>(shows)
+        if left > 0 { Ok(shows) } else { Err(Spent) }
     };
-    let Ok(_) = reduce(lines.iter().collect(), shows);
-    best.unwrap_or_else(|| lines.to_vec())
+    let is_least = reduce(lines.iter().collect(), shows).is_ok();
+    Shrunk { lines: best.unwrap_or_else(|| lines.to_vec()), witness, is_least }
+}
+
+/// All that may be played was.
+struct Spent;
+
+/// What an operation takes, in such operations as make or list one thing.
+fn work(operation: &Operation, answer: &Answer) -> u64 {
+    let masters = match operation {
+        Operation::Fill(fill) => u64::from(fill.masters),
+        _ => 0,
+    };
+    let lists = [
+        answer.ev.as_ref().map_or(0, Vec::len),
+        answer.dump.as_ref().map_or(0, Vec::len),
+        answer.proc.as_ref().map_or(0, Vec::len),
+    ];
+    1 + masters + answer.made.unwrap_or(0) + lists.into_iter().sum::<usize>() as u64
 }
 
 /// Leaves out of a list whatever it does not need in order to show something; the last item
@@ -153,8 +195,8 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// The lines, numbered anew, if the model agrees with all but the last, in which it differs
-    /// as it did.
-    fn replay(&self, lines: &[&Line]) -> Option<Vec<Line>> {
+    /// as it did. Takes what it plays from what is `left`.
+    fn replay(&self, lines: &[&Line], left: &mut u64) -> Option<Vec<Line>> {
         let tol = self.header.tol;
         let mut player = Player::<Up>::of_revision(self.header, self.revision).ok()?;
         let mut witness = match self.witness {
@@ -177,6 +219,8 @@ impl Attempt<'_> {
             let line = Line { i: i as u64, t: line.t, operation, answer };
             let last = i + 1 == lines.len();
             let found = difference(&mut player, tol, &line.operation, &line.answer);
+            let answer = found.as_ref().map_or(&line.answer, |(answer, _)| answer);
+            *left = left.saturating_sub(work(&line.operation, answer));
             match found {
                 Ok((_, None)) if !last => {}
                 Ok((_, Some(found))) if last && self.is_wanted(&found) => {}
@@ -314,6 +358,8 @@ fn begun(event: &Event) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     #[test]

@@ -62,8 +62,8 @@ fn guess(header: &Header, revision: Revision, finding: &Finding) -> Vec<Operatio
     let Finding { lines, difference } = finding;
     let (place, answer) = (lines.len() - 1, Answer::default());
     let divergence = Divergence { place, answer, difference: difference.clone() };
-    let lines = conform::shrink(header, lines, revision, &divergence);
-    lines.into_iter().map(|line| line.operation).collect()
+    let small = conform::shrink(header, lines, revision, &divergence);
+    small.lines.into_iter().map(|line| line.operation).collect()
 }
 
 fn operations(finding: &Finding) -> Vec<Operation> {
