@@ -5,6 +5,7 @@
 //! * Another capture's log has not.
 //! * A log becomes a trace that plays, with as many expectations as the log begins; a listing
 //!   becomes one, too, as text or XML; and a log of more masters than a trace has memory for.
+//! * Time passes as stamps say, of text and of XML; and not again, where a clock was set back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -146,4 +147,36 @@ fn a_log_of_more_masters_than_there_is_memory_for_becomes_a_trace_while_few_expe
         gone += usize::from(line.starts_with("gone "));
     }
     assert_eq!((told, gone), (17_001, 1 << 14));
+}
+
+#[test]
+fn time_passes_between_stamps_and_not_twice_where_a_clock_was_set_back() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/tools");
+    let first = |name: &str, with: &str| {
+        let text = fs::read_to_string(folder.join(name)).expect("our own");
+        text.lines().find(|line| line.contains(with)).expect("an event").to_owned()
+    };
+    let text = first("events-timestamp.txt", "[NEW]");
+    let (stamp, _) = text.split_once(']').expect("a stamp");
+    let at =
+        |second: u32| text.replacen(stamp, &format!("[{}.{:<6}", 1_795_560_000 + second, 0), 1);
+    let xml = first("events-timestamp.xml", "type=\"new\"");
+    let (_, now) = xml.split_once("<min>").expect("a minute");
+    let (now, _) = now.split_once("<wday>").expect("a second");
+    let when = |second: u32| {
+        let (minute, second) = (10 + second / 60, second % 60);
+        xml.replacen(now, &format!("{minute}</min><sec>{second}</sec>"), 1)
+    };
+    let passed = |lines_of: &dyn Fn(u32) -> String| {
+        let mut importer = LogImporter::new("a log", Revision::LINUX_6_18);
+        let text: Vec<_> = [0, 70, 50, 60, 71].map(lines_of).into();
+        for line in lines(text.join("\n").as_bytes()) {
+            importer.take(&line.expect("a tool's line").1).expect("there is room");
+        }
+        let trace = importer.finish().expect("the trace plays").to_string();
+        let advances = trace.lines().filter(|line| line.starts_with("advance "));
+        advances.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(passed(&at), ["advance 70s", "advance 1s"]);
+    assert_eq!(passed(&when), passed(&at));
 }

@@ -105,6 +105,16 @@ fn told(shown: &Shown) -> Option<ToolLine> {
     }
 }
 
+/// When a line says that it was, in microseconds: of the XML a local time, to the second.
+fn stamp_of(shown: &Shown) -> Option<u64> {
+    let (secs, micros) = match shown {
+        Shown::Tool(line) => line.stamp.map(|stamp| (stamp.secs, stamp.micros))?,
+        Shown::Xml(flow) => (flow.when?.seconds()?, 0),
+        Shown::Proc(_) | Shown::Frame(_) => return None,
+    };
+    Some(secs.saturating_mul(1_000_000).saturating_add(micros.into()))
+}
+
 /// Whether an event of a replay is one of a log.
 #[must_use]
 pub fn agree(replayed: &ToolLine, logged: &ToolLine) -> bool {
@@ -202,7 +212,7 @@ impl LogImporter {
         // What a listing shows is there.
         line.event.get_or_insert(EventWord::New);
         let mut steps = Vec::new();
-        self.pass(&line, &mut steps);
+        self.pass(stamp_of(shown), &mut steps);
         match line.event {
             Some(EventWord::Destroy) => {
                 self.settle(&mut steps);
@@ -216,10 +226,10 @@ impl LogImporter {
         Ok(())
     }
 
-    /// Time passes between two stamps.
-    fn pass(&mut self, line: &ToolLine, steps: &mut Vec<Step>) {
-        let Some(stamp) = line.stamp else { return };
-        let now = stamp.secs.saturating_mul(1_000_000).saturating_add(stamp.micros.into());
+    /// Time passes between two stamps. A clock that is set back tells nothing: time stands still
+    /// until it has caught up.
+    fn pass(&mut self, stamp: Option<u64>, steps: &mut Vec<Step>) {
+        let Some(now) = stamp else { return };
         if let Some(last) = self.last.filter(|last| *last < now) {
             let ticks = (now - last).saturating_mul(HZ.into()) / 1_000_000;
             if ticks > 0 {
@@ -227,7 +237,7 @@ impl LogImporter {
                 steps.push(Step::Advance(Ticks(ticks.min(1 << 40))));
             }
         }
-        self.last = Some(now);
+        self.last = self.last.max(Some(now));
     }
 
     /// What ended without a successor is taken back: to no effect, if its time was up.

@@ -115,8 +115,8 @@ pub enum LogError {
     },
 }
 
-/// The longest line that is read.
-const LONGEST_LINE: u64 = 1 << 16;
+/// The longest line that is read, in bytes, its end not counted.
+const LONGEST_LINE: usize = 1 << 16;
 
 /// Reads a log, line by line, each with its number from 1; blank lines are left out, and counted.
 pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<(u64, Shown), LogError>> {
@@ -125,7 +125,8 @@ pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<(u64, Shown
     std::iter::from_fn(move || {
         while !ended {
             let mut text = Vec::new();
-            let read = io::Read::take(&mut input, LONGEST_LINE).read_until(b'\n', &mut text);
+            let most = LONGEST_LINE as u64 + 1;
+            let read = io::Read::take(&mut input, most).read_until(b'\n', &mut text);
             match read {
                 Ok(0) => return None,
                 Ok(_) => {}
@@ -142,6 +143,10 @@ pub fn lines(mut input: impl BufRead) -> impl Iterator<Item = Result<(u64, Shown
                 continue;
             }
             let shown = match std::str::from_utf8(&text) {
+                _ if text.len() > LONGEST_LINE => {
+                    let expected = "the end of a line, which are not longer".to_owned();
+                    Err(LineError { column: LONGEST_LINE + 1, expected })
+                }
                 Ok(text) => Shown::parse(text),
                 Err(error) => {
                     let column = error.valid_up_to() + 1;
@@ -233,6 +238,25 @@ mod tests {
             }
             assert_eq!(again, text);
         }
+    }
+
+    /// A line is not cut in two, of which each would be read.
+    #[test]
+    fn a_line_is_of_so_many_bytes_at_most() {
+        let [first, ..] = RECORDED.map(|text| text.lines().next().expect("a line"));
+        let counted = |bytes: usize| {
+            let (begin, end) = ("conntrack v", " have been shown.");
+            format!("{begin}{}{end}", "1".repeat(bytes - begin.len() - end.len()))
+        };
+        let read = |text: &str| lines(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let longest = counted(LONGEST_LINE);
+        for text in [longest.clone(), format!("{longest}\n{first}\n")] {
+            let read = read(&text).expect("it is not too long");
+            assert_eq!(read.len(), text.lines().count());
+        }
+        let error = read(&format!("{}\n{first}\n", counted(LONGEST_LINE + 1))).expect_err("long");
+        let expected = "expected the end of a line, which are not longer";
+        assert_eq!(error.to_string(), format!("line 1, column 65537: {expected}"));
     }
 
     #[test]

@@ -47,6 +47,25 @@ pub struct When {
     pub parts: [u16; 7],
 }
 
+impl When {
+    /// Seconds since 1970 began there, leap seconds left out; `None` of a date or a time that no
+    /// calendar has, or before.
+    #[must_use]
+    pub fn seconds(&self) -> Option<u64> {
+        let [hour, minute, second, _, day, month, year] = self.parts.map(u64::from);
+        let there = hour < 24 && minute < 60 && second <= 60 && year >= 1970;
+        if !there || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+            return None;
+        }
+        // Years begin in March here, so that a leap day is the last of one.
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let leap_days = year / 4 - year / 100 + year / 400;
+        let days = year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1;
+        // So many are before 1970 in that reckoning.
+        Some((days - 719_468) * 86_400 + hour * 3600 + minute * 60 + second)
+    }
+}
+
 const PARTS: [&str; 7] = ["hour", "min", "sec", "wday", "day", "month", "year"];
 const ROLES: [&str; 3] = ["expected", "mask", "master"];
 const FLAGS: [(Flags, &str); 3] = [
@@ -199,5 +218,28 @@ impl fmt::Display for XmlFlow {
             }
         }
         f.write_str("</meta></flow>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_so_many_seconds_after_1970() {
+        // As `date -u -d … +%s` has them.
+        for (parts, seconds) in [
+            ([0, 0, 0, 5, 1, 1, 1970], Some(0)),
+            ([23, 59, 59, 3, 29, 2, 2000], Some(951_868_799)),
+            ([0, 0, 0, 4, 1, 3, 2000], Some(951_868_800)),
+            ([12, 30, 5, 2, 30, 11, 2026], Some(1_796_041_805)),
+            ([0, 0, 0, 2, 1, 3, 2100], Some(4_107_542_400)),
+            ([24, 0, 0, 1, 1, 1, 2000], None),
+            ([0, 0, 0, 1, 0, 1, 2000], None),
+            ([0, 0, 0, 1, 1, 13, 2000], None),
+            ([0, 0, 0, 1, 31, 12, 1969], None),
+        ] {
+            assert_eq!(When { parts }.seconds(), seconds, "{parts:?}");
+        }
     }
 }
