@@ -10,14 +10,14 @@ use super::law::{Arrivals, Law};
 use super::random::Stream;
 use super::scenario::{ClassSpec, RecordingSpec, Scenario};
 
-/// Whether a scenario's happenings are about as many as are allowed, or fewer.
+/// About how many happenings a run has, if they are about as many as are allowed, or fewer.
 ///
 /// # Errors
 /// The estimate, the bound, and what can be done.
-pub fn fits(scenario: &Scenario, most: u64) -> Result<(), String> {
+pub fn fits(scenario: &Scenario, most: u64) -> Result<f64, String> {
     let estimate = happenings(scenario);
     match estimate <= most as f64 {
-        true => Ok(()),
+        true => Ok(estimate),
         false => Err(too_many(&format!("about {estimate:.1e}"), most)),
     }
 }
@@ -67,7 +67,8 @@ fn of_recording(recording: &RecordingSpec, lasts: f64) -> f64 {
     }
 }
 
-/// How many sessions begin within so many seconds.
+/// How many sessions begin within so many seconds; or how often what takes turns takes them, if
+/// that is more often: each has to be drawn.
 fn sessions(arrivals: &Arrivals, lasts: f64) -> f64 {
     match arrivals {
         Arrivals::Poisson { per_second }
@@ -75,12 +76,12 @@ fn sessions(arrivals: &Arrivals, lasts: f64) -> f64 {
         | Arrivals::Diurnal { per_second, .. } => per_second * lasts,
         Arrivals::Renewal { gap } => lasts / mean_within(gap, lasts),
         Arrivals::TwoRates { low_per_second, high_per_second, low_for, high_for } => {
-            let turn = low_for.0 + high_for.0;
-            lasts * (low_per_second * low_for.0 + high_per_second * high_for.0) / turn
+            let (low, high) = (low_for.0.max(1e-6), high_for.0.max(1e-6));
+            lasts * (low_per_second * low + high_per_second * high).max(2.0) / (low + high)
         }
         Arrivals::OnOff { per_second, on, off } => {
             let (on, off) = (mean_within(on, lasts), mean_within(off, lasts));
-            per_second * lasts * on / (on + off)
+            lasts * (per_second * on).max(2.0) / (on + off)
         }
         Arrivals::Batch { count, first, every, .. } => {
             let batches = ((lasts - first.0) / every.0.max(1e-3)).max(-1.0).floor() + 1.0;

@@ -283,6 +283,8 @@ pub struct Worth {
 
 /// Each kind has addresses of its own.
 const MOST_CLASSES: usize = 1000;
+/// Masters that are there all the time, of all classes: each takes memory, in every thread.
+const MOST_MASTERS: u32 = 1 << 20;
 
 impl Scenario {
     /// Whether chance has no part in it: every replication would be the same.
@@ -317,6 +319,13 @@ impl Scenario {
             }
             class.check().map_err(fail)?;
         }
+        let masters = self.classes.iter().filter_map(|class| class.masters.as_ref());
+        let masters: u64 = masters.map(|count| u64::from(count.value.count)).sum();
+        if masters > u64::from(MOST_MASTERS) {
+            return Err(format!(
+                "expected at most {MOST_MASTERS} masters in all classes, found {masters}"
+            ));
+        }
         for (at, recording) in self.recordings.iter().enumerate() {
             let fail = |why: String| format!("recording.{}: {why}", recording.name);
             let others = self.recordings[..at].iter().map(|other| &other.name);
@@ -330,7 +339,7 @@ impl Scenario {
                 return Err(fail("expected `source = …`".into()));
             }
             if let Some(arrivals) = &recording.arrivals {
-                arrivals.value.check().map_err(fail)?;
+                arrivals.value.check().map_err(|why| fail(format!("arrivals: {why}")))?;
             }
             recording.limits.values().try_for_each(|limits| limits.value.check()).map_err(fail)?;
         }
@@ -341,11 +350,12 @@ impl Scenario {
 
 impl ClassSpec {
     fn check(&self) -> Result<(), String> {
-        self.arrivals.value.check()?;
+        let of = |what: &'static str| move |why: String| format!("{what}: {why}");
+        self.arrivals.value.check().map_err(of("arrivals"))?;
         if self.during.as_ref().is_some_and(|during| during.value.to <= during.value.from) {
             return Err("during: expected `from` before `to`".into());
         }
-        self.delay.value.check()?;
+        self.delay.value.check().map_err(of("delay"))?;
         let mut shares = vec![self.answered.value.share];
         if let Some(loss) = &self.loss {
             shares.extend([loss.value.announcement, loss.value.connection]);
@@ -355,15 +365,15 @@ impl ClassSpec {
         }
         let counts = [&self.masters, &self.sources, &self.namespaces, &self.zones];
         for count in counts.into_iter().flatten() {
-            if !(1..=1 << 20).contains(&count.value.count) {
-                return Err("expected a count from 1 to 1048576".into());
+            if !(1..=MOST_MASTERS).contains(&count.value.count) {
+                return Err(format!("expected a count from 1 to {MOST_MASTERS}"));
             }
         }
         if self.namespaces.as_ref().is_some_and(|nets| nets.value.count > 1024) {
             return Err("expected at most 1024 namespaces".into());
         }
         if let Some(burst) = &self.burst {
-            burst.value.gap.check()?;
+            burst.value.gap.check().map_err(of("burst.gap"))?;
             if !(1.0..=10_000.0).contains(&burst.value.mean) {
                 return Err("expected a mean burst from 1 to 10000".into());
             }
@@ -378,9 +388,10 @@ impl ClassSpec {
             }
         }
         if let Some(life) = &self.life {
-            life.value.check()?;
+            life.value.check().map_err(of("life"))?;
         }
-        self.policy.as_ref().map_or(Ok(()), |policy| policy.value.check())?;
+        let policy = self.policy.as_ref().map_or(Ok(()), |policy| policy.value.check());
+        policy.map_err(of("policy"))?;
         if self.permanent && self.burst.is_some() {
             return Err("expected no burst of permanent expectations".into());
         }

@@ -21,6 +21,7 @@ use crate::research::measure::Recording;
 use crate::research::policy::Spec;
 use crate::research::scenario::Scenario;
 use crate::research::statistics::{Estimate, Verdict};
+use crate::research::sweep::shard::pool;
 use crate::research::workload::{Happening, NEVER, What, Workload};
 use nfexp_model::revision::Revision;
 use nfexp_model::tuple::Proto;
@@ -157,7 +158,7 @@ impl Size {
         let asked_for = document.map_err(|why| self.asked.wrong(why))?;
         let mut document = asked_for.clone();
         let scenario = asked_for.read();
-        estimate::fits(&scenario, study.most_happenings)
+        let happenings = estimate::fits(&scenario, study.most_happenings)
             .map_err(|why| self.asked.wrong(format!("scenario {}: {why}", study.scenario)))?;
         if scenario.is_fixed() {
             return Err(Failure::Usage(
@@ -176,6 +177,7 @@ impl Size {
             hz: study.hz,
             replications: study.replications,
             most_happenings: study.most_happenings,
+            happenings,
         };
         remark(format_args!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY));
         // A third of what may be lost for each of timeout, class limits and the table.
@@ -312,6 +314,8 @@ struct Trial<'a> {
     hz: u32,
     replications: u32,
     most_happenings: u64,
+    /// About how many there are.
+    happenings: f64,
 }
 
 impl Trial<'_> {
@@ -339,8 +343,9 @@ impl Trial<'_> {
             };
             block.run()
         };
+        let pool = pool(self.happenings, 0).map_err(|why| self.asked.stopped(why))?;
         let runs: Result<Vec<_>, Stopped> =
-            (0..self.replications).into_par_iter().map(run).collect();
+            pool.install(|| (0..self.replications).into_par_iter().map(run).collect());
         let runs = runs.map_err(|why| match why {
             Stopped::Asked(why) => self.asked.wrong(format!("scenario {}: {why}", self.name)),
             here => self.asked.stopped(here),

@@ -89,8 +89,9 @@ pub struct Place {
 }
 
 impl Arrivals {
-    /// When the next session begins, in seconds from the start; `None` if none ever does.
-    pub fn next(&self, place: &mut Place, stream: &mut Stream) -> Option<f64> {
+    /// When the next session begins, in seconds from the start; `None` if none ever does. Behind
+    /// `end` nobody looks for it: what begins there may be `None` as well.
+    pub fn next(&self, place: &mut Place, stream: &mut Stream, end: f64) -> Option<f64> {
         match self {
             Self::Poisson { per_second } => {
                 place.now += exponential(*per_second, stream)?;
@@ -110,7 +111,7 @@ impl Arrivals {
                 };
                 let rate = |high: bool| if high { *high_per_second } else { *low_per_second };
                 let turns = [low_for.0, high_for.0];
-                return switched(place, stream, turns, rate, stay);
+                return switched(place, stream, end, turns, rate, stay);
             }
             Self::OnOff { per_second, on, off } => {
                 let stay = |high: bool, stream: &mut Stream| {
@@ -118,7 +119,7 @@ impl Arrivals {
                 };
                 let turns = [off.mean(), on.mean()];
                 let rate = |high: bool| if high { *per_second } else { 0.0 };
-                return switched(place, stream, turns, rate, stay);
+                return switched(place, stream, end, turns, rate, stay);
             }
             Self::Diurnal { per_second, swing, period } => loop {
                 // Thinning: candidates at the highest rate, kept as often as the rate says.
@@ -128,15 +129,21 @@ impl Arrivals {
                 if stream.uniform() < share {
                     break;
                 }
+                if place.now > end {
+                    return None;
+                }
             },
             Self::Batch { count, within, first, every } => {
                 if *count == 0 {
                     return None;
                 }
                 if place.offsets.is_empty() {
+                    place.batch = first.0 + f64::from(place.count) * every.0.max(1e-3);
+                    if place.batch > end {
+                        return None;
+                    }
                     place.offsets = (0..*count).map(|_| within.0 * stream.uniform()).collect();
                     place.offsets.sort_unstable_by(|a, b| b.total_cmp(a));
-                    place.batch = first.0 + f64::from(place.count) * every.0.max(1e-3);
                     place.count += 1;
                 }
                 place.now = place.batch + place.offsets.pop()?;
@@ -211,6 +218,7 @@ fn exponential(rate: f64, stream: &mut Stream) -> Option<f64> {
 fn switched(
     place: &mut Place,
     stream: &mut Stream,
+    end: f64,
     [low_for, high_for]: [f64; 2],
     rate: impl Fn(bool) -> f64,
     stay: impl Fn(bool, &mut Stream) -> f64,
@@ -218,7 +226,7 @@ fn switched(
     if rate(true) <= 0.0 && rate(false) <= 0.0 {
         return None;
     }
-    loop {
+    while place.now <= end {
         if place.now >= place.phase_end {
             place.high = match place.phase_end > 0.0 {
                 true => !place.high,
@@ -238,11 +246,14 @@ fn switched(
         // What was drawn beyond the phase is void: without memory, nothing is lost.
         place.now = place.phase_end;
     }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NEVER: f64 = f64::INFINITY;
 
     #[test]
     fn every_arrival_law_has_its_rate_and_never_turns_back() {
@@ -278,7 +289,7 @@ mod tests {
             let (mut place, mut stream) = (Place::default(), Stream::keyed(1, 0, "law", "rate"));
             let mut last = 0.0;
             for _ in 0..20_000 {
-                let next = law.next(&mut place, &mut stream).expect("it never ends");
+                let next = law.next(&mut place, &mut stream, NEVER).expect("it never ends");
                 assert!(next >= last, "{law:?}");
                 last = next;
             }
@@ -286,10 +297,10 @@ mod tests {
         }
         let pulses = Arrivals::Pulsed { per_second: 0.29, on: Span(100.0), period: Span(300.0) };
         let (mut place, mut stream) = (Place::default(), Stream::keyed(1, 0, "law", "rate"));
-        let within = (0..100).filter(|_| pulses.next(&mut place, &mut stream) < Some(300.0));
+        let within = (0..100).filter(|_| pulses.next(&mut place, &mut stream, NEVER) < Some(300.0));
         assert_eq!(within.count(), 29);
         let never = Arrivals::Poisson { per_second: 0.0 };
-        assert_eq!(never.next(&mut Place::default(), &mut stream), None);
+        assert_eq!(never.next(&mut Place::default(), &mut stream, NEVER), None);
     }
 
     /// Of a second from the start on as much comes as of any other: three eighths of the time are
@@ -309,12 +320,40 @@ mod tests {
             for seed in 0..4000 {
                 let (mut place, mut stream) =
                     (Place::default(), Stream::keyed(seed, 0, "law", "first"));
-                while law.next(&mut place, &mut stream).expect("it never ends") < 1.0 {
+                while law.next(&mut place, &mut stream, NEVER).expect("it never ends") < 1.0 {
                     came += 1;
                 }
             }
             let mean = f64::from(came) / 4000.0;
             assert!((mean - 5.0).abs() < 0.5, "{law:?}: {mean} in the first second");
+        }
+    }
+
+    /// A rate at which nothing comes in a lifetime, a day that is over before it begins, a batch of
+    /// millions that is too late.
+    #[test]
+    fn nobody_looks_for_what_begins_behind_the_end() {
+        let short = Span(1e-6);
+        let (on, off) = (Law::Constant { is: short }, Law::Constant { is: short });
+        for law in [
+            Arrivals::OnOff { per_second: 1e-13, on, off },
+            Arrivals::TwoRates {
+                low_per_second: 0.0,
+                high_per_second: 1e-13,
+                low_for: short,
+                high_for: short,
+            },
+            Arrivals::Diurnal { per_second: 5.0, swing: 1.0, period: Span(1e-320) },
+            Arrivals::Batch {
+                count: 10_000_000,
+                within: Span(1.0),
+                first: Span(2.0),
+                every: Span(1.0),
+            },
+        ] {
+            let (mut place, mut stream) = (Place::default(), Stream::keyed(1, 0, "law", "end"));
+            assert_eq!(law.next(&mut place, &mut stream, 1.0), None, "{law:?}");
+            assert!(place.offsets.is_empty());
         }
     }
 }

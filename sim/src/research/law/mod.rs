@@ -217,6 +217,10 @@ impl Law {
             Self::Weibull { scale, shape } => {
                 positive("scale", scale.0).and_then(|()| positive("shape", *shape))
             }
+            // The mean of one of so few exponentials is beyond all numbers.
+            Self::Gamma { shape, .. } if (0.0..1e-100).contains(shape) && *shape > 0.0 => {
+                Err(format!("expected a shape of at least 1e-100, not {}", brief(*shape)))
+            }
             Self::Gamma { mean, shape } => {
                 positive("mean", mean.0).and_then(|()| positive("shape", *shape))
             }

@@ -22,6 +22,9 @@ use crate::research::policy::{Spec, parse};
 /// Changes whenever rows change their meaning.
 pub const FORMAT: &str = concat!("nfexp.sweep/3 ", env!("CARGO_PKG_VERSION"));
 
+/// How long the scenarios of all points may be, as text; in memory they are ten times as large.
+const MOST_TEXT: usize = 128 << 20;
+
 /// A study, ready to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -33,6 +36,8 @@ pub struct Plan {
     pub points: Vec<Point>,
     /// All blocks: every replication of every point.
     pub blocks: Vec<Named>,
+    /// About how many happenings a run of the largest has.
+    pub happenings: f64,
     /// The name of the whole.
     pub hash: String,
 }
@@ -89,6 +94,15 @@ impl Plan {
             // The same each time: an interval over copies would be a lie.
             study.replications = 1;
         }
+        // Each point is a document of its own in memory.
+        let of_each = base.canonical().len();
+        if study.points().saturating_mul(of_each) > MOST_TEXT {
+            let (points, most) = (study.points(), (MOST_TEXT / of_each).max(1));
+            return Err(format!(
+                "{points} points of a scenario of {of_each} bytes: expected at most {most}; vary \
+                 fewer values, or make several studies"
+            ));
+        }
         let mut points = Vec::new();
         for name in &study.revisions {
             let revision = Revision::named(name);
@@ -115,23 +129,26 @@ impl Plan {
                 varied,
             }));
         }
+        let mut happenings = 0.0_f64;
         for point in &points {
             let fits = estimate::fits(&point.document.read(), study.most_happenings);
-            fits.map_err(|why| of_point(&study, point, &why))?;
+            happenings = happenings.max(fits.map_err(|why| of_point(&study, point, &why))?);
         }
         let mut blocks = Vec::new();
         for (at, point) in points.iter().enumerate() {
-            for replication in 0..study.replications {
-                let name = name_of(&study, &policies, point, replication);
-                blocks.push(Named { name, point: at, replication });
-            }
+            let names = names_of(&study, &policies, point);
+            blocks.extend((0..).zip(names).map(|(replication, name)| Named {
+                name,
+                point: at,
+                replication,
+            }));
         }
         let mut hash = Sha256::new();
         for block in &blocks {
             hash.update(&block.name);
         }
         let hash = hex(&hash.finalize(), 16);
-        Ok(Self { study, policies, points, blocks, hash })
+        Ok(Self { study, policies, points, blocks, happenings, hash })
     }
 
     /// How many rows a block has.
@@ -218,22 +235,26 @@ fn of_point(study: &Study, point: &Point, why: &str) -> String {
     }
 }
 
-fn name_of(study: &Study, policies: &[Spec], point: &Point, replication: u32) -> String {
-    let mut hash = Sha256::new();
-    let mut part = |text: &str| {
+/// The name of every replication of a point, in order.
+fn names_of(study: &Study, policies: &[Spec], point: &Point) -> impl Iterator<Item = String> {
+    fn part(hash: &mut Sha256, text: &str) {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text.as_bytes());
-    };
-    part(FORMAT);
-    part(&point.document.canonical());
-    part(point.revision.name);
-    part(&point.varied);
-    for policy in policies {
-        part(&policy.name);
     }
-    let numbers = (&study.expect_max, study.hz, study.seed, replication, study.walks);
-    part(&format!("{numbers:?}"));
-    hex(&hash.finalize(), 20)
+    // A scenario may be long, and is the same in all of them.
+    let mut of_point = Sha256::new();
+    for text in [FORMAT, &point.document.canonical(), point.revision.name, &point.varied] {
+        part(&mut of_point, text);
+    }
+    for policy in policies {
+        part(&mut of_point, &policy.name);
+    }
+    (0..study.replications).map(move |replication| {
+        let mut hash = of_point.clone();
+        let numbers = (&study.expect_max, study.hz, study.seed, replication, study.walks);
+        part(&mut hash, &format!("{numbers:?}"));
+        hex(&hash.finalize(), 20)
+    })
 }
 
 /// The first `digits` of a hash.

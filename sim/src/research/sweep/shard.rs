@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::plan::{Named, Plan, Row, hex};
-use crate::research::cell::{Cell, Stopped};
+use crate::research::cell::{Cell, MOST, Stopped};
 use crate::written::put;
 
 /// Part of a plan: `3/8`, counted from 1.
@@ -86,9 +86,7 @@ pub fn run(
         return Err(Stopped::Here(format!("{}: {why}", path.display())));
     }
     let done = AtomicU64::new((own.len() - missing.len()) as u64);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
-    let pool = pool.map_err(|error| Stopped::Here(error.to_string()))?;
-    pool.install(|| {
+    pool(plan.happenings, jobs)?.install(|| {
         missing.par_iter().try_for_each(|block| -> Result<(), Stopped> {
             let rows = plan.run(block)?;
             let path = place_of(folder, block);
@@ -111,10 +109,8 @@ pub fn run_in_memory(
     jobs: usize,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Vec<Row>, Stopped> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
-    let pool = pool.map_err(|error| Stopped::Here(error.to_string()))?;
     let done = AtomicU64::new(0);
-    let rows: Vec<Vec<Row>> = pool.install(|| {
+    let rows: Vec<Vec<Row>> = pool(plan.happenings, jobs)?.install(|| {
         let run = |block| {
             let rows = plan.run(block);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, plan.blocks.len() as u64);
@@ -123,6 +119,19 @@ pub fn run_in_memory(
         plan.blocks.par_iter().map(run).collect::<Result<_, _>>()
     })?;
     Ok(rows.into_iter().flatten().collect())
+}
+
+/// Threads for so many jobs; 0 is one a core, or fewer where runs have so many `happenings` that all
+/// at once would keep more than two of the largest that are allowed usually.
+///
+/// # Errors
+/// If the system has no threads.
+pub fn pool(happenings: f64, jobs: usize) -> Result<rayon::ThreadPool, Stopped> {
+    let at_once = (2.0 * MOST as f64 / happenings.max(1.0)).max(1.0) as usize;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = if jobs == 0 && at_once < cores { at_once } else { jobs };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+    pool.map_err(|error| Stopped::Here(error.to_string()))
 }
 
 /// Rows as bytes.

@@ -18,7 +18,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::research::cell::MOST;
-use crate::research::document::Document;
+use crate::research::document::{Document, located};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -170,13 +170,9 @@ impl Study {
     /// Reads one.
     ///
     /// # Errors
-    /// What was expected, with its line.
+    /// What was expected, with its place.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let study: Self = toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text.get(..start).unwrap_or(text).matches('\n').count() + 1;
-            format!("line {line}: {}", error.message())
-        })?;
+        let study: Self = toml::from_str(text).map_err(|error| located(text, &error))?;
         study.check()?;
         each_once("set", study.set.iter().map(|set| &set.path))?;
         Ok(study)
@@ -202,8 +198,7 @@ impl Study {
         if self.vary.iter().any(|vary| vary.values.is_empty()) {
             return Err("vary: expected at least one value".into());
         }
-        let varied = self.vary.iter().map(|vary| vary.values.len());
-        let points = varied.fold(self.revisions.len(), usize::saturating_mul);
+        let points = self.points();
         if points > MOST_POINTS {
             return Err(format!(
                 "{} revisions and {} varied lists make {} points: expected at most {MOST_POINTS}; \
@@ -241,12 +236,18 @@ impl Study {
         Ok(())
     }
 
+    /// How many points it has: each is a scenario and a kernel.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        let varied = self.vary.iter().map(|vary| vary.values.len());
+        varied.fold(self.revisions.len(), usize::saturating_mul)
+    }
+
     /// How many cells it asks for: each is a run.
     #[must_use]
     pub fn cells(&self) -> usize {
-        let varied = self.vary.iter().map(|vary| vary.values.len());
-        let lists = [self.revisions.len(), self.policies.len(), self.expect_max.len().max(1)];
-        varied.chain(lists).fold(self.replications as usize, usize::saturating_mul)
+        let lists = [self.replications as usize, self.policies.len(), self.expect_max.len().max(1)];
+        lists.into_iter().fold(self.points(), usize::saturating_mul)
     }
 
     /// Its scenario's document, numbers set; `beside` is where a file is looked for first.

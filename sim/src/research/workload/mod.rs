@@ -137,11 +137,13 @@ impl Workload {
 
     fn next_session(&mut self, kind: u16) {
         let state = &mut self.kinds[usize::from(kind)];
-        let next = state.spec.arrivals.value.next(&mut state.place, &mut state.arrivals);
         let during = state.spec.during.as_ref().map(|during| &during.value);
         let (from, to) = during.map_or((0, NEVER), |part| (micros(part.from.0), micros(part.to.0)));
+        let last = self.horizon.min(to);
+        let law = &state.spec.arrivals.value;
+        let next = law.next(&mut state.place, &mut state.arrivals, behind(last, from));
         let next = next.map_or(NEVER, |next| micros(next).saturating_add(from));
-        if next <= self.horizon.min(to) {
+        if next <= last {
             self.queue.begin(usize::from(kind), next);
         }
     }
@@ -342,6 +344,11 @@ impl Iterator for Workload {
             }
         }
     }
+}
+
+/// In seconds from `from`, a moment that is behind `last` however it is rounded.
+fn behind(last: Micros, from: Micros) -> f64 {
+    last.saturating_sub(from).saturating_add(1) as f64 / 1e6
 }
 
 /// A geometric number with this mean, at least one.

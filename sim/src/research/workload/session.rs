@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::{MasterState, Micros, NEVER, Pending, What, Who, Workload, jiffy, micros};
+use super::{MasterState, Micros, NEVER, Pending, What, Who, Workload, behind, jiffy, micros};
 use crate::research::cast::Cast;
 use crate::research::law::{Arrivals, Place};
 use crate::research::random::Stream;
@@ -77,8 +77,9 @@ impl Played {
 impl Workload {
     pub(super) fn next_recorded(&mut self, tape: u16) {
         let played = &mut self.tapes[usize::from(tape)];
+        let end = behind(self.horizon, 0);
         let at = match &played.arrivals {
-            Some(law) => law.next(&mut played.place, &mut played.when).map(micros),
+            Some(law) => law.next(&mut played.place, &mut played.when, end).map(micros),
             None => played.order.last().map(|next| played.recorded.sessions[*next as usize].begins),
         };
         if let Some(at) = at.filter(|at| *at <= self.horizon) {
