@@ -104,7 +104,8 @@ fn how_it_ends_is_the_exit_code() {
         (vec!["import", &cut], 65, "cut.pcap: offset "),
         (vec!["replay", &column], 65, "line 2, column 22: expected `>` between source and dest"),
         (vec!["replay", &nobody], 65, "line 3: no connection m is held"),
-        (vec!["show", &nobody], 0, ""),
+        (vec!["show", &nobody], 65, "line 3: no connection m is held"),
+        (vec!["diff-revisions", &nobody], 65, "line 3: no connection m is held"),
         (
             vec!["import", "traces/tools/proc.txt"],
             65,
@@ -120,145 +121,6 @@ fn how_it_ends_is_the_exit_code() {
         assert!(!told.contains("panicked"), "{arguments:?}: {told}");
         assert!(code != 2 || printed.is_empty(), "{arguments:?}: {printed}");
     }
-}
-
-const SCENARIO: &str = r#"
-name = "one"
-run = { lasts = "100s", source = "the test" }
-[[class]]
-name = "only"
-helper = "ftp"
-arrivals = { law = "poisson", per_second = 1.5, source = "the test" }
-delay = { law = "log-normal", median = "60ms", sigma = 1.0, source = "the test" }
-answered = { share = 0.9, source = "the test" }
-"#;
-
-/// What no machine could run, or what is no number, is refused at once, and says what would do.
-#[test]
-fn research_refuses_what_nobody_can_run() {
-    let lists = |count: usize, values: usize| {
-        let values: Vec<String> = (1..=values).map(|value| value.to_string()).collect();
-        let (path, values) = ("class.ftp.arrivals.per_second", values.join(","));
-        let vary = format!("[[vary]]\npath = \"{path}\"\nvalues = [{values}]\n");
-        format!("scenario = \"ftp\"\n{}", vary.repeat(count))
-    };
-    let study = |name: &str, text: &str| file(&format!("{name}.toml"), text.as_bytes());
-    let scenario = |name: &str, from: &str, to: &str| {
-        assert!(SCENARIO.contains(from), "{from}");
-        study(name, &SCENARIO.replace(from, to))
-    };
-    let rate = "class.ftp.arrivals.per_second=1e7";
-    let deep = format!("table=min({}age)", "age+".repeat(300));
-    let long_one = format!("table=min({}age)", "age+".repeat(20_000));
-    let points = study("points", &lists(5, 1000));
-    let uncounted = study("uncounted", &lists(8, 1000));
-    let sizes = (1..=2000).map(|size| size.to_string()).collect::<Vec<_>>().join(",");
-    let cells = study(
-        "cells",
-        &format!("scenario = \"ftp\"\nreplications = 10000\nexpect_max = [{sizes}]\n"),
-    );
-    let fast = scenario("fast", "per_second = 1.5", "per_second = 1e7");
-    let renewal =
-        "law = \"renewal\", gap = { law = \"constant\", is = \"0s\", source = \"the test\" }";
-    let endless = scenario("endless", "law = \"poisson\", per_second = 1.5", renewal);
-    let endless = study(
-        "longer",
-        &fs::read_to_string(endless).expect("just written").replace("100s", "1000000s"),
-    );
-    let batch =
-        "law = \"batch\", count = 4294967295, within = \"1s\", first = \"0s\", every = \"1s\"";
-    let batch = scenario("batch", "law = \"poisson\", per_second = 1.5", batch);
-    let helper = scenario("helper", "helper = \"ftp\"", "helper = \"fpt\"");
-    let class = scenario("class", "helper = \"ftp\"", "helper = \"ftp\"\nclass = \"3\"");
-    let nan = scenario("nan", "per_second = 1.5", "per_second = nan");
-    let share = scenario("share", "share = 0.9", "share = inf");
-    let sigma = scenario("sigma", "sigma = 1.0", "sigma = -inf");
-    let forever = scenario("forever", "lasts = \"100s\"", "lasts = \"100000000000d\"");
-    let limit = "answered = { share = 0.9, source = \"the test\" }";
-    let long =
-        format!("{limit}\npolicy = {{ timeout = \"100000000000d\", source = \"the test\" }}");
-    let long = scenario("long", limit, &long);
-    let zero = study("zero", "scenario = \"ftp\"\nreplications = 0\n");
-    let less = study("less", "scenario = \"ftp\"\nseed = -1\n");
-    let bytes = file("bytes.toml", b"name\xff");
-    let pool = format!("{SCENARIO}masters = {{ count = 10, source = \"the test\" }}\n");
-    let pool = study("pool", &pool);
-    let above = study("above", "scenario = \"pool.toml\"\nmost_happenings = 290\n");
-    let gap = "law = \"renewal\", gap = { law = \"constant\", is = \"1s\", source = \"the test\" }";
-    let gap = scenario("gap", "law = \"poisson\", per_second = 1.5", gap);
-    // Few where both are low and where both are high: most where one is and the other is not.
-    let (short, long_run) = ("class.only.arrivals.gap.is=0.001s..1s", "run.lasts=100s..1000000s");
-    let corner = vec!["sensitivity", "--scenario", &gap, "--knob", short, "--knob", long_run];
-    let (less_share, more_share) = ("class.ftp.answered.share=0.1", "class.ftp.answered.share=0.9");
-    let twice = |word| vec!["sweep", "--scenario", "ftp", word, less_share, word, more_share];
-    let both = vec!["sweep", "--scenario", "ftp", "--set", less_share, "--vary", more_share];
-    let policy = |text| vec!["sweep", "--scenario", "ftp", "--policy", text];
-    let knob = |text| vec!["sensitivity", "--knob", text];
-    for (arguments, code, message) in [
-        (vec!["sweep", &points], 65, "1000000000000000 points: expected at most 20000; vary"),
-        (vec!["report", &uncounted], 65, "uncountably many points: expected at most 20000"),
-        (vec!["sweep", "plan", &cells], 65, "20000000 cells: expected at most 2000000; ask"),
-        (vec!["sweep", "--scenario", &fast], 65, "about 3.9e9 happenings in a run, where 33554432"),
-        (vec!["report", "--scenario", &endless], 65, "e12 happenings in a run, where 33554432"),
-        (vec!["sweep", "--scenario", "ftp", "--set", rate], 2, "let it be shorter (run.lasts)"),
-        (vec!["size", "--scenario", "ftp", "--set", rate], 2, "allow more (most_happenings"),
-        (vec!["sweep", "--scenario", "ftp", "--most-happenings", "9"], 2, "where 9 are allowed"),
-        (vec!["sweep", "--scenario", &batch], 65, "expected at most 10000000 in a batch"),
-        (vec!["sweep", "--scenario", &helper], 65, "class.only: helper fpt: expected one of"),
-        (vec!["sweep", "--scenario", &class], 65, "class.only: expected a class of helper ftp"),
-        (vec!["sweep", "--scenario", &nan], 65, "expected a rate from 0 to 10000000 per second"),
-        (vec!["sweep", "--scenario", &share], 65, "expected a share from 0 to 1, not inf"),
-        (vec!["sweep", "--scenario", &sigma], 65, "expected a positive sigma, not -inf"),
-        (vec!["sweep", "--scenario", &forever], 65, "run.lasts: expected from 1ms to 10^9 s"),
-        (vec!["sweep", "--scenario", &long], 65, "expected a timeout of at most 10^9 s"),
-        (vec!["sweep", "--scenario", "/dev/zero"], 65, "offset 0: expected a pcap"),
-        (vec!["sweep", "/dev/zero"], 65, "offset 4194304: expected the end of a study in UTF-8"),
-        (vec!["sweep", &bytes], 65, "offset 4: expected a study in UTF-8"),
-        (vec!["sweep", &zero], 65, "replications: expected from 1 to 10000"),
-        (vec!["sweep", &less], 65, "line 2: "),
-        (vec!["size", "--hz", "0"], 2, "expected a number from 1 to 10000"),
-        (vec!["size", "--replications", "4000000000"], 2, "a number from 1 to 10000"),
-        (vec!["size", "--target", "nan"], 2, "--target: expected a share from 0 to below 1"),
-        (vec!["attack", "--until-recall", "nan"], 2, "expected a recall from 0 to below 1"),
-        (vec!["attack", "--most", "inf"], 2, "--most: expected a rate from 0.000001 to 1000000"),
-        (vec!["sweep", "--expect-max", "4294967295"], 2, "a number from 1 to 4194304"),
-        (vec!["sweep", "--jobs", "1000000"], 2, "expected a number from 0 to 1024"),
-        (vec!["sweep", "script", &zero, "--for", "ray", "--shards", "0"], 2, "from 1 to 1000000"),
-        // The estimate is 285, and chance brings a few more.
-        (vec!["sweep", "--scenario", &pool, "--most-happenings", "290"], 65, "more happenings in"),
-        (vec!["report", &above], 65, "scenario pool.toml: more happenings in a run, where 290"),
-        (vec!["sensitivity", "--replications", "100", "--rows", "9999"], 2, "make 5999400: expec"),
-        (corner.clone(), 65, "happenings in a run, where 33554432 are allowed"),
-        (twice("--vary"), 2, "class.ftp.answered.share is varied twice"),
-        (twice("--set"), 2, "--set class.ftp.answered.share: expected once"),
-        (both, 2, "class.ftp.answered.share is set and varied"),
-        (vec!["sensitivity", "--rows", "0"], 2, "expected a number from 2 to 100000"),
-        (vec!["sensitivity", "--rows", "4294967295"], 2, "expected a number from 2 to 100000"),
-        (knob("expect_max=1024..64"), 2, "expect_max: expected a lower number below a higher one"),
-        (knob("expect_max=0..1e99"), 2, "expect_max: expected from 1 to 4194304, not 0"),
-        (knob("timeout=nan..1"), 2, "timeout: expected a lower number below a higher one"),
-        (knob("class.sip.answered.share=0..2"), 2, "expected a share from 0 to 1"),
-        (policy("table=min(nan)"), 2, "`nan`, character 1: expected a number"),
-        (policy("table=min(1e999)"), 2, "`1e999`, character 1: expected a finite number"),
-        (policy("table=min(age / 0)"), 2, "character 7: expected a divisor that is not always"),
-        (policy("table=min(age / (2 - 2))"), 2, "character 7: expected a divisor that is not"),
-        (policy(&deep), 2, "expected at most 256 operands"),
-        (policy(&long_one), 2, "policy of 80014 bytes: expected at most 4096"),
-        (policy("timeout=100000000000d"), 2, "timeout: expected at most 10^9 s"),
-    ] {
-        let (ended, printed, told) = run(&arguments);
-        let asked = arguments.join(" ");
-        let asked = asked.get(..200).unwrap_or(&asked);
-        assert_eq!(ended, code, "{asked}: {told}");
-        assert!(told.contains(message), "{asked}: {told}");
-        assert!(!told.contains("panicked") && printed.is_empty(), "{asked}: {told}");
-    }
-    // The longest that is allowed is no reason to fail.
-    let timeouts = "timeout=1000000000s,timeout=x1000000";
-    let asked = ["--expect-max", "64", "--hz", "10000", "--replications", "2"];
-    let (code, _, told) =
-        run(&[&policy(timeouts)[..], &asked, &["--set", "run.lasts=2000s"]].concat());
-    assert!([0, 3].contains(&code) && !told.contains("panicked"), "{code}: {told}");
 }
 
 /// A list given in parts is the list; a page goes where it is told to, whatever has to be made.

@@ -159,3 +159,19 @@ fn what_finds_no_room_leaves_nothing_behind() {
         assert!(left.is_empty(), "{arguments:?}: {left:?}");
     }
 }
+
+/// What a link stands for is not known where it leads nowhere, and the link is somebody's.
+#[test]
+fn a_link_that_leads_nowhere_stays() {
+    let link = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nowhere.trace");
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink("nothing/is/here", &link).expect("a link can be made");
+    let place = link.to_str().expect("a name in UTF-8");
+    let (code, _, told) = run(&["import", EVICTION, "--out", place]);
+    assert_eq!(code, 74, "{told}");
+    assert!(
+        told.contains("nowhere.trace: cannot write: it is a link that leads nowhere"),
+        "{told}"
+    );
+    assert!(fs::read_link(&link).is_ok());
+}

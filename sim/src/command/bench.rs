@@ -11,7 +11,7 @@ use nfexp_model::conn::Conn;
 use nfexp_model::kernel::Up;
 
 use super::format::Format;
-use super::number::natural;
+use super::number::within;
 use super::{Failure, remark};
 use crate::bench::engine::EngineContender;
 use crate::bench::threads::two_sweep_threads;
@@ -26,7 +26,7 @@ pub struct Bench {
     /// given.
     rows: Vec<String>,
     /// CPU time per row, about, in milliseconds.
-    #[arg(long, default_value_t = 400, value_parser = natural)]
+    #[arg(long, default_value_t = 400, value_parser = millis)]
     millis: u64,
     /// How to tell it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -35,6 +35,11 @@ pub struct Bench {
     /// it stands: for tools that count instructions (`.ci/instructions`).
     #[arg(long, hide = true, requires = "rows", conflicts_with = "format", value_parser = Row::CONTENDERS)]
     once: Option<String>,
+}
+
+/// A minute is longer than any row needs.
+fn millis(text: &str) -> Result<u64, String> {
+    within(text, 0, 60_000)
 }
 
 impl Bench {

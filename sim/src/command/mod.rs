@@ -139,17 +139,17 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Data(path, why) => write!(f, "{}: {}", path.display(), brief(why)),
-            Self::Usage(why)
-            | Self::System(why)
-            | Self::Differs(why)
-            | Self::Inconclusive(why)
-            | Self::Skipped(why) => f.write_str(why),
+            // Where answers differ, all of both is what was asked for.
+            Self::Differs(why) => f.write_str(why),
+            Self::Usage(why) | Self::System(why) | Self::Inconclusive(why) | Self::Skipped(why) => {
+                f.write_str(&brief(why))
+            }
             Self::NoReader => Ok(()),
         }
     }
 }
 
-/// What is wrong with a file, without the middle if that is long: what stands in the file is.
+/// What is wrong, without the middle if that is long: what stands in a file or an argument is.
 fn brief(why: &str) -> Cow<'_, str> {
     const BEGIN: usize = 1500;
     const END: usize = 500;

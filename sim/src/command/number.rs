@@ -24,9 +24,10 @@ pub(super) fn natural(text: &str) -> Result<u64, String> {
     within(text, 0, u64::MAX)
 }
 
-/// Any with a fraction; the verb tells its bounds.
+/// Any with a fraction; the verb tells its bounds. Nothing below zero is nothing.
 pub(super) fn real(text: &str) -> Result<f64, String> {
-    text.parse().map_err(|_| "expected a number, as in 0.5".to_owned())
+    let number = text.parse::<f64>().map_err(|_| "expected a number, as in 0.5".to_owned());
+    number.map(|number| if number == 0.0 { 0.0 } else { number })
 }
 
 /// Lets options be given numbers below zero, which are then refused as what they are and not as

@@ -40,6 +40,10 @@ fn place_of(path: &Path) -> io::Result<Option<PathBuf>> {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if is_open || !there.is_file() => Ok(None),
         Ok(_) => path.canonicalize().map(Some),
+        Err(error) if path.is_symlink() => Err(match error.kind() {
+            io::ErrorKind::NotFound => io::Error::other("it is a link that leads nowhere"),
+            _ => error,
+        }),
         Err(_) if above(path).is_dir() => Ok(Some(path.to_owned())),
         Err(_) => Err(io::ErrorKind::NotADirectory.into()),
     }

@@ -199,6 +199,11 @@ collect m";
                 "line 1, column 22: expected `>` between source and destination, found `21`",
             ),
             (
+                r#"request {"op":"exp_del_helper","a":{"name":"ftp\u0000"}}"#,
+                "line 1, column 9: expected a name without a zero, found `{\"op\":\"exp_del_helper\",\
+                 \"a\":{\"name\":\"ftp\\u0000\"}}`",
+            ),
+            (
                 "advance 300",
                 "line 1, column 9: expected a span with a unit, as in `300s`, found `300`",
             ),

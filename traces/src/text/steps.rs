@@ -135,6 +135,7 @@ impl Line<'_> {
         let expected = "an operation of a transcript, `{\"op\":…,\"a\":{…}}`";
         let operation = serde_json::from_str(self.rest());
         let operation: Operation = operation.map_err(|_| self.error(expected))?;
+        operation.check().map_err(|what| self.error(what))?;
         if !operation.is_request() {
             return Err(self.error("an operation of a user, or a packet"));
         }

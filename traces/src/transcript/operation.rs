@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What is done: the operations of a transcript and their arguments.
 
+use nfexp_model::tuple::Proto;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Family, Parts};
@@ -75,8 +76,27 @@ impl Operation {
 }
 
 impl Operation {
+    /// Whether its arguments make sense.
+    ///
+    /// # Errors
+    /// What is expected in their place.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.names().into_iter().flatten().any(|name| name.contains('\0')) {
+            return Err("a name without a zero");
+        }
+        match self {
+            Self::Fill(fill) if !fill.has_ports() => {
+                Err("a fill of as many masters and expectations as there are ports")
+            }
+            Self::Pkt(packet) if !packet.p.has_its_keys() => {
+                Err("a packet of GRE with sport and dport, its keys")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The names it says: of a helper, of a function.
-    pub(super) fn names(&self) -> [Option<&str>; 2] {
+    fn names(&self) -> [Option<&str>; 2] {
         match self {
             Self::CtNew(new) => [new.helper.as_deref(), None],
             Self::CtHelp(help) => [help.helper.as_deref(), None],
@@ -352,6 +372,14 @@ pub struct Packet {
     /// Its payload, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hex: Option<String>,
+}
+
+impl Packet {
+    /// Whether it says its keys, where it is one of GRE.
+    fn has_its_keys(&self) -> bool {
+        let keys = [self.tuple.sport, self.tuple.dport];
+        self.tuple.proto != Some(Proto::GRE.0) || keys.iter().all(Option::is_some)
+    }
 }
 
 /// Until when time passes.

@@ -9,8 +9,6 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use serde_json::Value;
 
-use nfexp_model::tuple::Proto;
-
 use super::{Answer, Header, Line, Operation};
 
 /// The longest line that is read, in bytes: a dump of a full table is well below, and what stands in
@@ -144,20 +142,7 @@ fn parse_line(text: &[u8]) -> Result<Line, String> {
     tagged.insert("a".to_owned(), without_nulls(head.a));
     let operation: Operation = serde_json::from_value(Value::Object(tagged))
         .map_err(|error| format!("expected the arguments of {}: {error}", head.op))?;
-    if let Operation::Fill(fill) = operation
-        && !fill.has_ports()
-    {
-        return Err("expected a fill of as many masters and expectations as there are ports".into());
-    }
-    if let Some(name) = operation.names().into_iter().flatten().find(|name| name.contains('\0')) {
-        return Err(format!("expected a name without a zero, found {name:?}"));
-    }
-    if let Operation::Pkt(packet) = &operation
-        && packet.p.tuple.proto == Some(Proto::GRE.0)
-        && (packet.p.tuple.sport.is_none() || packet.p.tuple.dport.is_none())
-    {
-        return Err("expected a packet of GRE with sport and dport, its keys".into());
-    }
+    operation.check().map_err(|what| format!("expected {what}"))?;
     Ok(Line { i: head.i, t: head.t, operation, answer })
 }
 
