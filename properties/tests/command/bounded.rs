@@ -95,6 +95,9 @@ fn a_transcript_is_bounded() {
     let many = [header, &vec![line(4_000_000); 17].join("\n")].join("\n");
     let many = file("many.jsonl", many.as_bytes());
     refused(&["conform", &many], "many.jsonl: line 18: expected a transcript of at most 1048576");
+    let fill = "{\"i\":1,\"op\":\"fill\",\"a\":{\"masters\":255,\"per\":255}}";
+    let full = file("full.jsonl", [header, &vec![fill; 200].join("\n")].join("\n").as_bytes());
+    refused(&["conform", &full], "full.jsonl: line 130: expected at most 8388608 to be filled in");
     let wide = file("wide.jsonl", [header, &line(4 << 20)].join("\n").as_bytes());
     refused(&["conform", &wide], "wide.jsonl: line 2: expected at most 4194304 bytes");
 }

@@ -24,6 +24,8 @@ const TOLD: usize = 10;
 const LARGEST_BYTES: u64 = 64 << 20;
 /// And the longest.
 const MOST_LINES: u64 = 1 << 20;
+/// And how many masters and expectations its fills may ask for: a few words each.
+const MOST_FILLED: u64 = 1 << 23;
 
 /// The arguments of `nfexp conform`.
 #[derive(Debug, Args)]
@@ -166,7 +168,7 @@ fn read(path: &Path) -> Result<(Header, Vec<Line>), Failure> {
     let mut lines = Vec::new();
     while let Some(line) = reader.next_line().map_err(|error| bad_data(path, &error))? {
         lines.push(line);
-        let within = reader.is_within(LARGEST_BYTES, MOST_LINES);
+        let within = reader.is_within(LARGEST_BYTES, MOST_LINES, MOST_FILLED);
         within.map_err(|error| bad_data(path, &error))?;
     }
     Ok((header, lines))

@@ -116,8 +116,8 @@ struct Spent;
 
 /// What an operation takes, in such operations as make or list one thing.
 fn work(operation: &Operation, answer: &Answer) -> u64 {
-    let masters = match operation {
-        Operation::Fill(fill) => u64::from(fill.masters),
+    let filled = match operation {
+        Operation::Fill(fill) => fill.count(),
         _ => 0,
     };
     let lists = [
@@ -125,7 +125,7 @@ fn work(operation: &Operation, answer: &Answer) -> u64 {
         answer.dump.as_ref().map_or(0, Vec::len),
         answer.proc.as_ref().map_or(0, Vec::len),
     ];
-    1 + masters + answer.made.unwrap_or(0) + lists.into_iter().sum::<usize>() as u64
+    1 + filled + lists.into_iter().sum::<usize>() as u64
 }
 
 /// Leaves out of a list whatever it does not need in order to show something; the last item

@@ -409,4 +409,10 @@ impl Fill {
         let last = Self::FIRST_PORT.saturating_add(masters);
         last <= 1 << 16 && masters.saturating_mul(per) < 1 << 16 && per < 1 << 16
     }
+
+    /// How many masters and expectations are asked for, together.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        u64::from(self.masters).saturating_mul(u64::from(self.per) + 1)
+    }
 }

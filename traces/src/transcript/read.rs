@@ -37,20 +37,25 @@ pub struct Reader<R> {
     input: R,
     line: u64,
     bytes: u64,
+    filled: u64,
     text: Vec<u8>,
 }
 
 impl<R: BufRead> Reader<R> {
     /// Reads from `input`.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, bytes: 0, text: Vec::new() }
+        Self { input, line: 0, bytes: 0, filled: 0, text: Vec::new() }
     }
 
-    /// Refuses what is longer than this, so far: for whoever keeps all of it.
+    /// Refuses what is longer than this, so far: for whoever keeps all of it, and plays it often.
     ///
     /// # Errors
-    /// Where the last line that was read ends behind so many bytes, or comes after so many lines.
-    pub fn is_within(&self, bytes: u64, lines: u64) -> Result<(), ReadError> {
+    /// Where the last line that was read ends behind so many bytes, or comes after so many lines, or
+    /// where so many masters and expectations are filled in.
+    pub fn is_within(&self, bytes: u64, lines: u64, filled: u64) -> Result<(), ReadError> {
+        if self.filled > filled {
+            return Err(self.wrong(format!("expected at most {filled} to be filled in, in all")));
+        }
         if self.bytes <= bytes && self.line <= lines {
             return Ok(());
         }
@@ -89,6 +94,9 @@ impl<R: BufRead> Reader<R> {
             return Ok(None);
         }
         let line = parse_line(&self.text).map_err(|what| self.wrong(what))?;
+        if let Operation::Fill(fill) = line.operation {
+            self.filled = self.filled.saturating_add(fill.count());
+        }
         Ok(Some(line))
     }
 
