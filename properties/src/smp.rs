@@ -11,7 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
-use loom::sync::atomic::AtomicU32;
+use loom::sync::atomic::{AtomicU32, fence};
 use nfexp_model::kernel::hlist::Chain;
 use nfexp_model::kernel::platform::Ordering;
 use nfexp_model::kernel::rcu::{Callback, Rcu};
@@ -47,7 +47,7 @@ impl<W: World> Platform for Smp<W> {
 
     fn atomic_inc_not_zero(word: &LoomWord) -> bool {
         let taken = if W::slips(Slip::IncFromZero) {
-            word.fetch_add(1, Ordering::AcqRel);
+            word.fetch_add(1, Ordering::Relaxed);
             true
         } else {
             word.inc_not_zero()
@@ -61,24 +61,25 @@ impl<W: World> Platform for Smp<W> {
     }
 
     fn atomic_dec_and_test(word: &LoomWord) -> bool {
-        let order = match () {
-            () if W::slips(Slip::RelaxedPut) => Ordering::Relaxed,
-            () if W::slips(Slip::ReleasePut) => Ordering::Release,
-            () if W::slips(Slip::AcquirePut) => Ordering::Acquire,
-            () => Ordering::AcqRel,
-        };
+        // ORDERING: of all revisions the weakest, `refcount_dec_and_test()`: it releases, and
+        // acquires where it was the last. `atomic_dec_and_test()` of 3.9 is a full barrier.
+        let releases = !W::slips(Slip::RelaxedPut) && !W::slips(Slip::AcquirePut);
+        let acquires = !W::slips(Slip::RelaxedPut) && !W::slips(Slip::ReleasePut);
+        let order = if releases { Ordering::Release } else { Ordering::Relaxed };
         let before = if W::slips(Slip::SplitDecrement) {
-            let before = word.load(order_of_load(order));
-            word.store(before.wrapping_sub(1), Ordering::Release);
+            let before = word.load(Ordering::Relaxed);
+            word.store(before.wrapping_sub(1), order);
             before
         } else {
             word.fetch_sub(1, order)
         };
         record::count(word, "gives a reference back", -1);
-        match before {
-            0 => panic!("reference count below zero"),
-            before => before == 1,
+        assert!(before > 0, "reference count below zero");
+        let last = before == 1;
+        if last && acquires {
+            fence(Ordering::Acquire);
         }
+        last
     }
 
     fn rcu_assign_pointer(word: &LoomWord, to: u32) {
@@ -120,14 +121,6 @@ impl<W: World> Platform for Smp<W> {
 
     fn slips(slip: Slip) -> bool {
         W::slips(slip)
-    }
-}
-
-/// The order of a load that is half of a read-modify-write of this order.
-fn order_of_load(order: Ordering) -> Ordering {
-    match order {
-        Ordering::AcqRel | Ordering::Acquire => Ordering::Acquire,
-        _ => Ordering::Relaxed,
     }
 }
 

@@ -72,8 +72,9 @@ impl Word for LoomWord {
     fn inc_not_zero(&self) -> bool {
         let (mut guess, mut exploring) = (2, true);
         let taken = loop {
-            let order = (Ordering::AcqRel, Ordering::Relaxed);
-            match self.atomic().compare_exchange(guess, guess + 1, order.0, order.1) {
+            // ORDERING: none, as `refcount_inc_not_zero()` has none.
+            let relaxed = Ordering::Relaxed;
+            match self.atomic().compare_exchange(guess, guess + 1, relaxed, relaxed) {
                 Ok(_) => break true,
                 Err(0) => break false,
                 Err(found) => guess = found,
