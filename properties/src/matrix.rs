@@ -16,8 +16,11 @@ use crate::marks::sees_its_race;
 use crate::op::Op;
 use crate::scenario::{Scenario, Variant};
 
-/// The kernels of the matrix: where it started, and where its bugs have been mended.
-pub const KERNELS: [Revision; 2] = [Revision::LINUX_3_9, Revision::LINUX_7_2];
+/// The kernels of the pairs.
+pub const KERNELS: [Revision; 3] = Revision::ALL;
+
+/// Those of more than two CPUs: where it started, and the newest.
+pub const ENDS: [Revision; 2] = [Revision::LINUX_3_9, Revision::LINUX_7_2];
 
 /// What meets on one object (and what a second announcement adds).
 pub const ONE: [Op; 18] = [

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use nfexp_properties::explore::{Limits, Verdict, explore};
-use nfexp_properties::matrix::{KERNELS, QUADS, cell, is_at_the_heart, mechanism, triples};
+use nfexp_properties::matrix::{ENDS, QUADS, cell, is_at_the_heart, mechanism, triples};
 use nfexp_properties::scenario::Scenario;
 use nfexp_properties::table::{Stopwatch, Table};
 
@@ -95,7 +95,7 @@ fn exhaustive_triples() {
     let [bounded, whole] = [["3.9, bound 2", "7.2, bound 2"], ["3.9, no bound", "7.2, no bound"]];
     let columns = ["scenario", bounded[0], whole[0], bounded[1], whole[1], "safe by", "seconds"];
     let (mut table, before) = (Table::new(&columns), Table::read("MATRIX.md", "triples"));
-    let [old, new] = KERNELS.map(triples);
+    let [old, new] = ENDS.map(triples);
     table.rows = rows(old.len(), |at| {
         let (began, mut row) = (Stopwatch::start(), vec![old[at].to_string()]);
         for (kernel, scenario) in [&old[at], &new[at]].into_iter().enumerate() {
@@ -120,7 +120,7 @@ fn exhaustive_quads() {
     let before = Table::read("MATRIX.md", "quads");
     table.rows = rows(QUADS.len(), |at| {
         let (began, mut row) = (Stopwatch::start(), vec![QUADS[at].to_owned()]);
-        for (column, kernel) in kernels.iter().zip(KERNELS) {
+        for (column, kernel) in kernels.iter().zip(ENDS) {
             let scenario = Scenario::named(kernel, QUADS[at]).expect("a good name");
             row.push(deep(&scenario, Some(3), standing(&before, QUADS[at], column))?);
         }
