@@ -48,6 +48,8 @@ pub struct Actor<P: Machine> {
 struct Hand {
     firing: Option<Firing>,
     exp: Option<ExpectRef>,
+    /// What was announced together with it.
+    second: Option<ExpectRef>,
     master: Option<ConnRef>,
     /// Its own reference to the scene's master, where somebody ends that.
     own: Option<ConnRef>,
@@ -141,6 +143,7 @@ impl<P: Machine> Actor<P> {
             }
             Op::Follow(port) => self.follow(at, op, port),
             Op::Announce(port) => self.announce(at, op, port, step),
+            Op::Pair(port) => self.pair(at, op, port, step),
             Op::Unexpect(port) | Op::Put(port) => self.unexpect(at, op, port, step),
             Op::Reuse(port) => self.reuse(at, op, port, step),
             Op::Remove | Op::Urq => self.remove(at, op),
@@ -287,26 +290,10 @@ impl<P: Machine> Actor<P> {
             self.keep_or_put(port, exp);
             return Done;
         }
-        let packet = self.scene.packets_in_sections();
         let engine = Arc::clone(&self.scene.engine);
+        let packet = self.scene.packets_in_sections();
         let _section = packet.then(|| engine.rcu().read_lock(at.cpu));
-        let me = engine.helper_named("ftp").expect("there is one");
-        if packet && engine.helper_stays() && !engine.is_registered(me) {
-            return self.note(op, "unhelped");
-        }
-        let exp = {
-            let shared = self.scene.master.borrow();
-            let master = self.hand.own.as_ref().or(shared.as_ref()).expect("somebody holds it");
-            self.scene.alloc(at, master, port)
-        };
-        if packet && engine.expectation(exp.id()).about().creator.is_none() {
-            engine.put(exp);
-            return self.note(op, "unhelped");
-        }
-        if packet {
-            let text = self.scene.helper_text.get();
-            assert!(text == 0, "NothingUnregistered: a helper runs whose text is gone");
-        }
+        let Some(exp) = self.made(at, port) else { return self.note(op, "unhelped") };
         match self.scene.relate(at, &exp) {
             Ok(()) => self.scene.note(op, "inserted"),
             Err(error) => self.scene.note(op, error.word()),
@@ -316,6 +303,59 @@ impl<P: Machine> Actor<P> {
         }
         self.hand.exp = Some(exp);
         Step
+    }
+
+    /// What the helper makes of a packet, if it is asked.
+    fn made(&self, at: At, port: u8) -> Option<ExpectRef> {
+        let engine = &self.scene.engine;
+        let packet = self.scene.packets_in_sections();
+        let me = engine.helper_named("ftp").expect("there is one");
+        if packet && engine.helper_stays() && !engine.is_registered(me) {
+            return None;
+        }
+        let exp = {
+            let shared = self.scene.master.borrow();
+            let master = self.hand.own.as_ref().or(shared.as_ref()).expect("somebody holds it");
+            self.scene.alloc(at, master, port)
+        };
+        if packet && engine.expectation(exp.id()).about().creator.is_none() {
+            engine.put(exp);
+            return None;
+        }
+        if packet {
+            let text = self.scene.helper_text.get();
+            assert!(text == 0, "NothingUnregistered: a helper runs whose text is gone");
+        }
+        Some(exp)
+    }
+
+    /// Two that belong together.
+    fn pair(&mut self, at: At, op: Op, port: u8, step: u8) -> Next {
+        let engine = Arc::clone(&self.scene.engine);
+        match step {
+            0 => {
+                let packet = self.scene.packets_in_sections();
+                let _section = packet.then(|| engine.rcu().read_lock(at.cpu));
+                let Some(first) = self.made(at, port) else { return self.note(op, "unhelped") };
+                let Some(second) = self.made(at, port + 1) else {
+                    engine.put(first);
+                    return self.note(op, "unhelped");
+                };
+                match self.scene.relate_pair(at, &first, &second) {
+                    Ok(()) => self.scene.note(op, "inserted"),
+                    Err(error) => self.scene.note(op, error),
+                }
+                (self.hand.exp, self.hand.second) = (Some(first), Some(second));
+                Step
+            }
+            _ => {
+                let both = [self.hand.exp.take(), self.hand.second.take()];
+                for (port, exp) in (port..).zip(both.into_iter().flatten()) {
+                    self.keep_or_put(port, exp);
+                }
+                Done
+            }
+        }
     }
 
     fn own(&mut self, port: u8) -> Option<ExpectRef> {

@@ -5,7 +5,7 @@
 //!
 //! An exploration has few outcomes, however many executions: each is looked for once, first in
 //! random schedules, then in all there are, and the search ends with the last witness. Where one is
-//! missing, the same again with a point after every pointer that is followed.
+//! missing, the same again with points after every pointer that is followed and before every lock.
 //!
 //! The rule that matters: it is the same source on both sides. An outcome without a witness is
 //! what only a memory model, or a mistake in one of the platforms, brings about.

@@ -41,7 +41,7 @@ pub fn marks(scenario: &Scenario) -> Vec<String> {
 /// The two answers of an operation: before the expectation's end, and after it.
 fn answers(scenario: &Scenario, op: Op) -> Vec<&'static str> {
     let timers = scenario.revision.expiry == Expiry::Timer;
-    let only = scenario.linked() == 1 && !scenario.ops().any(|op| matches!(op, Op::Announce(_)));
+    let only = scenario.linked() == 1 && scenario.ops().all(|op| op.announces() == 0);
     match op {
         Op::Expire(_) if timers => vec!["won", "late"],
         Op::Match(_) => vec!["won", "none"],
@@ -75,11 +75,11 @@ fn meet(scenario: &Scenario, asks: Op, ends: Op) -> bool {
     // Who announces after the sweep is gone by then.
     let stays = scenario.revision.helper_exit == HelperExit::StaysCounted;
     match ends {
-        Op::Unregister if stays && matches!(asks, Op::Announce(_)) => false,
+        Op::Unregister if stays && asks.announces() > 0 => false,
         Op::Match(port) | Op::Connect(port) | Op::Child(port) => {
             port == about && !variant.permanent
         }
-        Op::Unexpect(_) | Op::Reuse(_) if marks_only && matches!(asks, Op::Announce(_)) => false,
+        Op::Unexpect(_) | Op::Reuse(_) if marks_only && asks.announces() > 0 => false,
         // The collector comes for all of a master's.
         Op::Expire(_) if collected => true,
         Op::Expire(port) | Op::Unexpect(port) | Op::Delete(port) => port == about,

@@ -113,6 +113,8 @@ pub fn pairs(revision: Revision) -> Vec<Scenario> {
         add([&[Op::Rmmod], &[*first]], Variant { function: true, ..plain });
         add([&[Op::Reuse(1)], &[*first]], plain);
         add([&[Op::Child(1)], &[*first]], plain);
+        add([&[Op::Pair(1)], &[*first]], plain);
+        add([&[Op::Pair(2)], &[*first]], plain);
         for second in LATE.iter().filter(|_| LATE.contains(first)) {
             add([&[*first], &[*second]], Variant { late: true, ..plain });
         }

@@ -89,6 +89,8 @@ ops! {
     Follow(port), "follow", 'G';
     /// A helper announces it: new, or a refresh of the one that is linked.
     Announce(port), "announce", 'I';
+    /// A helper announces it together with the next port (`nf_ct_expect_related_pair`).
+    Pair(port), "pair", 'I';
     /// Its maker takes it back and gives the creator's reference back.
     Unexpect(port), "unexpect", 'U';
     /// Its maker takes it back and announces the same object with the next port (a NAT helper).
@@ -132,6 +134,16 @@ impl Op {
             Self::of(word, Some(port))
         });
         with_port.or_else(|| Self::of(name, None))
+    }
+
+    /// How many it announces: of its port, and from there on.
+    #[must_use]
+    pub const fn announces(self) -> u8 {
+        match self {
+            Self::Announce(_) => 1,
+            Self::Pair(_) => 2,
+            _ => 0,
+        }
     }
 
     /// Whether it ends the master, so that others must hold it by themselves.

@@ -122,8 +122,13 @@ impl Scenario {
         }
         let used = self.cpus.iter().flat_map(|ops| {
             ops.iter().enumerate().filter_map(|(at, op)| {
-                let announced = ops[..at].contains(&Op::Announce(op.port()?));
-                (!announced && !matches!(op, Op::Announce(_))).then(|| op.port())?
+                let port = op.port()?;
+                let announces = |before: &Op| {
+                    before
+                        .port()
+                        .is_some_and(|first| (first..first + before.announces()).contains(&port))
+                };
+                (op.announces() == 0 && !ops[..at].iter().any(announces)).then_some(port)
             })
         });
         used.max().unwrap_or(1).max(1)
@@ -132,8 +137,9 @@ impl Scenario {
     /// The highest port anybody names.
     #[must_use]
     pub fn ports(&self) -> u8 {
-        let reused = |op: Op| op.port().map(|port| port + u8::from(matches!(op, Op::Reuse(_))));
-        self.ops().filter_map(reused).max().unwrap_or(1).max(self.linked())
+        let next = |op: Op| matches!(op, Op::Reuse(_) | Op::Pair(_));
+        let highest = |op: Op| op.port().map(|port| port + u8::from(next(op)));
+        self.ops().filter_map(highest).max().unwrap_or(1).max(self.linked())
     }
 
     /// The same with the CPUs in another order.
@@ -176,6 +182,8 @@ mod tests {
         assert_eq!(linked("announce-2,unexpect-2+list"), 1);
         assert_eq!(linked("expire-1+match-2"), 2);
         assert_eq!(linked("announce-1+match-1:empty"), 0);
+        assert_eq!(linked("pair-1,unexpect-2+list"), 1);
+        assert_eq!(linked("pair-1+match-2"), 2);
         assert!(Scenario::named(Revision::LINUX_3_9, "expire-1+nothing").is_err());
         assert!(Scenario::named(Revision::LINUX_3_9, "list:much").is_err());
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use nfexp_model::audit::Violation;
 use nfexp_model::conn::{ConnId, ConnRef};
 use nfexp_model::engine::{At, MasterCheck};
+use nfexp_model::errno::Errno;
 use nfexp_model::error::RelateError;
 use nfexp_model::event::{ExpectFn, Origin};
 use nfexp_model::expectation::{ExpectRef, Expected, Flags};
@@ -101,12 +102,12 @@ pub fn config(scenario: &Scenario) -> Config {
     let ftp = Helper { name: "ftp", l3, proto, port: 21, policies };
     // What stands in the memory of a connection that is gone: whoever reads it shows.
     let helpers = Cow::Owned(vec![ftp, Helper { name: "another", port: 22, ..ftp }]);
-    let announced = scenario.ops().filter(|op| matches!(op, Op::Announce(_))).count();
+    let announced: u8 = scenario.ops().map(Op::announces).sum();
     let connected = scenario.ops().filter(|op| matches!(op, Op::Connect(_) | Op::Child(_))).count();
     Config {
         revision: scenario.revision,
         hash_size: buckets(scenario),
-        expectations: u32::from(linked) + announced as u32,
+        expectations: u32::from(linked + announced),
         conns: 1 + connected as u32,
         cpus: scenario.cpus.len().max(1) as u8,
         expect_max: if scenario.variant.full { u32::from(linked) } else { 64 },
@@ -209,8 +210,8 @@ impl<P: Machine> Scene<P> {
         let collected = self.scenario.revision.expiry == Expiry::Collected;
         let needs = |op: &Op| {
             let collector = collected && matches!(op, Op::Expire(_));
-            collector
-                || matches!(op, Op::Announce(_) | Op::Reuse(_) | Op::Remove | Op::Urq | Op::Dump(_))
+            let others = matches!(op, Op::Reuse(_) | Op::Remove | Op::Urq | Op::Dump(_));
+            collector || others || op.announces() > 0
         };
         for (cpu, ops) in self.scenario.cpus.iter().enumerate() {
             if ops.iter().any(needs) {
@@ -259,6 +260,14 @@ impl<P: Machine> Scene<P> {
         }
         let roomy = !self.scenario.variant.full;
         assert!(!(roomy && related == Err(RelateError::TableFull)), "RefusedOnlyIfFull: by far");
+        related
+    }
+
+    /// Announces two that belong together; there is room.
+    pub fn relate_pair(&self, at: At, first: &ExpectRef, second: &ExpectRef) -> Result<(), Errno> {
+        let how = (Origin::KERNEL, MasterCheck::Own);
+        let related = self.engine.related_pair(at, first, second, how);
+        assert!(related != Err(Errno::TooMany), "RefusedOnlyIfFull: a pair, by far");
         related
     }
 

@@ -85,7 +85,8 @@ thread_local! {
     static FINE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does `work` with a point after each pointer followed, too: between it and what it leads to.
+/// Does `work` with two kinds of points more: after each pointer followed, between it and what it
+/// leads to, and before each lock, between what one call did and what the next will do.
 pub fn finely<T>(work: impl FnOnce() -> T) -> T {
     let before = FINE.replace(true);
     let done = work();

@@ -4,7 +4,8 @@
 //!
 //! *Point*: a place where others can see what was done so far: a pointer published, unlinked or
 //! followed. At a point the schedule may let another CPU take a step, inside this one's, as an
-//! interrupt would; where the lock is held, only one that does not need it.
+//! interrupt would; where the lock is held, only one that does not need it. A fine schedule has
+//! points before each lock, too: between one call and the next.
 //!
 //! ```text
 //!   Turns       memory is poisoned and never used twice, grace periods end as early as they can
@@ -190,6 +191,7 @@ impl<T: 'static> SpinLock<T> for TurnLock<T> {
     }
 
     fn lock(&self) -> TurnGuard<'_, T> {
+        schedule::fine_point();
         let taken = self.0.try_borrow_mut();
         let guard = taken.unwrap_or_else(|_| panic!("recursive spin lock: this would hang"));
         HELD.set(HELD.get() + 1);
