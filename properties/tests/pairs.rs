@@ -9,7 +9,7 @@ use nfexp_properties::scenario::Scenario;
 use nfexp_properties::table::{Stopwatch, Table};
 
 /// Executions of a row, up to which plain `cargo test` explores it.
-const FEW: usize = 1_000;
+const FEW: usize = 500;
 
 fn counted(cell: &str) -> usize {
     let counts = cell.split(' ').nth(1).unwrap_or_default();
