@@ -25,7 +25,7 @@ use nfexp_sim::command::number::within;
 use crate::bugs::{BUGS, Bug, Show};
 use crate::explore::{Limits, Report, Verdict, explore, shortest};
 use crate::record::{Step, Who};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Variant};
 use crate::world;
 
 /// The arguments of `nfexp race`.
@@ -34,7 +34,7 @@ pub struct Race {
     /// A bug (B01) or a scenario (expire-1+match-1).
     #[arg(required_unless_present = "list")]
     name: Option<String>,
-    /// List the bugs, the operations and the mutants.
+    /// List the bugs, the operations, the variants and the mutants.
     #[arg(long, exclusive = true)]
     list: bool,
     /// The kernel: 3.9, 6.18 or 7.2; a bug's own if not given.
@@ -210,6 +210,12 @@ fn listing() -> String {
     text.push_str("operations (join CPUs with +, what one CPU does in turn with a comma)\n");
     for (name, what) in crate::op::Op::all() {
         let _ = writeln!(text, "  {name:<20}{what}");
+    }
+    text.push_str(
+        "variants (behind a colon, with commas between them: announce-2+match-1:one,told)\n",
+    );
+    for (word, what) in Variant::WORDS {
+        let _ = writeln!(text, "  {word:<20}{}", what.trim());
     }
     text.push_str("mutants\n");
     for slip in Slip::ALL {

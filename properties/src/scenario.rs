@@ -18,35 +18,40 @@ use nfexp_model::revision::Revision;
 
 use crate::op::Op;
 
-/// What a scenario has beside its operations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Variant {
-    /// Nothing is linked at the start.
-    pub empty: bool,
-    /// What is linked is permanent.
-    pub permanent: bool,
-    /// The master's class holds as many as are linked: another must evict.
-    pub one: bool,
-    /// The table holds as many as are linked: another is refused.
-    pub full: bool,
-    /// Events are told, and their order is checked.
-    pub told: bool,
-    /// Expectations carry a function.
-    pub function: bool,
-    /// Somebody holds a reference to each all the time.
-    pub held: bool,
-    /// Everybody comes after the lifetime of what is linked at the start.
-    pub late: bool,
+macro_rules! variants {
+    ($(#[doc = $what:literal] $word:ident;)*) => {
+        /// What a scenario has beside its operations.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct Variant { $(#[doc = $what] pub $word: bool),* }
+
+        impl Variant {
+            /// Each by its word, and what it says.
+            pub const WORDS: &[(&'static str, &'static str)] = &[$((stringify!($word), $what)),*];
+
+            fn flags(&mut self) -> impl Iterator<Item = &mut bool> {
+                [$(&mut self.$word),*].into_iter()
+            }
+        }
+    };
 }
 
-impl Variant {
-    const WORDS: [&'static str; 8] =
-        ["empty", "permanent", "one", "full", "told", "function", "held", "late"];
-
-    fn flags(&mut self) -> [&mut bool; 8] {
-        let Self { empty, permanent, one, full, told, function, held, late } = self;
-        [empty, permanent, one, full, told, function, held, late]
-    }
+variants! {
+    /// Nothing is linked at the start.
+    empty;
+    /// What is linked is permanent.
+    permanent;
+    /// The master's class holds as many as are linked: another must evict.
+    one;
+    /// The table holds as many as are linked: another is refused.
+    full;
+    /// Events are told, and their order is checked.
+    told;
+    /// Expectations carry a function.
+    function;
+    /// Somebody holds a reference to each all the time.
+    held;
+    /// Everybody comes after the lifetime of what is linked at the start.
+    late;
 }
 
 /// A small world and its actors.
@@ -88,11 +93,9 @@ impl Scenario {
         let (ops, words) = name.split_once(':').unwrap_or((name, ""));
         let mut variant = Variant::default();
         for word in words.split(',').filter(|word| !word.is_empty()) {
-            let at = Variant::WORDS.iter().position(|known| *known == word);
-            let at = at.ok_or_else(|| {
-                format!("no variant `{word}`; there are {}", Variant::WORDS.join(", "))
-            })?;
-            *variant.flags()[at] = true;
+            let mut flags = Variant::WORDS.iter().zip(variant.flags());
+            let flag = flags.find(|((known, _), _)| *known == word).map(|(_, flag)| flag);
+            *flag.ok_or_else(|| format!("no variant `{word}`; see --list"))? = true;
         }
         let op = |name: &str| {
             Op::named(name).ok_or_else(|| format!("no operation `{name}`; see --list"))
@@ -159,7 +162,7 @@ impl fmt::Display for Scenario {
         }
         let mut variant = self.variant;
         let words = Variant::WORDS.iter().zip(variant.flags());
-        let words: Vec<&str> = words.filter(|(_, on)| **on).map(|(word, _)| *word).collect();
+        let words: Vec<&str> = words.filter(|(_, on)| **on).map(|((word, _), _)| *word).collect();
         if !words.is_empty() {
             write!(f, ":{}", words.join(","))?;
         }

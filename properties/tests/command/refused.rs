@@ -81,7 +81,14 @@ fn a_list_of_races_is_of_all() {
     refused(&[
         (&["race", "--list", "B01"], 2, why),
         (&["race", "--list", "--format", "json"], 2, why),
+        (&["race", "match-1:much"], 2, "no variant `much`; see --list"),
     ]);
+    let (code, list, _) = run(&["race", "--list"]);
+    let parts = ["bugs\n", "operations (", "variants (", "mutants\n"].map(|part| list.find(part));
+    assert!(code == 0 && parts.is_sorted() && parts[0] == Some(0), "{list}");
+    for row in ["  B01 ", "  match-1 ", "  late ", "  creator-reference-kept "] {
+        assert!(list.contains(row), "{row}: {list}");
+    }
 }
 
 /// A namespace and a thread each.
