@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nfexp_model::Config;
@@ -111,6 +112,15 @@ impl Report {
     }
 }
 
+/// Executions of all explorations.
+static RUN: AtomicUsize = AtomicUsize::new(0);
+
+/// How many executions this process has run, of whatever it explores: for whoever waits.
+#[must_use]
+pub fn run_so_far() -> usize {
+    RUN.load(Ordering::Relaxed)
+}
+
 /// Explores a scenario in this thread's world: the right one, or the one with a slip.
 #[must_use]
 pub fn explore(scenario: &Scenario, limits: Limits) -> Report {
@@ -128,6 +138,7 @@ fn explore_in<W: World>(scenario: &Scenario, limits: Limits) -> Report {
     let ended = quietly(|| {
         builder.check(move || {
             seen.lock().expect("not held across an execution").0 += 1;
+            RUN.fetch_add(1, Ordering::Relaxed);
             let outcome = execute::<W>(&scenario, config.clone());
             let mut seen = seen.lock().expect("not held across an execution");
             *seen.1.entry(outcome).or_default() += 1;

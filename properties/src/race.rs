@@ -15,15 +15,18 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 use nfexp_model::slip::Slip;
-use nfexp_sim::command::Failure;
 use nfexp_sim::command::number::within;
+use nfexp_sim::command::{Failure, counting};
 
 use crate::bugs::{BUGS, Bug, Show};
-use crate::explore::{Limits, Report, Verdict, explore, shortest};
+use crate::explore::{Limits, Report, Verdict, explore, run_so_far, shortest};
 use crate::record::{Step, Who};
 use crate::scenario::{Scenario, Variant};
 use crate::world;
@@ -84,9 +87,9 @@ impl Race {
         }
         let question = self.question().map_err(Failure::Usage)?;
         let Question { scenario, slip, limits } = &question;
-        let failing = world::with(*slip, || shortest(scenario, *limits));
+        let failing = world::with(*slip, || watched(|| shortest(scenario, *limits)));
         let Some((bound, report, steps)) = failing else {
-            let report = world::with(*slip, || explore(scenario, *limits));
+            let report = world::with(*slip, || watched(|| explore(scenario, *limits)));
             return verdict(&mut out, &question, &report, self.format);
         };
         let text = match self.format {
@@ -196,6 +199,27 @@ fn verdict(
         }
         Verdict::Budget => Err(Failure::Inconclusive("the budget ran out; nothing shown".into())),
     }
+}
+
+/// Explores, and tells on a terminal how many executions there were so far.
+fn watched<T>(explores: impl FnOnce() -> T) -> T {
+    let bar = counting("executions");
+    if bar.is_hidden() {
+        return explores();
+    }
+    let (going_on, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let over = over;
+            while over.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout) {
+                bar.set_position(run_so_far() as u64);
+            }
+            bar.finish_and_clear();
+        });
+        let explored = explores();
+        drop(going_on);
+        explored
+    })
 }
 
 fn listing() -> String {

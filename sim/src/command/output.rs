@@ -8,9 +8,11 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use crate::research::sweep::script::in_quotes;
@@ -19,6 +21,17 @@ use crate::written::{could_put_into, put};
 /// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
 pub fn remark(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A count on a terminal, where nobody knows how far it will go.
+#[must_use]
+pub fn counting(what: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} {msg}, {elapsed}");
+    let style = style.expect("the template is ours");
+    ProgressBar::new_spinner().with_style(style).with_message(what)
 }
 
 /// A word as a shell reads it: whoever is told a line can run it.
