@@ -12,7 +12,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::Failure;
 use crate::research::sweep::script::in_quotes;
@@ -31,7 +31,8 @@ pub fn counting(what: &'static str) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{spinner} {human_pos} {msg}, {elapsed}");
     let style = style.expect("the template is ours");
-    ProgressBar::new_spinner().with_style(style).with_message(what)
+    let bar = ProgressBar::new_spinner().with_style(style).with_message(what);
+    bar.with_finish(ProgressFinish::AndClear)
 }
 
 /// A word as a shell reads it: whoever is told a line can run it.

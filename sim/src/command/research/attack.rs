@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::sweep::{Asked, jobs};
 use super::{recall_of, unsettled};
 use crate::command::format::Format;
 use crate::command::number::real;
-use crate::command::{Failure, remark};
+use crate::command::{Failure, counting, remark};
 use crate::report::text::{counted, ruled};
 use crate::research::cast::Cast;
 use crate::research::law::brief;
@@ -135,7 +136,9 @@ impl Attack {
         let seconds = self.prepare(&mut study, beside.as_deref())?;
         remark(format_args!("seed {}, {} replications", study.seed, study.replications));
         let mut found = Vec::new();
-        let ended = self.find((&study, beside.as_deref()), seconds, &mut found);
+        let bar = counting("runs");
+        let ended = self.find((&study, beside.as_deref()), seconds, &bar, &mut found);
+        bar.finish_and_clear();
         // What stops one search does not hide those that ended.
         if ended.is_ok() || !found.is_empty() {
             let rows = found.iter().flat_map(|found| self.rows(&study, found));
@@ -198,19 +201,21 @@ impl Attack {
         &self,
         (study, beside): (&'a Study, Option<&Path>),
         seconds: f64,
+        bar: &ProgressBar,
         found: &mut Vec<Found<'a>>,
     ) -> Result<(), Failure> {
         for policy in &study.policies {
             for &expect_max in &study.expect_max {
-                let one = |rate: f64| self.recall_at((study, beside), policy, expect_max, rate);
+                let at = (policy.as_str(), expect_max);
+                let one = |rate: f64| self.recall_at((study, beside), at, rate, bar);
                 let holds_full = f64::from(expect_max) / seconds;
                 let tried = self.search(holds_full, one)?;
                 let (below, from) = bracket(&tried, self.until_recall);
                 let (answer, said) = said(below, from, self.most);
-                remark(format_args!(
-                    "{policy} at {expect_max}: recall {} {said}",
-                    self.until_recall
-                ));
+                let recall = self.until_recall;
+                bar.suspend(|| {
+                    remark(format_args!("{policy} at {expect_max}: recall {recall} {said}"));
+                });
                 found.push(Found { policy, expect_max, holds_full, below, from, answer, tried });
             }
         }
@@ -268,16 +273,16 @@ impl Attack {
     fn recall_at(
         &self,
         (study, beside): (&Study, Option<&Path>),
-        policy: &str,
-        expect_max: u32,
+        (policy, expect_max): (&str, u32),
         rate: f64,
+        bar: &ProgressBar,
     ) -> Result<Tried, Failure> {
         let mut study = study.clone();
         study.policies = vec![policy.to_owned()];
         study.expect_max = vec![expect_max];
         study.set.push(Set { path: self.knob.clone(), value: Number::Real(rate) });
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
-        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
+        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| bar.inc(1));
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
         let steady = rows.iter().all(|row| row.cell.steady);
         Ok(Tried { rate, recall: recall_of(rows.iter().map(|row| &row.cell)), steady })

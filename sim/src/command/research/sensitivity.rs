@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::sweep::{Asked, jobs};
 use super::unsettled;
 use crate::command::format::Format;
 use crate::command::number::within;
-use crate::command::{Failure, remark};
+use crate::command::{Failure, counting, remark};
 use crate::report::text::ruled;
 use crate::research::estimate::happenings;
 use crate::research::law::brief;
@@ -210,9 +211,10 @@ impl Sensitivity {
         Self::tell_means(&study, &knobs);
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
         let (mut failed, mut unsteady) = (None, Vec::new());
+        let bar = counting("runs");
         let mut response = |inputs: &[f64]| {
             let asked = (&study, beside.as_deref());
-            let recall = self.recall(asked, &knobs, inputs, &mut unsteady);
+            let recall = self.recall(asked, &knobs, inputs, &bar, &mut unsteady);
             recall.map_err(|why| {
                 let told = why.to_string();
                 failed = Some(why);
@@ -224,11 +226,13 @@ impl Sensitivity {
             Method::Morris => {
                 let effects = morris(knobs.len(), rows, &mut stream, &mut response);
                 let effects = effects.map_err(|why| failed.unwrap_or(Failure::System(why)))?;
+                bar.finish_and_clear();
                 self.tell_effects(&knobs, &effects, unsteady.is_empty())?;
             }
             Method::Sobol => {
                 let indices = sobol(knobs.len(), rows, &mut stream, &mut response);
                 let indices = indices.map_err(|why| failed.unwrap_or(Failure::System(why)))?;
+                bar.finish_and_clear();
                 self.tell_indices(&knobs, &indices, unsteady.is_empty())?;
             }
         }
@@ -350,11 +354,12 @@ impl Sensitivity {
         (study, beside): (&Study, Option<&Path>),
         knobs: &[Knob],
         inputs: &[f64],
+        bar: &ProgressBar,
         unsteady: &mut Vec<String>,
     ) -> Result<f64, Failure> {
         let study = self.asked_at((study, knobs), inputs)?;
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
-        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| {});
+        let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| bar.inc(1));
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
         if rows.iter().any(|row| !row.cell.steady) {
             let turned = knobs

@@ -4,13 +4,14 @@
 use std::fmt::Write;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::sweep::Asked;
 use super::{recall_of, unsettled};
 use crate::command::format::Format;
 use crate::command::number::real;
-use crate::command::{Failure, remark};
+use crate::command::{Failure, counting, remark};
 use crate::research::cast::{Cast, Kind};
 use crate::research::cell::{Block, Detail, Stopped};
 use crate::research::document::Document;
@@ -178,6 +179,7 @@ impl Size {
             replications: study.replications,
             most_happenings: study.most_happenings,
             happenings,
+            bar: counting("runs"),
         };
         remark(format_args!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY));
         // A third of what may be lost for each of timeout, class limits and the table.
@@ -216,6 +218,7 @@ impl Size {
         };
         advice.extend(unadvised(&scenario, &advice)?);
         let steady = cells.iter().all(|detail| detail.cell.steady);
+        trial.bar.finish_and_clear();
         let found = Found { expect_max, recall, steady, verdict };
         let rows = advice.iter().map(|one| self.row(&trial, found, one));
         self.format.print(&COLUMNS, rows, || self.text(found, &advice))?;
@@ -316,6 +319,7 @@ struct Trial<'a> {
     most_happenings: u64,
     /// About how many there are.
     happenings: f64,
+    bar: ProgressBar,
 }
 
 impl Trial<'_> {
@@ -341,7 +345,9 @@ impl Trial<'_> {
                 recording: Recording::default(),
                 most_happenings: self.most_happenings,
             };
-            block.run()
+            let ran = block.run();
+            self.bar.inc(1);
+            ran
         };
         let pool = pool(self.happenings, 0).map_err(|why| self.asked.stopped(why))?;
         let runs: Result<Vec<_>, Stopped> =
