@@ -33,8 +33,9 @@ const PAIRED: usize = 48;
 /// How much is played to find a witness among single knobs; more, and only revisions are tried.
 /// In operations, and what they make or list.
 const SEARCH: u64 = 1 << 25;
-/// How much is played to leave lines out.
+/// How much is played to leave lines out; of a long recording more: so many times all of it.
 const TRIALS: u64 = 1 << 21;
+const TIMES: u64 = 24;
 
 /// A kernel that answers everything that was recorded as it was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,7 @@ impl Witness {
             knobs.filter_map(|knob| Some((revision.with_knob_of(knob, other)?, Some(knob))))
         });
         let mut turned: Vec<_> = turned.collect();
-        let once: u64 = lines.iter().map(|line| work(&line.operation, &line.answer)).sum();
-        if once.saturating_mul(turned.len() as u64) > SEARCH {
+        if all_work(lines).saturating_mul(turned.len() as u64) > SEARCH {
             turned.clear();
         }
         let others = Revision::ALL.into_iter().map(|kernel| (kernel, None));
@@ -100,7 +100,7 @@ pub fn shrink(
     let witness = Witness::of(header, lines, revision);
     let right = witness.map(|witness| witness.revision);
     let attempt = Attempt { header, revision, witness: right, wanted: &divergence.difference };
-    let (mut best, mut left) = (None, TRIALS);
+    let (mut best, mut left) = (None, TRIALS.max(all_work(lines).saturating_mul(TIMES)));
     let shows = |kept: &[&Line]| {
         let shorter = attempt.replay(kept, &mut left);
         let shows = shorter.is_some();
@@ -113,6 +113,10 @@ pub fn shrink(
 
 /// All that may be played was.
 struct Spent;
+
+fn all_work(lines: &[Line]) -> u64 {
+    lines.iter().map(|line| work(&line.operation, &line.answer)).sum()
+}
 
 /// What an operation takes, in such operations as make or list one thing.
 fn work(operation: &Operation, answer: &Answer) -> u64 {
