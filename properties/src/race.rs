@@ -15,15 +15,12 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 use nfexp_model::slip::Slip;
 use nfexp_sim::command::number::within;
-use nfexp_sim::command::{Failure, counting};
+use nfexp_sim::command::{Failure, watching};
 
 use crate::bugs::{BUGS, Bug, Show};
 use crate::explore::{Limits, Report, Verdict, explore, run_so_far, shortest};
@@ -87,11 +84,14 @@ impl Race {
         }
         let question = self.question().map_err(Failure::Usage)?;
         let Question { scenario, slip, limits } = &question;
-        let failing = world::with(*slip, || watched(|| shortest(scenario, *limits)));
+        let bar = watching("executions", run_so_far);
+        let failing = world::with(*slip, || shortest(scenario, *limits));
         let Some((bound, report, steps)) = failing else {
-            let report = world::with(*slip, || watched(|| explore(scenario, *limits)));
+            let report = world::with(*slip, || explore(scenario, *limits));
+            bar.finish_and_clear();
             return verdict(&mut out, &question, &report, self.format);
         };
+        bar.finish_and_clear();
         let text = match self.format {
             Format::Text => text(&question, bound, &report, &steps),
             Format::Mermaid => mermaid(&question, &report, &steps),
@@ -199,27 +199,6 @@ fn verdict(
         }
         Verdict::Budget => Err(Failure::Inconclusive("the budget ran out; nothing shown".into())),
     }
-}
-
-/// Explores, and tells on a terminal how many executions there were so far.
-fn watched<T>(explores: impl FnOnce() -> T) -> T {
-    let bar = counting("executions");
-    if bar.is_hidden() {
-        return explores();
-    }
-    let (going_on, over) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let over = over;
-            while over.recv_timeout(Duration::from_millis(200)) == Err(RecvTimeoutError::Timeout) {
-                bar.set_position(run_so_far() as u64);
-            }
-            bar.finish_and_clear();
-        });
-        let explored = explores();
-        drop(going_on);
-        explored
-    })
 }
 
 fn listing() -> String {

@@ -28,7 +28,7 @@ use nfexp_model::tuple::{Addr, Mask, Proto, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::step::{Announcement, HelperChoice, Place, Step, Target};
 use nfexp_traces::text::{Block, Setup, Trace};
-use nfexp_traces::tools::{Ends, EventWord, Shown, ToolLine, Words};
+use nfexp_traces::tools::{Ends, EventWord, Shown, Stamp, ToolLine, Words};
 
 use crate::conform::seconds_left;
 use crate::golden::with_answers;
@@ -107,12 +107,12 @@ fn told(shown: &Shown) -> Option<ToolLine> {
 
 /// When a line says that it was, in microseconds: of the XML a local time, to the second.
 fn stamp_of(shown: &Shown) -> Option<u64> {
-    let (secs, micros) = match shown {
-        Shown::Tool(line) => line.stamp.map(|stamp| (stamp.secs, stamp.micros))?,
-        Shown::Xml(flow) => (flow.when?.seconds()?, 0),
+    let stamp = match shown {
+        Shown::Tool(line) => line.stamp?,
+        Shown::Xml(flow) => Stamp { secs: flow.when?.seconds()?, micros: 0 },
         Shown::Proc(_) | Shown::Frame(_) => return None,
     };
-    Some(secs.saturating_mul(1_000_000).saturating_add(micros.into()))
+    Some(stamp.in_micros())
 }
 
 /// Whether an event of a replay is one of a log.

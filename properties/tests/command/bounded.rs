@@ -161,9 +161,9 @@ fn a_divergence_is_made_small_for_a_while() {
 /// What no machine could run, or what is no number, is refused at once, and says what would do.
 #[test]
 fn research_refuses_what_nobody_can_run() {
+    let numbers = |to: usize| (1..=to).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let lists = |count: usize, values: usize| {
-        let values: Vec<String> = (1..=values).map(|value| value.to_string()).collect();
-        let (path, values) = ("class.ftp.arrivals.per_second", values.join(","));
+        let (path, values) = ("class.ftp.arrivals.per_second", numbers(values));
         let vary = format!("[[vary]]\npath = \"{path}\"\nvalues = [{values}]\n");
         format!("scenario = \"ftp\"\n{}", vary.repeat(count))
     };
@@ -177,7 +177,7 @@ fn research_refuses_what_nobody_can_run() {
     let long_one = format!("table=min({}age)", "age+".repeat(20_000));
     let points = study("points", &lists(5, 1000));
     let uncounted = study("uncounted", &lists(8, 1000));
-    let sizes = (1..=2000).map(|size| size.to_string()).collect::<Vec<_>>().join(",");
+    let sizes = numbers(2000);
     let cells = study(
         "cells",
         &format!("scenario = \"ftp\"\nreplications = 10000\nexpect_max = [{sizes}]\n"),
@@ -201,8 +201,7 @@ fn research_refuses_what_nobody_can_run() {
     let crowd = study("crowd", &format!("{SCENARIO}{all}[[class]]{classes}{all}"));
     let about = format!("name = \"one\"\nabout = \"{}\"", "x".repeat(2 << 20));
     let page = scenario("page", "name = \"one\"", &about);
-    let values = (1..=65).map(|value| value.to_string()).collect::<Vec<_>>().join(",");
-    let pages = format!("class.only.arrivals.per_second={values}");
+    let pages = format!("class.only.arrivals.per_second={}", numbers(65));
     let helper = scenario("helper", "helper = \"ftp\"", "helper = \"fpt\"");
     let class = scenario("class", "helper = \"ftp\"", "helper = \"ftp\"\nclass = \"3\"");
     let nan = scenario("nan", "per_second = 1.5", "per_second = nan");

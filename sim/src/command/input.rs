@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Files that verbs read.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -200,7 +200,7 @@ fn in_steps(
 fn progress(path: &Path) -> ProgressBar {
     let length = std::fs::metadata(path).map_or(0, |file| file.len());
     // Below a few megabytes the bar would only flicker.
-    if !io::stderr().is_terminal() || length < 8 << 20 {
+    if length < 8 << 20 {
         return ProgressBar::hidden();
     }
     let style = "{msg} {bar:40} {bytes}/{total_bytes} {eta}";

@@ -32,7 +32,7 @@ use std::{fmt, io};
 
 use clap::Subcommand;
 
-pub use output::{counting, remark};
+pub use output::{counting, remark, watching};
 
 /// What the command can do.
 #[derive(Debug, Subcommand)]

@@ -142,7 +142,7 @@ impl Oracle {
 
 #[cfg(target_os = "linux")]
 mod live {
-    use std::io::{self, BufReader, IsTerminal, Write};
+    use std::io::{self, BufReader, Write};
     use std::path::Path;
     use std::time::Duration;
 
@@ -299,11 +299,7 @@ mod live {
 
     fn soak_all(plan: Plan, model: &ModelArgs) -> Result<(), Failure> {
         remark(format_args!("seed {}", plan.seed));
-        let bar = if io::stderr().is_terminal() {
-            ProgressBar::new_spinner()
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = ProgressBar::new_spinner();
         let tally = soak(plan, |sequences, operations| {
             bar.set_message(format!("{sequences} sequences, {operations} operations"));
             bar.tick();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Files that verbs write, and what they say beside.
 //!
+//! Progress is drawn where standard error is a terminal, and nowhere else: indicatif looks itself.
+//!
 //! The rule that matters: a file is written beside its place and then renamed, so that it is
 //! never half there; what is no file (a pipe, `/dev/stdout`) is written into and stays what it
 //! is; and whatever goes wrong, its name is told.
@@ -8,11 +10,12 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::OpenOptions;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::time::Duration;
+use std::{fmt, fs, io};
 
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressFinish, ProgressState, ProgressStyle};
 
 use super::Failure;
 use crate::research::sweep::script::in_quotes;
@@ -26,13 +29,24 @@ pub fn remark(line: impl Display) {
 /// A count on a terminal, where nobody knows how far it will go.
 #[must_use]
 pub fn counting(what: &'static str) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
     let style = ProgressStyle::with_template("{spinner} {human_pos} {msg}, {elapsed}");
     let style = style.expect("the template is ours");
     let bar = ProgressBar::new_spinner().with_style(style).with_message(what);
     bar.with_finish(ProgressFinish::AndClear)
+}
+
+/// The same of what is counted elsewhere: now and then `count` is asked.
+#[must_use]
+pub fn watching(what: &'static str, count: fn() -> usize) -> ProgressBar {
+    let told = move |_: &ProgressState, out: &mut dyn fmt::Write| {
+        let _ = write!(out, "{}", HumanCount(count() as u64));
+    };
+    let bar = counting(what);
+    if !bar.is_hidden() {
+        bar.set_style(bar.style().with_key("human_pos", told));
+        bar.enable_steady_tick(Duration::from_millis(200));
+    }
+    bar
 }
 
 /// A word as a shell reads it: whoever is told a line can run it.

@@ -51,6 +51,14 @@ pub struct Stamp {
     pub micros: u32,
 }
 
+impl Stamp {
+    /// Microseconds since 1970, or the most that can be told.
+    #[must_use]
+    pub fn in_micros(self) -> u64 {
+        self.secs.saturating_mul(1_000_000).saturating_add(self.micros.into())
+    }
+}
+
 impl ToolLine {
     pub(super) fn parse(line: &str) -> Read<Self> {
         let mut cursor = Cursor::new(line);

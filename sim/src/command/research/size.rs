@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use clap::Args;
 use indicatif::ProgressBar;
+use rayon::ThreadPool;
 use serde::Serialize;
 
 use super::sweep::Asked;
@@ -170,6 +171,7 @@ impl Size {
         }
         let revision = study.revisions.first().and_then(|name| Revision::named(name));
         let revision = revision.ok_or_else(|| Failure::Usage("expected a revision".into()))?;
+        let pool = pool(happenings, 0).map_err(|why| self.asked.stopped(why))?;
         let trial = Trial {
             asked: &self.asked,
             name: &study.scenario,
@@ -178,7 +180,7 @@ impl Size {
             hz: study.hz,
             replications: study.replications,
             most_happenings: study.most_happenings,
-            happenings,
+            pool,
             bar: counting("runs"),
         };
         remark(format_args!("seed {} to find, {} to verify", study.seed, study.seed ^ VERIFY));
@@ -317,8 +319,7 @@ struct Trial<'a> {
     hz: u32,
     replications: u32,
     most_happenings: u64,
-    /// About how many there are.
-    happenings: f64,
+    pool: ThreadPool,
     bar: ProgressBar,
 }
 
@@ -349,9 +350,8 @@ impl Trial<'_> {
             self.bar.inc(1);
             ran
         };
-        let pool = pool(self.happenings, 0).map_err(|why| self.asked.stopped(why))?;
         let runs: Result<Vec<_>, Stopped> =
-            pool.install(|| (0..self.replications).into_par_iter().map(run).collect());
+            self.pool.install(|| (0..self.replications).into_par_iter().map(run).collect());
         let runs = runs.map_err(|why| match why {
             Stopped::Asked(why) => self.asked.wrong(format!("scenario {}: {why}", self.name)),
             here => self.asked.stopped(here),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp sweep`: policies by sizes by workloads, with intervals.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -328,9 +328,6 @@ fn tell(plan: &Plan, found: &[Row], format: Format, metrics: bool) -> Result<(),
 
 /// A bar with an estimate, on a terminal.
 pub(super) fn progress(blocks: u64) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} blocks, {eta} left");
     ProgressBar::new(blocks).with_style(style.expect("the template is ours"))
 }

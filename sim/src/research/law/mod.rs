@@ -218,7 +218,7 @@ impl Law {
                 positive("scale", scale.0).and_then(|()| positive("shape", *shape))
             }
             // The mean of one of so few exponentials is beyond all numbers.
-            Self::Gamma { shape, .. } if (0.0..1e-100).contains(shape) && *shape > 0.0 => {
+            Self::Gamma { shape, .. } if *shape > 0.0 && *shape < 1e-100 => {
                 Err(format!("expected a shape of at least 1e-100, not {}", brief(*shape)))
             }
             Self::Gamma { mean, shape } => {

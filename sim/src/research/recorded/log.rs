@@ -34,7 +34,7 @@ pub(super) fn read(file: impl Read) -> Result<Recorded, String> {
                  it in text"
             ));
         };
-        let now = stamp.secs.saturating_mul(1_000_000).saturating_add(stamp.micros.into());
+        let now = stamp.in_micros();
         // A clock that is set back tells nothing: time stands still until it has caught up.
         last = now.saturating_sub(*start.get_or_insert(now)).max(last);
         log.take(last, line);

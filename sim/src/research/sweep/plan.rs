@@ -242,15 +242,15 @@ fn names_of(study: &Study, policies: &[Spec], point: &Point) -> impl Iterator<It
         hash.update(text.as_bytes());
     }
     // A scenario may be long, and is the same in all of them.
-    let mut of_point = Sha256::new();
+    let mut common = Sha256::new();
     for text in [FORMAT, &point.document.canonical(), point.revision.name, &point.varied] {
-        part(&mut of_point, text);
+        part(&mut common, text);
     }
     for policy in policies {
-        part(&mut of_point, &policy.name);
+        part(&mut common, &policy.name);
     }
     (0..study.replications).map(move |replication| {
-        let mut hash = of_point.clone();
+        let mut hash = common.clone();
         let numbers = (&study.expect_max, study.hz, study.seed, replication, study.walks);
         part(&mut hash, &format!("{numbers:?}"));
         hex(&hash.finalize(), 20)
