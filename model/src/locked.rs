@@ -12,7 +12,7 @@
 //! The rule that matters: every removal below goes through `remove`, except the match, which
 //! hands the timer's reference on to its caller, and the callback itself.
 
-use crate::conn::{Attached, Conn, ConnId, ConnRef, Status};
+use crate::conn::{Conn, ConnId, ConnRef, Status};
 use crate::engine::{At, Engine, State};
 use crate::event::{Cause, Origin};
 use crate::expectation::{ExpectId, ExpectRef, Expectation, Flags};
@@ -361,14 +361,12 @@ impl<'a, P: Platform> Locked<'a, P> {
         }
     }
 
-    /// Ends all expectations of a connection, newest first; answers how many.
+    /// Ends all expectations of a connection, newest first; answers how many. A connection without
+    /// a helper extension has none.
     #[doc(alias = "nf_ct_remove_expectations")]
     pub fn remove_expectations(&mut self, at: At, master: ConnId, cause: Cause) -> u32 {
         let conn = self.engine.memory.conns.get(master);
         let mut ended = 0;
-        if conn.attached() == Attached::Nothing {
-            return ended;
-        }
         let mut cursor = Cursor::at_newest(conn);
         let classes = cursor.classes();
         self.touch_list(conn);

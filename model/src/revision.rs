@@ -73,7 +73,8 @@ knobs! {
     expect_lock: ExpectLock {
         /// The connections' too: a connection and what it expects leave in one section.
         Shared,
-        /// Their own: a connection leaves first, then what it expects.
+        /// Their own: a connection leaves first, then what it expects; of a helper that goes the
+        /// expectations leave first, then its connections lose it.
         Own,
     }
     /// Where a lookup finds the zone of an expectation.

@@ -288,6 +288,15 @@ pub const BUGS: &[Bug] = &[
         Race("announce-2+expire-1:one"),
         "expiry",
     ),
+    Bug {
+        id: "H02",
+        what: "a helper is taken while its announcement is judged",
+        cve: "since 7.2",
+        kernel: MIDDLE,
+        slip: None,
+        show: Race("announce-1+unregister:empty"),
+        repair: Repair::Knob("helper_exit"),
+    },
     seed(
         "H03",
         "about v4.12",

@@ -216,7 +216,7 @@ pub fn quietly(work: impl FnOnce()) -> Result<(), String> {
 
 fn execute<W: World>(scenario: &Scenario, config: Config) -> String {
     grace::begin();
-    record::begin();
+    record::begin(scenario.revision.expect_lock);
     mark_lifetimes(config.revision.expiry == Expiry::Collected);
     let scene = Scene::<Smp<W>>::begin(Rc::new(scenario.clone()), config, |engine| {
         record::objects(engine.memory());

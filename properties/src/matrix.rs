@@ -8,7 +8,7 @@
 //! The rule that matters: a pair is explored in both orders of its CPUs, and both must have the
 //! same outcomes: loom 0.7.3 can miss an interleaving in one that it finds in the other.
 
-use nfexp_model::revision::{Expiry, Revision};
+use nfexp_model::revision::{ExpectLock, Expiry, Revision};
 
 use crate::explore::{Limits, explore};
 use crate::linear::linearised;
@@ -170,6 +170,8 @@ pub fn known(scenario: &Scenario, message: &str) -> Option<&'static str> {
     let timers = scenario.revision.expiry == Expiry::Timer;
     let race = message.contains("Causality violation");
     let master_ends = has(|op| op.ends_master());
+    let own_lock = scenario.revision.expect_lock == ExpectLock::Own;
+    let announces = has(|op| op.letter() == 'I' || matches!(op, Op::Reuse(_)));
     let fires = timers && has(|op| matches!(op, Op::Expire(_)));
     Some(match () {
         () if has(|op| matches!(op, Op::NetnsExit)) && fires => "H10",
@@ -177,14 +179,10 @@ pub fn known(scenario: &Scenario, message: &str) -> Option<&'static str> {
         () if !timers && has(|op| matches!(op, Op::Reuse(_))) => "B16",
         () if message.starts_with("RefusedOnlyIfFull") => "H01",
         () if message.starts_with("ToldInOrder") => "B10b",
+        () if race && own_lock && has(|op| matches!(op, Op::Unregister)) && announces => "H02",
         () if message.starts_with("NothingUnregistered: a call") => "B08",
         () if has(|op| matches!(op, Op::Rmmod)) && race => "B08",
-        () if message.starts_with("NothingUnregistered") && has(|op| op.letter() == 'I') => "B46",
-        () if message.starts_with("NothingUnregistered")
-            && has(|op| matches!(op, Op::Reuse(_))) =>
-        {
-            "B46"
-        }
+        () if message.starts_with("NothingUnregistered") && announces => "B46",
         () if message.starts_with("NothingUnregistered") => "H14",
         () if message.starts_with("OwnZone") => "B11",
         () if message.starts_with("ListsOwn") => "B09",

@@ -16,6 +16,7 @@ use nfexp_model::expectation::Expectation;
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::timer::TimerKey;
 use nfexp_model::memory::Memory;
+use nfexp_model::revision::ExpectLock;
 
 /// One verb on one CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ struct Recorder {
     /// The bucket, first to last.
     chain: Vec<u32>,
     who: Vec<(loom::thread::ThreadId, Who)>,
+    /// What the lock of expectations is called.
+    lock: &'static str,
 }
 
 thread_local! {
@@ -83,10 +86,14 @@ pub fn take() -> Vec<Step> {
     RECORDER.take().steps
 }
 
-/// An execution begins.
-pub fn begin() {
+/// An execution begins, in a kernel whose expectations are under this lock.
+pub fn begin(expect_lock: ExpectLock) {
     if ON.get() {
-        RECORDER.take();
+        let lock = match expect_lock {
+            ExpectLock::Shared => "nf_conntrack_lock",
+            ExpectLock::Own => "nf_conntrack_expect_lock",
+        };
+        RECORDER.set(Recorder { lock, ..Recorder::default() });
     }
 }
 
@@ -170,8 +177,9 @@ pub fn count<T>(word: &T, what: &str, by: i32) {
 /// A pointer is published.
 pub fn published<T>(word: &T, to: u32) {
     with(|recorder| {
-        if place(&recorder.conns, address(word)).is_some() {
-            return;
+        if let Some(master) = place(&recorder.conns, address(word)) {
+            // What is published in a master is its helper, and CPUs only ever take one away.
+            return recorder.step(format!("takes the helper of master {master} away"));
         }
         recorder.chain.insert(0, to);
         if let Some(state) = recorder.state(to) {
@@ -232,7 +240,7 @@ fn is_the_lock<T>() -> bool {
 /// A lock is taken.
 pub fn locked<T>() {
     if ON.get() && is_the_lock::<T>() {
-        said("takes nf_conntrack_lock");
+        with(|recorder| recorder.step(format!("takes {}", recorder.lock)));
     }
 }
 
@@ -242,7 +250,7 @@ pub fn unlocked<T: 'static>(data: &T) {
         return;
     }
     if is_the_lock::<T>() {
-        said("drops nf_conntrack_lock");
+        with(|recorder| recorder.step(format!("drops {}", recorder.lock)));
     } else if let Some(queue) = (data as &dyn Any).downcast_ref::<VecDeque<Event>>()
         && let Some(Event::Expect(event)) = queue.back()
     {

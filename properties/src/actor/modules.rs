@@ -2,13 +2,16 @@
 //! Modules and namespaces that go: a helper, an expectation's function, everything.
 //!
 //! ```text
-//!              unregister                               rmmod
-//!   until 7.1  sweep and unhelp ─▶ gp ─▶ text gone      hooks off ─▶ gp ─▶ text gone
-//!   since 7.2  disable ─▶ gp ─▶ sweep, text gone        hooks off ─▶ gp ─▶ sweep ─▶ gp ─▶ text gone
+//!               unregister                               rmmod
+//!   until v3.14 sweep and unhelp ─▶ gp ─▶ text gone      hooks off ─▶ gp ─▶ text gone
+//!   until 7.1   sweep ─▶ unhelp ─▶ gp ─▶ text gone       hooks off ─▶ gp ─▶ text gone
+//!   since 7.2   disable ─▶ gp ─▶ sweep, text gone        hooks off ─▶ gp ─▶ sweep ─▶ gp ─▶ text gone
 //! ```
 //!
-//! *gp*: a grace period. Before 7.2 a helper's masters read on until the sweep, so that to wait
-//! before it (`synchronize_rcu()`, v3.9) orders nobody; the wait behind it is `free_module()`'s.
+//! *gp*: a grace period. *Unhelp*: masters lose their helper, in one section with the sweep where
+//! connections and expectations have one lock. Before 7.2 a helper's masters read on until then, so
+//! that to wait before the sweep (`synchronize_rcu()`, v3.9) orders nobody; the wait behind is
+//! `free_module()`'s.
 //!
 //! The rule that matters: a module's text is gone after a grace period, and whoever calls into it
 //! then, or might, is told.
@@ -17,11 +20,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use nfexp_model::At;
-use nfexp_model::conn::Attached;
+use nfexp_model::conn::{Attached, ConnId};
 use nfexp_model::event::{Cause, ExpectFn, Origin};
 use nfexp_model::helper::HelperId;
 use nfexp_model::kernel::Plain;
-use nfexp_model::revision::ExpectFnExit;
+use nfexp_model::revision::{ExpectFnExit, ExpectLock};
 use nfexp_model::slip::Slip;
 use nfexp_model::watch::Counting;
 
@@ -36,13 +39,21 @@ impl<P: Machine> Scene<P> {
         locked.iterate_destroy(at, NET, Origin::KERNEL, Cause::HelperGone, |exp| {
             engine.ends_with(&exp.about(), me)
         });
-        for id in engine.conns_of(NET) {
-            if engine.attached_of(id) != Attached::Nothing && !engine.helper_stays() {
-                engine.forget_helper(id);
-            }
+        if engine.config().revision.expect_lock == ExpectLock::Shared {
+            self.unhelp(me);
         }
         let left = locked.audit_unregistered(at, NET, me, Counting::Linked);
         left.unwrap_or_else(|violation| panic!("{violation}"));
+    }
+
+    /// Its masters lose a helper that does not stay with them.
+    fn unhelp(&self, me: HelperId) {
+        let engine = &self.engine;
+        if engine.helper_stays() {
+            return;
+        }
+        let mine = |id: &ConnId| engine.attached_of(*id) == Attached::Helper(me);
+        engine.conns_of(NET).into_iter().filter(mine).for_each(|id| engine.forget_helper(id));
     }
 }
 
@@ -52,7 +63,14 @@ impl<P: Machine> Actor<P> {
         let me = engine.helper_named("ftp").expect("it is registered");
         *self.scene.gone.borrow_mut() = Some(me);
         if !engine.helper_stays() {
-            self.scene.sweep(at, me);
+            if step == 0 {
+                self.scene.sweep(at, me);
+                if engine.config().revision.expect_lock == ExpectLock::Own {
+                    return Step;
+                }
+            } else {
+                self.scene.unhelp(me);
+            }
             let text = Arc::clone(&self.scene.helper_text);
             match P::slips(Slip::UnregisterWithoutWait) {
                 true => text.set(1),
