@@ -2,11 +2,13 @@
 //! Rows for programs: JSON and CSV say the same, whatever a person sees is in both, and how a verb
 //! ends is the same for all three.
 
+use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::{EVICTION, file, nfexp, run};
+use super::{EVICTION, file, nfexp, root, run};
 
 /// Exit code and lines of JSON.
 fn json(arguments: &[&str]) -> (i32, Vec<Value>) {
@@ -239,4 +241,54 @@ fn threads_change_no_byte() {
         });
         assert!(!one.is_empty() && one == three, "{arguments:?}");
     }
+}
+
+/// What a transcript comes to, in a line each: what agrees, and of what does not all that is told.
+#[test]
+fn a_comparison_is_a_line() {
+    let agrees = "traces/transcripts/core-1.jsonl";
+    let head = fs::read_to_string(root().join(agrees)).expect("it is there");
+    let head = head.lines().next().expect("a head");
+    let line = r#"{"i":7,"t":0,"op":"exp_flush","a":{},"ret":"EINVAL","ev":[]}"#;
+    let parts = file("parts-from.jsonl", format!("{head}\n{line}\n").as_bytes());
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("small");
+    let out = place.to_str().expect("a name in UTF-8");
+    let (code, rows) = json(&["conform", "--out", out, agrees, &parts]);
+    assert_eq!((code, rows.len()), (1, 2));
+    assert_eq!((&rows[0]["agree"], &rows[0]["diverges"]), (&220.into(), &Value::Null));
+    assert_eq!((&rows[0]["file"], &rows[1]["agree"]), (&agrees.into(), &0.into()));
+    let told = text(&["conform", "--out", out, agrees, &parts]);
+    let found = &rows[1]["diverges"];
+    assert_eq!((&found["i"], &found["operation"]["op"]), (&7.into(), &"exp_flush".into()));
+    assert_eq!((&found["kernel"]["ret"], &found["model"]["ret"]), (&"EINVAL".into(), &"OK".into()));
+    assert!(told.contains(found["difference"].as_str().expect("text")), "{told}");
+    let small = &found["small"];
+    assert_eq!((&small["steps"], &small["is_least"]), (&1.into(), &true.into()));
+    for place in [&small["transcript"], &small["trace"]] {
+        let place = place.as_str().expect("a place");
+        assert!(Path::new(place).is_file() && told.contains(place), "{told}");
+    }
+    // Where nothing can be written, that is told as well.
+    let beneath = format!("{}/beneath", file("no-folder-at-all", b""));
+    let (code, rows) = json(&["conform", "--out", &beneath, &parts]);
+    assert_eq!((code, &rows[0]["diverges"]["small"]["trace"]), (1, &Value::Null));
+}
+
+/// And what a capture comes to.
+#[test]
+fn a_capture_held_against_a_kernel_is_a_line() {
+    let golden = EVICTION.replace(".pcap", ".golden.jsonl");
+    let (code, rows) = json(&["conform-capture", EVICTION, &golden]);
+    assert_eq!((code, rows.len()), (0, 1));
+    assert_eq!((&rows[0]["capture"], &rows[0]["revision"]), (&EVICTION.into(), &"6.18".into()));
+    let grades = ["expectations_agree", "events_agree"].map(|grade| rows[0][grade] == true);
+    assert_eq!((grades, &rows[0]["other_fates"]), ([true; 2], &Value::Array(vec![])));
+    assert_eq!(rows[0]["first_difference"], Value::Null);
+    let text = fs::read_to_string(root().join(&golden)).expect("it is there");
+    let other = file("other-port.golden.jsonl", text.replace("15814", "15815").as_bytes());
+    let (code, rows) = json(&["conform-capture", EVICTION, &other]);
+    assert_eq!((code, &rows[0]["expectations_agree"]), (1, &false.into()));
+    let [kernel, model] = ["kernel", "model"].map(|side| &rows[0]["first_difference"][side]);
+    assert_eq!(kernel["place"], model["place"]);
+    assert_ne!(kernel["event"], model["event"]);
 }

@@ -4,10 +4,10 @@
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 use nfexp_traces::transcript::read::{ReadError, Reader};
-use nfexp_traces::transcript::{Answer, Header, Line};
+use nfexp_traces::transcript::{Answer, Difference, Header, Line, Operation};
 use serde::Serialize;
 
 use super::Failure;
@@ -42,6 +42,18 @@ pub struct Conform {
     /// Where a divergence, shrunk, is written.
     #[arg(long, default_value = "target/divergences")]
     out: PathBuf,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "answer")]
+    format: Format,
+}
+
+/// How a comparison is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// JSON lines, one per recording.
+    Json,
 }
 
 impl Conform {
@@ -71,7 +83,15 @@ impl Conform {
             match check(&header, &lines, self.revision) {
                 None => {
                     operations += lines.len();
-                    writeln!(out, "{}: {} operations agree", path.display(), lines.len())?;
+                    match self.format {
+                        Format::Text => {
+                            writeln!(out, "{}: {} operations agree", path.display(), lines.len())?;
+                        }
+                        Format::Json => {
+                            let row = Row::of(path, self.revision, lines.len());
+                            writeln!(out, "{}", json(&row))?;
+                        }
+                    }
                 }
                 Some(divergence) => {
                     operations += divergence.place;
@@ -89,7 +109,7 @@ impl Conform {
             }
             out.flush()?;
         }
-        if files > 0 {
+        if files > 0 && self.format == Format::Text {
             let told = [
                 counted(files, "transcript"),
                 counted(operations as u64, "operation"),
@@ -111,46 +131,114 @@ impl Conform {
     ) -> Result<(), Failure> {
         let Divergence { place, answer, difference } = divergence;
         let line = &lines[*place];
-        let name = line.operation.name();
-        writeln!(out, "{}: diverges at {name} {}", path.display(), line.i)?;
-        writeln!(out, "  {difference}")?;
-        writeln!(out, "the operation:\n  {}", json(&line.operation))?;
-        writeln!(out, "the kernel said:\n  {}", json(&line.answer))?;
-        writeln!(out, "the model says:\n  {}", json(answer))?;
-        writeln!(out, "the steps before it:")?;
-        for earlier in &lines[place.saturating_sub(TOLD)..*place] {
-            writeln!(out, "  {}", json(earlier))?;
+        if self.format == Format::Text {
+            let name = line.operation.name();
+            writeln!(out, "{}: diverges at {name} {}", path.display(), line.i)?;
+            writeln!(out, "  {difference}")?;
+            writeln!(out, "the operation:\n  {}", json(&line.operation))?;
+            writeln!(out, "the kernel said:\n  {}", json(&line.answer))?;
+            writeln!(out, "the model says:\n  {}", json(answer))?;
+            writeln!(out, "the steps before it:")?;
+            for earlier in &lines[place.saturating_sub(TOLD)..*place] {
+                writeln!(out, "  {}", json(earlier))?;
+            }
         }
-        let Shrunk { lines: shrunk, witness, is_least } =
-            shrink(header, lines, self.revision, divergence);
+        let shrunk = shrink(header, lines, self.revision, divergence);
+        let places = self.places(path);
+        let written = self.write_down(&places, header, &shrunk, difference);
+        let Shrunk { lines: steps, witness, is_least } = shrunk;
+        let steps = steps.len();
+        let told = |place: &PathBuf| written.is_ok().then(|| place.display().to_string());
+        let [transcript, trace] = places.each_ref().map(told);
+        if self.format == Format::Json {
+            let (knob, revision) = witness.map_or((None, None), |witness| {
+                (witness.knob, witness.knob.is_none().then_some(witness.revision.name))
+            });
+            let small = Small { steps, is_least, knob, revision, transcript, trace };
+            let difference = difference.to_string();
+            let (operation, kernel) = (&line.operation, &line.answer);
+            let diverges =
+                Diverges { i: line.i, operation, difference, kernel, model: answer, small };
+            let row = Row { diverges: Some(diverges), ..Row::of(path, self.revision, *place) };
+            writeln!(out, "{}", json(&row))?;
+            return written;
+        }
         if let Some(witness) = witness {
             writeln!(out, "{witness}")?;
         }
-        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let base = self.out.join(format!("{stem}.{}", self.revision.name));
-        let head = Header { n: shrunk.len() as u64, ..header.clone() };
-        let jsonl = std::iter::once(json(&head)).chain(shrunk.iter().map(json));
-        let jsonl: Vec<String> = jsonl.collect();
-        let trace = as_trace(header, &shrunk, &difference.to_string(), self.revision);
-        let written = [
-            (append(&base, "jsonl"), jsonl.join("\n") + "\n"),
-            (append(&base, "trace"), trace.to_string()),
-        ];
         let perhaps = if is_least { "" } else { ", perhaps fewer (not all was tried)" };
-        writeln!(out, "{} steps show it as well{perhaps}, in", shrunk.len())?;
-        for (path, text) in written {
-            write_beside(&path, &text)?;
-            writeln!(out, "  {}", path.display())?;
+        writeln!(out, "{steps} steps show it as well{perhaps}, in")?;
+        for place in [transcript, trace].into_iter().flatten() {
+            writeln!(out, "  {place}")?;
         }
-        Ok(())
+        written
+    }
+
+    /// Where a divergence of this file is written down: as a transcript, and as a trace.
+    fn places(&self, path: &Path) -> [PathBuf; 2] {
+        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+        ["jsonl", "trace"].map(|end| self.out.join(format!("{stem}.{}.{end}", self.revision.name)))
+    }
+
+    fn write_down(
+        &self,
+        [transcript, trace]: &[PathBuf; 2],
+        header: &Header,
+        shrunk: &Shrunk,
+        difference: &Difference,
+    ) -> Result<(), Failure> {
+        let head = Header { n: shrunk.lines.len() as u64, ..header.clone() };
+        let jsonl = std::iter::once(json(&head)).chain(shrunk.lines.iter().map(json));
+        let jsonl: Vec<String> = jsonl.collect();
+        write_beside(transcript, &(jsonl.join("\n") + "\n"))?;
+        let played = as_trace(header, &shrunk.lines, &difference.to_string(), self.revision);
+        write_beside(trace, &played.to_string())
     }
 }
 
-fn append(base: &Path, ending: &str) -> PathBuf {
-    let mut name = base.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    PathBuf::from(name)
+/// What a program is told of a transcript.
+#[derive(Serialize)]
+struct Row<'a> {
+    schema: &'static str,
+    file: String,
+    revision: &'static str,
+    /// How many operations agree, from the first on.
+    agree: usize,
+    /// Where the next one does not; null if all do.
+    diverges: Option<Diverges<'a>>,
+}
+
+/// A divergence.
+#[derive(Serialize)]
+struct Diverges<'a> {
+    i: u64,
+    operation: &'a Operation,
+    difference: String,
+    kernel: &'a Answer,
+    model: &'a Answer,
+    small: Small,
+}
+
+/// What shows it as well.
+#[derive(Serialize)]
+struct Small {
+    /// How many operations,
+    steps: usize,
+    /// and whether everything was tried to have fewer.
+    is_least: bool,
+    /// The knob that, turned alone, makes the model agree; else the revision that agrees.
+    knob: Option<&'static str>,
+    revision: Option<&'static str>,
+    /// Where it was written; null where it could not be.
+    transcript: Option<String>,
+    trace: Option<String>,
+}
+
+impl Row<'_> {
+    fn of(path: &Path, revision: Revision, agree: usize) -> Self {
+        let (file, revision) = (path.display().to_string(), revision.name);
+        Self { schema: "nfexp.conform.1", file, revision, agree, diverges: None }
+    }
 }
 
 fn json(value: &impl Serialize) -> String {

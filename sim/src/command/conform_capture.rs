@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nfexp_traces::capture::Frame;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::conform::Format;
 use super::input::{frames_and_cut, frames_of_cut, named_once, text_of};
 use super::kernel::{Clock, Kernel};
 use super::replay::digest;
@@ -28,6 +29,9 @@ pub struct ConformCapture {
     golden: PathBuf,
     #[command(flatten)]
     kernel: Kernel,
+    /// How to tell it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 impl ConformCapture {
@@ -50,16 +54,9 @@ impl ConformCapture {
         let mut recording = recording.map_err(|error| Failure::System(error.to_string()))?;
         frames_of_cut(&self.capture, |frame| recording.packet(frame))?;
         let model = recording.finish("", None);
-        let Agreement { first_difference, in_any_event, fates } = agreement(&golden, &model);
-        let grade = |agrees| if agrees { "agree" } else { "differ" };
-        let mut out = io::stdout().lock();
-        writeln!(
-            out,
-            "expectations and announced connections {}",
-            grade(first_difference.is_none())
-        )?;
-        writeln!(out, "all events {}", grade(in_any_event.is_none()))?;
-        writeln!(out, "the fates of packets {}", grade(fates.is_empty()))?;
+        let agreement = agreement(&golden, &model);
+        self.tell(&agreement)?;
+        let Agreement { first_difference, in_any_event, fates } = agreement;
         let differs = in_any_event.is_some() || first_difference.is_some() || !fates.is_empty();
         let made_of = golden.first().and_then(|line| line["head"]["sha256"].as_str());
         if differs && made_of.zip(digest(&self.capture)).is_some_and(|(of, this)| of != this) {
@@ -97,6 +94,37 @@ impl ConformCapture {
                 fates.len() - 1
             ))),
         }
+    }
+
+    /// Tells how far they agree.
+    fn tell(&self, agreement: &Agreement) -> Result<(), Failure> {
+        let Agreement { first_difference, in_any_event, fates } = agreement;
+        let mut out = io::stdout().lock();
+        if self.format == Format::Json {
+            let side = |side: &Option<(String, Value)>| {
+                side.as_ref().map(|(place, event)| json!({"place": place, "event": event}))
+            };
+            let first = first_difference.as_ref().or(in_any_event.as_ref());
+            let first = first.map(|Difference { kernel, model }| {
+                json!({"kernel": side(kernel), "model": side(model)})
+            });
+            let row = json!({
+                "schema": "nfexp.conform-capture.1",
+                "capture": self.capture.display().to_string(),
+                "golden": self.golden.display().to_string(),
+                "revision": self.kernel.revision.name,
+                "expectations_agree": first_difference.is_none(),
+                "events_agree": in_any_event.is_none(),
+                "first_difference": first,
+                "other_fates": fates,
+            });
+            return Ok(writeln!(out, "{row}")?);
+        }
+        let grade = |agrees| if agrees { "agree" } else { "differ" };
+        let expected = grade(first_difference.is_none());
+        writeln!(out, "expectations and announced connections {expected}")?;
+        writeln!(out, "all events {}", grade(in_any_event.is_none()))?;
+        Ok(writeln!(out, "the fates of packets {}", grade(fates.is_empty()))?)
     }
 
     /// A packet in one line; nothing if it cannot be read twice.
