@@ -104,8 +104,10 @@ pub fn pairs(revision: Revision) -> Vec<Scenario> {
         add([&[Op::Announce(1)], &[*first]], Variant { told: true, ..plain });
         // Where nothing is linked, nobody has a reference to give back.
         if !matches!(first, Op::Unexpect(_) | Op::Put(_)) {
-            add([&[Op::Announce(1)], &[*first]], Variant { empty: true, ..plain });
-            add([&[Op::Announce(1)], &[*first]], Variant { empty: true, told: true, ..plain });
+            for newcomer in [Op::Announce(1), Op::Pair(1)] {
+                add([&[newcomer], &[*first]], Variant { empty: true, ..plain });
+                add([&[newcomer], &[*first]], Variant { empty: true, told: true, ..plain });
+            }
         }
         add([&[Op::LookupElsewhere(1)], &[*first]], Variant { held: true, ..plain });
         add([&[Op::Urq], &[*first]], plain);
