@@ -18,7 +18,7 @@ use nfexp_model::kernel::timer::TimerKey;
 use nfexp_model::kernel::{Cpu, Ticks};
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::proc::SeqFile;
-use nfexp_model::revision::{Expiry, Revision};
+use nfexp_model::revision::{Expiry, NewEvent, Revision};
 use nfexp_model::tuple::{Mask, Proto, Tuple};
 use nfexp_model::watch::Watch;
 use nfexp_model::{Config, Engine};
@@ -209,6 +209,11 @@ fn real_threads_on_the_newest_kernel() {
 }
 
 #[test]
+fn real_threads_on_the_kernel_between() {
+    Stress::run(Revision::LINUX_6_18, true);
+}
+
+#[test]
 fn real_threads_on_the_starting_kernel() {
     // DESTROY before NEW is the starting kernel's own (B10b).
     Stress::run(Revision::LINUX_3_9, false);
@@ -223,7 +228,7 @@ fn scenario(seed: u64, revision: Revision) -> Scenario {
         (0..1 + below(3))
             .map(|_| {
                 let port = 1 + below(3) as u8;
-                match below(12) {
+                match below(13) {
                     0 | 1 => Op::Expire(port),
                     2 | 3 => Op::Match(port),
                     4 => Op::Lookup(port),
@@ -232,13 +237,15 @@ fn scenario(seed: u64, revision: Revision) -> Scenario {
                     8 => Op::Delete(port),
                     9 => Op::ListInParts,
                     10 => Op::Remove,
+                    11 => Op::Pair(port),
                     _ => Op::Put(port),
                 }
             })
             .collect()
     });
     let cpus = cpus.collect();
-    let told = revision == Revision::LINUX_7_2;
+    // DESTROY before NEW is the starting kernel's own (B10b).
+    let told = revision.new_event == NewEvent::UnderLock;
     Scenario { revision, cpus, variant: Default::default() }.with(|variant| variant.told = told)
 }
 
@@ -247,7 +254,7 @@ fn thousands_of_random_schedules() {
     let seeds: u64 =
         std::env::var("NFEXP_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3_000);
     let mut outcomes = std::collections::BTreeSet::new();
-    for revision in [Revision::LINUX_3_9, Revision::LINUX_7_2] {
+    for revision in Revision::ALL {
         for seed in 0..seeds {
             let scenario = scenario(seed, revision);
             match random(&scenario, seed, 3) {
@@ -256,8 +263,10 @@ fn thousands_of_random_schedules() {
             }
         }
     }
-    eprintln!("{} schedules, {} outcomes", 2 * seeds, outcomes.len());
-    for mark in ["expire-1:won", "expire-1:late", "match-1:won", "match-1:none", "lookup-1:none"] {
+    eprintln!("{} schedules, {} outcomes", 3 * seeds, outcomes.len());
+    let expected =
+        ["expire-1:won", "expire-1:late", "match-1:won", "match-1:none", "lookup-1:none"];
+    for mark in expected.into_iter().chain(["pair-1:inserted", "pair-3:inserted"]) {
         assert!(outcomes.iter().any(|outcome| outcome.contains(mark)), "never {mark}");
     }
 }
