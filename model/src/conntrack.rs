@@ -346,6 +346,26 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// The garbage collector comes by whoever lives in a connection's slot, and collects what is over
+    /// of its expectations: not of one that is not confirmed, or that goes.
+    ///
+    /// # Source
+    /// `nf_ct_help_gc()`, 7.2; nothing before. The memory is type-stable, so that the collector holds
+    /// nothing when it comes.
+    #[doc(alias = "nf_ct_help_gc")]
+    pub fn help_gc(&self, at: At, slot: u32) {
+        let conn = self.memory.conns.object(slot);
+        if !P::atomic_inc_not_zero(&conn.uses) {
+            return;
+        }
+        let ct = ConnRef(conn.id());
+        let status = Status(conn.status.load(Ordering::Acquire));
+        if status.has(Status::CONFIRMED) && !status.has(Status::DYING) {
+            self.lock().collect(at, ct.0);
+        }
+        self.put_conn(at, ct);
+    }
+
     /// Sets when a connection times out by itself.
     #[doc(alias = "nf_ct_refresh")]
     pub fn set_conn_expiry(&self, at: At, ct: &ConnRef, expires: Jiffies) {

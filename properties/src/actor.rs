@@ -193,9 +193,8 @@ impl<P: Machine> Actor<P> {
         if engine.config().revision.expiry == Expiry::Collected {
             // No timer: time passes, and the garbage collector comes by.
             let late = At { now: at.now.after(Ticks(1 << 20)), ..at };
-            let mut locked = engine.lock();
-            locked.collect(late, self.scene.master_id);
-            drop(locked);
+            let _section = engine.rcu().read_lock(at.cpu);
+            engine.help_gc(late, self.scene.master_id.index());
             return self.note(op, "collected");
         }
         if step == 0 {

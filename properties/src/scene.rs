@@ -25,7 +25,6 @@ use nfexp_model::helper::{Class, ExpectPolicy, Helper, HelperId};
 use nfexp_model::kernel::hlist::DstHash;
 use nfexp_model::kernel::{Plain, Platform};
 use nfexp_model::netns::{NetId, Zone};
-use nfexp_model::revision::Expiry;
 use nfexp_model::slip::Slip;
 use nfexp_model::tuple::{L3, Proto, Tuple};
 use nfexp_model::watch::{Counting, Watch};
@@ -207,11 +206,8 @@ impl<P: Machine> Scene<P> {
         if !self.scenario.ops().any(Op::ends_master) {
             return;
         }
-        let collected = self.scenario.revision.expiry == Expiry::Collected;
         let needs = |op: &Op| {
-            let collector = collected && matches!(op, Op::Expire(_));
-            let others = matches!(op, Op::Reuse(_) | Op::Remove | Op::Urq | Op::Dump(_));
-            collector || others || op.announces() > 0
+            op.announces() > 0 || matches!(op, Op::Reuse(_) | Op::Remove | Op::Urq | Op::Dump(_))
         };
         for (cpu, ops) in self.scenario.cpus.iter().enumerate() {
             if ops.iter().any(needs) {

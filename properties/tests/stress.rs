@@ -123,7 +123,7 @@ impl Stress {
                 }
                 6 | 7 => {
                     let late = At { now: at.now.after(Ticks(1 << 20)), ..at };
-                    engine.lock().collect(late, ct.id());
+                    engine.help_gc(late, ct.id().index());
                     self.marks.seen("expired");
                 }
                 8 => {

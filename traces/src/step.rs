@@ -204,7 +204,8 @@ pub enum Step {
     CtExpectation(NftExpectation),
     /// A user asks for something, or a packet is forwarded, in the words of a transcript.
     Request(Box<Operation>),
-    /// What is over of a master's expectations is collected (since 7.2).
+    /// The collector comes by a master: if that is confirmed and does not go, what is over of its
+    /// expectations is collected (since 7.2).
     Collect {
         /// Whose.
         conn: Name,

@@ -77,10 +77,13 @@ impl Reference {
         Ok(())
     }
 
-    /// Whether anything of a master is over and still there.
+    /// Whether the collector has left anything of a master that is over.
     pub(super) fn has_over(&self, master: &str) -> bool {
         let master = self.named[master];
-        self.exps.iter().any(|exp| exp.linked && exp.master == master && self.is_over(exp))
+        let conn = &self.conns[master];
+        conn.confirmed
+            && !conn.dying
+            && self.exps.iter().any(|exp| exp.linked && exp.master == master && self.is_over(exp))
     }
 
     /// A user deletes everything of a namespace; in no order.

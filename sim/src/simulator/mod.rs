@@ -332,8 +332,8 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
                 self.engine.expectfn_destroy(at, *function);
             }
             Step::Collect { conn } => {
-                let master = self.conn_ref(conn)?.id();
-                self.engine.lock().collect(at, master);
+                let slot = self.conn_ref(conn)?.id().index();
+                self.engine.help_gc(at, slot);
             }
         }
         self.drain();
