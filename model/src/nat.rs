@@ -87,6 +87,30 @@ impl<P: Platform> Engine<P> {
         [tuple.sport].into_iter().chain(others).find(free).unwrap_or(tuple.sport)
     }
 
+    /// The source that another connection from the same source was given, if that is this address
+    /// and leaves the tuple free. The kernel asks the newest such connection, this one any.
+    #[doc(alias = "find_appropriate_src")]
+    fn as_mapped_before(&self, ct: &ConnRef, tuple: Tuple, addr: Addr) -> Option<Tuple> {
+        let net = self.conn(ct.id()).about().net;
+        let (_, zone) = self.place_of(ct.id());
+        let source = |tuple: &Tuple| (tuple.src, tuple.sport, tuple.l3, tuple.proto);
+        let others = self.memory.conns.iter_live().filter(|other| *other != ct.id());
+        let mapped = others.filter_map(|other| {
+            let about = self.conn(other).about();
+            let is_alike = source(&about.original) == source(&tuple) && about.net == net;
+            let there = about.reply.inverse().filter(|there| is_alike && there.src == addr)?;
+            (self.place_of(other).1 == zone).then_some(Tuple {
+                src: addr,
+                sport: there.sport,
+                ..tuple
+            })
+        });
+        let is_free = |mapped: &Tuple| {
+            mapped.inverse().is_some_and(|reply| !self.is_taken(net, zone, &reply))
+        };
+        mapped.into_iter().find(is_free)
+    }
+
     /// Maps one end to an address, and to a port if one is named.
     #[doc(alias = "nf_nat_setup_info")]
     fn translate(&self, ct: &ConnRef, manip: Manip, addr: Addr, port: Option<u16>) {
@@ -98,6 +122,14 @@ impl<P: Platform> Engine<P> {
         let has_words = self.config.revision.has_ports(tuple.proto)
             || matches!(tuple.proto, Proto::GRE | Proto::ICMP | Proto::ICMPV6);
         let is_icmp = matches!(tuple.proto, Proto::ICMP | Proto::ICMPV6);
+        if manip == Manip::Src
+            && tuple.src != addr
+            && let Some(reply) =
+                self.as_mapped_before(ct, tuple, addr).and_then(|mapped| mapped.inverse())
+        {
+            conn.about.set(AboutConn { reply, ..about });
+            return;
+        }
         match manip {
             Manip::Src => tuple.src = addr,
             Manip::Dst => tuple.dst = addr,
@@ -192,5 +224,33 @@ mod tests {
             let followed = follows(Revision::LINUX_6_18, ExpectFn::Sip, saved, came);
             assert_eq!(followed, there, "{dir} {from:?}");
         }
+    }
+
+    /// `find_appropriate_src()`: who came from the same source keeps the port that the first of them
+    /// was given because another had its own.
+    #[test]
+    fn a_source_is_mapped_as_before() {
+        let config = Config { revision: Revision::LINUX_6_18, ..Config::SMALL };
+        let engine = Engine::<Up>::new(config).expect("memory");
+        let (from, other) = ([10, 0, 0, 3], [10, 0, 0, 4]);
+        let conn = |came: Tuple| {
+            let reply = came.inverse().expect("it is answered");
+            engine.alloc_conn(NetId::INIT, Zone(0), came, reply).expect("memory")
+        };
+        let master = conn(tuple(Proto::TCP, CLIENT, 40000, SERVER, 21));
+        // It has the port already, as the master's client, towards the first.
+        let taken = conn(tuple(Proto::UDP, CLIENT, 8, SERVER, 2000));
+        assert!(engine.confirm(At::default(), &taken, crate::event::Origin::KERNEL));
+        let ports: Vec<u16> = [(from, SERVER, 2000), (from, other, 2001), (other, other, 2002)]
+            .into_iter()
+            .map(|(from, to, port)| {
+                let ct = conn(tuple(Proto::UDP, from, 8, to, port));
+                let record = engine.conn(ct.id());
+                record.about.set(AboutConn { master: Some(master.id()), ..record.about() });
+                engine.translate(&ct, Manip::Src, Addr::v4(CLIENT), None);
+                engine.translated(&ct).expect("it is answered").sport
+            })
+            .collect();
+        assert_eq!((ports[0] != 8, ports[1] == ports[0], ports[2]), (true, true, 8), "{ports:?}");
     }
 }
