@@ -97,8 +97,11 @@ impl<P: Platform> Engine<P> {
         let others = self.memory.conns.iter_live().filter(|other| *other != ct.id());
         let mapped = others.filter_map(|other| {
             let about = self.conn(other).about();
-            let is_alike = source(&about.original) == source(&tuple) && about.net == net;
-            let there = about.reply.inverse().filter(|there| is_alike && there.src == addr)?;
+            // Most come from elsewhere.
+            if source(&about.original) != source(&tuple) || about.net != net {
+                return None;
+            }
+            let there = about.reply.inverse().filter(|there| there.src == addr)?;
             (self.place_of(other).1 == zone).then_some(Tuple {
                 src: addr,
                 sport: there.sport,
