@@ -73,18 +73,20 @@ impl<P: Platform> Engine<P> {
     #[doc(alias = "nf_nat_l4proto_unique_tuple")]
     fn free_port(&self, ct: &ConnRef, tuple: Tuple) -> u16 {
         const LOWEST: u32 = 1024;
-        let net = self.conn(ct.id()).about().net;
-        let (_, zone) = self.place_of(ct.id());
         let begin = ct.id().index().wrapping_mul(7919);
         let others = (0..128).map(|step| {
             let port = begin.wrapping_add(step) % (u32::from(u16::MAX) - LOWEST) + LOWEST;
             u16::try_from(port).unwrap_or(u16::MAX)
         });
-        let free = |sport: &u16| {
-            let reply = Tuple { sport: *sport, ..tuple }.inverse();
-            reply.is_none_or(|reply| !self.is_taken(net, zone, &reply))
-        };
+        let free = |sport: &u16| self.is_free(ct, &Tuple { sport: *sport, ..tuple });
         [tuple.sport].into_iter().chain(others).find(free).unwrap_or(tuple.sport)
+    }
+
+    /// Whether no connection in the same place has the answer to this tuple.
+    fn is_free(&self, ct: &ConnRef, tuple: &Tuple) -> bool {
+        let net = self.conn(ct.id()).about().net;
+        let (_, zone) = self.place_of(ct.id());
+        tuple.inverse().is_none_or(|reply| !self.is_taken(net, zone, &reply))
     }
 
     /// The source that another connection from the same source was given, if that is this address
@@ -108,10 +110,7 @@ impl<P: Platform> Engine<P> {
                 ..tuple
             })
         });
-        let is_free = |mapped: &Tuple| {
-            mapped.inverse().is_some_and(|reply| !self.is_taken(net, zone, &reply))
-        };
-        mapped.into_iter().find(is_free)
+        mapped.into_iter().find(|mapped| self.is_free(ct, mapped))
     }
 
     /// Maps one end to an address, and to a port if one is named.

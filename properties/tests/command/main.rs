@@ -44,6 +44,14 @@ fn file(name: &str, content: &[u8]) -> String {
 
 const EVICTION: &str = "traces/captures/ftp/ftp-eviction.pcap";
 
+/// A transcript beside another, with the head of that, whose only operation no kernel answers so.
+fn one_that_parts(name: &str, beside: &str) -> String {
+    let text = fs::read_to_string(root().join(beside)).expect("it is there");
+    let head = text.lines().next().expect("a head");
+    let line = r#"{"i":7,"t":0,"op":"exp_flush","a":{},"ret":"EINVAL","ev":[]}"#;
+    file(name, format!("{head}\n{line}\n").as_bytes())
+}
+
 /// Every output that README.md shows below a command is that command's, byte for byte.
 /// `UPDATE_README=1` writes them anew.
 #[test]

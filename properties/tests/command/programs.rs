@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{EVICTION, file, root, run};
+use super::{EVICTION, file, one_that_parts, root, run};
 
 /// The head of a recording tells with which options it was made.
 #[test]
@@ -81,10 +81,7 @@ fn a_helper_that_is_lost_is_told() {
 #[test]
 fn a_divergence_that_finds_no_place_does_not_hide_the_others() {
     let agrees = "traces/transcripts/core-1.jsonl";
-    let text = fs::read_to_string(root().join(agrees)).expect("it is there");
-    let head = text.lines().next().expect("a head");
-    let line = r#"{"i":0,"t":0,"op":"exp_flush","a":{},"ret":"EINVAL","ev":[]}"#;
-    let parts = file("parts.jsonl", format!("{head}\n{line}\n").as_bytes());
+    let parts = one_that_parts("parts.jsonl", agrees);
     let out = format!("{}/beneath", file("no-folder", b""));
     let (code, told, why) = run(&["conform", "--out", &out, &parts, agrees]);
     assert_eq!(code, 1, "{told}{why}");

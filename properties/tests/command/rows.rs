@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::{EVICTION, file, nfexp, root, run};
+use super::{EVICTION, file, nfexp, one_that_parts, root, run};
 
 /// Exit code and lines of JSON.
 fn json(arguments: &[&str]) -> (i32, Vec<Value>) {
@@ -247,10 +247,7 @@ fn threads_change_no_byte() {
 #[test]
 fn a_comparison_is_a_line() {
     let agrees = "traces/transcripts/core-1.jsonl";
-    let head = fs::read_to_string(root().join(agrees)).expect("it is there");
-    let head = head.lines().next().expect("a head");
-    let line = r#"{"i":7,"t":0,"op":"exp_flush","a":{},"ret":"EINVAL","ev":[]}"#;
-    let parts = file("parts-from.jsonl", format!("{head}\n{line}\n").as_bytes());
+    let parts = one_that_parts("parts-from.jsonl", agrees);
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("small");
     let out = place.to_str().expect("a name in UTF-8");
     let (code, rows) = json(&["conform", "--out", out, agrees, &parts]);

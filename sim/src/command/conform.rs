@@ -4,13 +4,14 @@
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use nfexp_model::revision::Revision;
 use nfexp_traces::transcript::read::{ReadError, Reader};
 use nfexp_traces::transcript::{Answer, Difference, Header, Line, Operation};
 use serde::Serialize;
 
 use super::Failure;
+use super::format::TextOrJson as Format;
 use super::input::{bytes, named_once, unreadable};
 use super::kernel::revision;
 use super::output::{quoted, write_beside};
@@ -45,15 +46,6 @@ pub struct Conform {
     /// How to tell it.
     #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "answer")]
     format: Format,
-}
-
-/// How a comparison is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// JSON lines, one per recording.
-    Json,
 }
 
 impl Conform {

@@ -8,7 +8,7 @@ use clap::Args;
 use nfexp_traces::capture::Frame;
 use serde_json::{Value, json};
 
-use super::conform::Format;
+use super::format::TextOrJson as Format;
 use super::input::{frames_and_cut, frames_of_cut, named_once, text_of};
 use super::kernel::{Clock, Kernel};
 use super::replay::digest;

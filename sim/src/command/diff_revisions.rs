@@ -4,9 +4,10 @@
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use nfexp_model::revision::Revision;
 
+use super::format::TextOrJson as Format;
 use super::input::is_trace;
 use super::kernel::revision;
 use super::{Failure, trace};
@@ -31,15 +32,6 @@ pub struct DiffRevisions {
     /// How to tell it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// How differences are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// JSON lines, one per step that differs.
-    Json,
 }
 
 impl DiffRevisions {

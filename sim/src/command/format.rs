@@ -12,6 +12,15 @@ use serde::Serialize;
 use super::Failure;
 use crate::report::rows::{lines, with_header};
 
+/// How comparisons are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TextOrJson {
+    /// For people.
+    Text,
+    /// JSON lines, one per recording, or per step that differs.
+    Json,
+}
+
 /// How rows are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
