@@ -77,6 +77,8 @@ pub struct AboutConn {
     pub net: NetId,
     /// Whether its events are told (the event-cache extension).
     pub tells: bool,
+    /// Whether it stands among those whose source was mapped (`IPS_SRC_NAT_DONE`).
+    pub(crate) mapped: bool,
     /// The tuple of its first packet.
     pub original: Tuple,
     /// The tuple of the answer.
@@ -224,7 +226,7 @@ impl<P: Platform<Timers = ArrayTimers>> Conn<P> {
 }
 
 impl AboutConn {
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         original: Tuple::NONE,
         reply: Tuple::NONE,
         net: NetId(0),
@@ -232,6 +234,7 @@ impl AboutConn {
         mark: 0,
         secmark: 0,
         tells: false,
+        mapped: false,
     };
 }
 

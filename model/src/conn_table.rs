@@ -28,6 +28,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::conn::ConnId;
 use crate::conntrack::Direction;
+use crate::nat::Mapped;
 use crate::netns::{NetId, Zone};
 use crate::nft_ct::CtExpectation;
 use crate::tuple::Tuple;
@@ -53,6 +54,8 @@ pub(crate) struct ConnTable {
     pub(crate) found: BTreeMap<NetId, u32>,
     /// What nft's own helper has to announce for connections that are not confirmed yet.
     pub(crate) announces: BTreeMap<ConnId, (CtExpectation, Direction)>,
+    /// The connections whose source was mapped.
+    pub(crate) mapped: Mapped,
 }
 
 /// One direction of a connection.

@@ -78,8 +78,7 @@ impl<P: Platform> Engine<P> {
             conn.expecting[class].set(0);
         }
         let tells = self.config.events;
-        let (master, mark, secmark) = (None, 0, 0);
-        conn.about.set(AboutConn { original, reply, net, master, mark, secmark, tells });
+        conn.about.set(AboutConn { original, reply, net, tells, ..AboutConn::NONE });
         conn.uses.store(1, Ordering::Release);
         Ok(ConnRef(conn.id()))
     }
@@ -341,6 +340,7 @@ impl<P: Platform> Engine<P> {
                 }
                 next = conn.about().master.map(ConnRef);
                 let _ = self.take_nft_expect(&ct);
+                self.forget_mapping(ct.0);
                 self.memory.conns.free(ct.0.index());
             }
         }

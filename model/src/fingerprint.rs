@@ -257,13 +257,15 @@ impl<P: OneCpu> Engine<P> {
         let conns = &self.memory.conns;
         for id in conns.iter_live() {
             let conn = conns.at(id.index());
-            let AboutConn { original, reply, net, master, mark, secmark, tells } = conn.about();
+            let AboutConn { original, reply, net, master, mark, secmark, tells, mapped } =
+                conn.about();
             let master = master.map_or(0, ConnId::index);
             let words = [
                 u64::from(id.index()) << 32 | u64::from(master),
                 u64::from(conn.status.load_locked()) << 32 | u64::from(conn.zone.load_locked()),
                 u64::from(conn.helper.load_locked()) << 32
-                    | u64::from(net.0) << 1
+                    | u64::from(net.0) << 2
+                    | u64::from(mapped) << 1
                     | u64::from(tells),
                 u64::from(mark) << 32 | u64::from(secmark),
             ];
@@ -283,6 +285,7 @@ impl<P: OneCpu> Engine<P> {
             let who = u64::from(id.index()) << 1 | *direction as u64;
             [size, port, who].into_iter().for_each(|word| told.word(Part::Conns, word));
         }
+        table.mapped.iter().for_each(|id| told.word(Part::Conns, u64::from(id.index())));
     }
 
     fn tell_pending(&self, told: &mut Told<impl FnMut(Part, u64)>, names: &Names) {

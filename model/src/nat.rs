@@ -13,11 +13,14 @@
 //! # Source
 //! `nf_nat_follow_master()`, `nf_nat_sip_expected()` and `nf_nat_setup_info()`, 6.18.
 
-use crate::conn::{AboutConn, ConnRef};
+use std::collections::BTreeMap;
+
+use crate::conn::{AboutConn, ConnId, ConnRef};
 use crate::engine::Engine;
 use crate::event::ExpectFn;
 use crate::expectation::Nat;
-use crate::kernel::platform::{Plain, Platform};
+use crate::kernel::platform::{Plain, Platform, SpinLock};
+use crate::netns::{NetId, Zone};
 use crate::tuple::{Addr, Proto, Tuple};
 
 /// Which end of a connection is translated.
@@ -25,6 +28,46 @@ use crate::tuple::{Addr, Proto, Tuple};
 enum Manip {
     Src,
     Dst,
+}
+
+/// From where, and to which address, the source of a connection was mapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mapping {
+    net: NetId,
+    zone: Zone,
+    src: Addr,
+    sport: u16,
+    proto: Proto,
+    to: Addr,
+}
+
+/// The connections whose source was mapped, the newest of each source last.
+#[doc(alias = "nf_nat_bysource")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mapped(BTreeMap<Mapping, Vec<ConnId>>);
+
+impl Mapped {
+    pub(crate) fn add(&mut self, mapping: Mapping, id: ConnId) {
+        self.0.entry(mapping).or_default().push(id);
+    }
+
+    fn newest(&self, mapping: &Mapping) -> Option<ConnId> {
+        self.0.get(mapping)?.last().copied()
+    }
+
+    pub(crate) fn remove(&mut self, mapping: &Mapping, id: ConnId) {
+        if let Some(ids) = self.0.get_mut(mapping) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.0.remove(mapping);
+            }
+        }
+    }
+
+    /// All of them, source by source, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ConnId> {
+        self.0.values().flatten().copied()
+    }
 }
 
 impl<P: Platform> Engine<P> {
@@ -89,28 +132,43 @@ impl<P: Platform> Engine<P> {
         tuple.inverse().is_none_or(|reply| !self.is_taken(net, zone, &reply))
     }
 
-    /// The source that another connection from the same source was given, if that is this address
-    /// and leaves the tuple free. The kernel asks the newest such connection, this one any.
+    /// The source that the newest connection from the same source was given, of those that were
+    /// given this address, if that leaves the tuple free.
     #[doc(alias = "find_appropriate_src")]
     fn as_mapped_before(&self, ct: &ConnRef, tuple: Tuple, addr: Addr) -> Option<Tuple> {
-        let net = self.conn(ct.id()).about().net;
-        let (_, zone) = self.place_of(ct.id());
-        let source = |tuple: &Tuple| (tuple.src, tuple.sport, tuple.l3, tuple.proto);
-        let others = self.memory.conns.iter_live().filter(|other| *other != ct.id());
-        let mapped = others.filter_map(|other| {
-            let about = self.conn(other).about();
-            // Most come from elsewhere.
-            if source(&about.original) != source(&tuple) || about.net != net {
-                return None;
-            }
-            let there = about.reply.inverse().filter(|there| there.src == addr)?;
-            (self.place_of(other).1 == zone).then_some(Tuple {
-                src: addr,
-                sport: there.sport,
-                ..tuple
-            })
-        });
-        mapped.into_iter().find(|mapped| self.is_free(ct, mapped))
+        let mapping = self.mapping_of(ct.id(), addr);
+        let newest = self.conns.lock().mapped.newest(&mapping)?;
+        let sport = self.conn(newest).about().reply.inverse()?.sport;
+        let mapped = Tuple { src: addr, sport, ..tuple };
+        self.is_free(ct, &mapped).then_some(mapped)
+    }
+
+    /// Remembers which source a connection was given, until its memory is freed.
+    fn remember_mapping(&self, id: ConnId, addr: Addr) {
+        let conn = self.conn(id);
+        let about = conn.about();
+        if !about.mapped {
+            conn.about.set(AboutConn { mapped: true, ..about });
+            let mapping = self.mapping_of(id, addr);
+            self.conns.lock().mapped.add(mapping, id);
+        }
+    }
+
+    /// The connection's memory is freed.
+    pub(crate) fn forget_mapping(&self, id: ConnId) {
+        let about = self.conn(id).about();
+        if about.mapped
+            && let Some(there) = about.reply.inverse()
+        {
+            let mapping = self.mapping_of(id, there.src);
+            self.conns.lock().mapped.remove(&mapping, id);
+        }
+    }
+
+    fn mapping_of(&self, id: ConnId, to: Addr) -> Mapping {
+        let net = self.conn(id).about().net;
+        let (Tuple { src, sport, proto, .. }, zone) = self.place_of(id);
+        Mapping { net, zone, src, sport, proto, to }
     }
 
     /// Maps one end to an address, and to a port if one is named.
@@ -121,17 +179,28 @@ impl<P: Platform> Engine<P> {
         let Some(mut tuple) = about.reply.inverse() else {
             return;
         };
+        let before = match manip {
+            Manip::Src if tuple.src != addr => self.as_mapped_before(ct, tuple, addr),
+            _ => None,
+        };
+        if let Some(mapped) = before {
+            tuple = mapped;
+        } else {
+            self.map(ct, manip, addr, port, &mut tuple);
+        }
+        if let Some(reply) = tuple.inverse() {
+            conn.about.set(AboutConn { reply, ..about });
+            if manip == Manip::Src {
+                self.remember_mapping(ct.id(), addr);
+            }
+        }
+    }
+
+    /// The tuple with its end at the address, at a port that is free or the one that is named.
+    fn map(&self, ct: &ConnRef, manip: Manip, addr: Addr, port: Option<u16>, tuple: &mut Tuple) {
         let has_words = self.config.revision.has_ports(tuple.proto)
             || matches!(tuple.proto, Proto::GRE | Proto::ICMP | Proto::ICMPV6);
         let is_icmp = matches!(tuple.proto, Proto::ICMP | Proto::ICMPV6);
-        if manip == Manip::Src
-            && tuple.src != addr
-            && let Some(reply) =
-                self.as_mapped_before(ct, tuple, addr).and_then(|mapped| mapped.inverse())
-        {
-            conn.about.set(AboutConn { reply, ..about });
-            return;
-        }
         match manip {
             Manip::Src => tuple.src = addr,
             Manip::Dst => tuple.dst = addr,
@@ -143,10 +212,7 @@ impl<P: Platform> Engine<P> {
             }
         }
         if port.is_none() && has_words && manip == Manip::Src {
-            tuple.sport = self.free_port(ct, tuple);
-        }
-        if let Some(reply) = tuple.inverse() {
-            conn.about.set(AboutConn { reply, ..about });
+            tuple.sport = self.free_port(ct, *tuple);
         }
     }
 }
@@ -156,7 +222,6 @@ mod tests {
     use super::*;
     use crate::engine::{At, Config};
     use crate::kernel::Up;
-    use crate::netns::{NetId, Zone};
     use crate::revision::Revision;
 
     fn tuple(proto: Proto, src: [u8; 4], sport: u16, dst: [u8; 4], dport: u16) -> Tuple {
@@ -228,31 +293,75 @@ mod tests {
         }
     }
 
-    /// `find_appropriate_src()`: who came from the same source keeps the port that the first of them
-    /// was given because another had its own.
-    #[test]
-    fn a_source_is_mapped_as_before() {
-        let config = Config { revision: Revision::LINUX_6_18, ..Config::SMALL };
-        let engine = Engine::<Up>::new(config).expect("memory");
-        let (from, other) = ([10, 0, 0, 3], [10, 0, 0, 4]);
-        let conn = |came: Tuple| {
+    /// Who announced connections come from, and whom they are taken for.
+    struct Mapper {
+        engine: Engine<Up>,
+        master: ConnRef,
+    }
+
+    const FROM: [u8; 4] = [10, 0, 0, 3];
+    const OTHER: [u8; 4] = [10, 0, 0, 4];
+
+    impl Mapper {
+        fn new() -> Self {
+            let config = Config { revision: Revision::LINUX_6_18, ..Config::SMALL };
+            let engine = Engine::<Up>::new(config).expect("memory");
+            let master = Self::conn(&engine, tuple(Proto::TCP, CLIENT, 40000, SERVER, 21));
+            Self { engine, master }
+        }
+
+        fn conn(engine: &Engine<Up>, came: Tuple) -> ConnRef {
             let reply = came.inverse().expect("it is answered");
             engine.alloc_conn(NetId::INIT, Zone(0), came, reply).expect("memory")
-        };
-        let master = conn(tuple(Proto::TCP, CLIENT, 40000, SERVER, 21));
-        // It has the port already, as the master's client, towards the first.
-        let taken = conn(tuple(Proto::UDP, CLIENT, 8, SERVER, 2000));
-        assert!(engine.confirm(At::default(), &taken, crate::event::Origin::KERNEL));
-        let ports: Vec<u16> = [(from, SERVER, 2000), (from, other, 2001), (other, other, 2002)]
-            .into_iter()
-            .map(|(from, to, port)| {
-                let ct = conn(tuple(Proto::UDP, from, 8, to, port));
-                let record = engine.conn(ct.id());
-                record.about.set(AboutConn { master: Some(master.id()), ..record.about() });
-                engine.translate(&ct, Manip::Src, Addr::v4(CLIENT), None);
-                engine.translated(&ct).expect("it is answered").sport
-            })
-            .collect();
-        assert_eq!((ports[0] != 8, ports[1] == ports[0], ports[2]), (true, true, 8), "{ports:?}");
+        }
+
+        /// The client itself sends from this port.
+        fn take(&self, sport: u16, dport: u16) {
+            let taken = Self::conn(&self.engine, tuple(Proto::UDP, CLIENT, sport, SERVER, dport));
+            assert!(self.engine.confirm(At::default(), &taken, crate::event::Origin::KERNEL));
+            self.engine.put_conn(At::default(), taken);
+        }
+
+        /// An announced connection from port 8, and its port when it is taken for the client's.
+        fn map(&self, from: [u8; 4], dport: u16) -> (ConnRef, u16) {
+            let ct = Self::conn(&self.engine, tuple(Proto::UDP, from, 8, SERVER, dport));
+            let record = self.engine.conn(ct.id());
+            record.about.set(AboutConn { master: Some(self.master.id()), ..record.about() });
+            let _ = self.engine.get_conn(&self.master);
+            self.engine.translate(&ct, Manip::Src, Addr::v4(CLIENT), None);
+            let sport = self.engine.translated(&ct).expect("it is answered").sport;
+            (ct, sport)
+        }
+    }
+
+    /// `find_appropriate_src()`: who comes from the same source keeps the port that another was
+    /// given because somebody had its own.
+    #[test]
+    fn a_source_is_mapped_as_before() {
+        let mapper = Mapper::new();
+        mapper.take(8, 2000);
+        let (_first, port) = mapper.map(FROM, 2000);
+        assert_ne!(port, 8);
+        assert_eq!(mapper.map(FROM, 2001).1, port);
+        assert_eq!(mapper.map(OTHER, 2002).1, 8, "from elsewhere");
+    }
+
+    /// Of several the newest is asked, and no older one if its port is taken there.
+    #[test]
+    fn the_newest_mapping_of_a_source_is_asked() {
+        let mapper = Mapper::new();
+        mapper.take(8, 2000);
+        let (_first, port) = mapper.map(FROM, 2000);
+        mapper.take(port, 2001);
+        let (second, own) = mapper.map(FROM, 2001);
+        let (third, same) = mapper.map(FROM, 2002);
+        assert_eq!((own, same), (8, 8), "it is free there");
+        mapper.take(8, 2003);
+        let (fourth, another) = mapper.map(FROM, 2003);
+        assert!(another != 8 && another != port, "{another}");
+        for ct in [second, fourth, third] {
+            mapper.engine.put_conn(At::default(), ct);
+        }
+        assert_eq!(mapper.map(FROM, 2004).1, port, "the others were freed");
     }
 }

@@ -10,6 +10,7 @@ use crate::expectation::{ExpectRef, Flags, Nat};
 use crate::helper::Class;
 use crate::kernel::timer::TimerBase;
 use crate::kernel::{Ticks, Up};
+use crate::nat::Mapping;
 use crate::netns::{NetId, Zone};
 use crate::nft_ct::CtExpectation;
 use crate::revision::Revision;
@@ -54,6 +55,9 @@ impl World {
         born.about.set(AboutConn { master: Some(first.id()), ..born.about() });
         let object = CtExpectation { proto: Proto::TCP, dport: 80, timeout: 9, size: 2 };
         engine.conns.lock().announces.insert(second.id(), (object, Direction::Original));
+        for ct in [&first, &second] {
+            engine.conns.lock().mapped.add(Mapping::default(), ct.id());
+        }
         let exps = [10, 11, 12, 13, 14, 15].map(|host| {
             let exp = engine.alloc(AT, &first).expect("memory");
             engine.init_key(&exp, Class::ALL[1], tuple(host), MASK);
@@ -197,6 +201,7 @@ const OF_CONNECTIONS: &[Change] = &[
     ("namespace", Part::Conns, |w| w.tell_conn(|about| about.net = NetId(1))),
     ("whether it tells", Part::Conns, |w| w.tell_conn(|about| about.tells = false)),
     ("mark", Part::Conns, |w| w.tell_conn(|about| about.mark = 1)),
+    ("whether its source was mapped", Part::Conns, |w| w.tell_conn(|about| about.mapped = true)),
     ("security mark", Part::Conns, |w| w.tell_conn(|about| about.secmark = 1)),
     ("tuple", Part::Conns, |w| w.tell_conn(|about| about.original.sport ^= 1)),
     ("answer", Part::Conns, |w| w.tell_conn(|about| about.reply.sport ^= 1)),
@@ -234,6 +239,12 @@ const OF_THE_REST: &[Change] = &[
         let mut table = w.engine.conns.lock();
         let (_, word) = table.announces.pop_first().expect("it waits");
         table.announces.insert(w.conns[0].id(), word);
+    }),
+    ("whose source was mapped last", Part::Conns, |w| {
+        let (first, mapping) = (w.conns[0].id(), Mapping::default());
+        let mapped = &mut w.engine.conns.lock().mapped;
+        mapped.remove(&mapping, first);
+        mapped.add(mapping, first);
     }),
     ("a translation that lingers", Part::Memory, |w| {
         w.at(1).set_nat_lingers(true);
