@@ -18,7 +18,7 @@ use crate::conn::{AboutConn, Attached, Conn, ConnId, ConnRef, Status};
 use crate::conn_table::Place;
 use crate::engine::{At, Engine, Firing};
 use crate::error::{AllocPoint, NoMemory};
-use crate::event::{Cause, ConnEventKind, ExpectFn, Origin};
+use crate::event::{Cause, ConnEventKind, Origin};
 use crate::expectation::{ExpectId, Nat};
 use crate::helper::{HelperId, MAX_CLASSES};
 use crate::kernel::Jiffies;
@@ -26,6 +26,7 @@ use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
 use crate::kernel::slab::{NULL, Object};
 use crate::kernel::timer::{TimerBase, TimerKey};
 use crate::locked::{Locked, MasterHold, Matched};
+use crate::nat::Call;
 use crate::netns::{NetId, Zone};
 use crate::revision::{ExpectLock, Expiry, FoundStat};
 use crate::slip::Slip;
@@ -49,9 +50,7 @@ pub struct Born {
     /// The expectation that announced it.
     pub announced: Option<ExpectId>,
     /// Its function, which the caller runs ([`Engine::run_expectfn`]).
-    pub expectfn: Option<ExpectFn>,
-    /// Its translation, which the function reads.
-    pub saved: Nat,
+    pub call: Option<Call>,
 }
 
 impl<P: Platform> Engine<P> {
@@ -152,7 +151,7 @@ impl<P: Platform> Engine<P> {
         let found = locked.find_expectation(at, net, zone, &tuple, unlink);
         let Some(Matched { exp, master }) = found else {
             self.count_stat(at, net, |stats| stats.new = stats.new.wrapping_add(1));
-            return Ok(Born { ct, announced: None, expectfn: None, saved: Nat::default() });
+            return Ok(Born { ct, announced: None, call: None });
         };
         let conn = self.memory.conns.get(ct.0);
         conn.status.fetch_or(Status::EXPECTED.0, Ordering::Relaxed);
@@ -178,11 +177,15 @@ impl<P: Platform> Engine<P> {
         conn.about.set(AboutConn { master: Some(id), mark, secmark, ..conn.about() });
         self.count_stat(at, net, |stats| stats.expect_new = stats.expect_new.wrapping_add(1));
         drop(locked);
-        let saved = match about.has_nat {
-            true => self.memory.nat.get(exp.id().index()),
-            false => Nat::default(),
-        };
-        let born = Born { ct, announced: Some(exp.id()), expectfn: about.expectfn, saved };
+        let call = about.expectfn.map(|function| {
+            let saved = match about.has_nat {
+                true => self.memory.nat.get(exp.id().index()),
+                false => Nat::default(),
+            };
+            let src = self.memory.expectations.get(exp.id()).tuple().src;
+            Call { function, saved, src }
+        });
+        let born = Born { ct, announced: Some(exp.id()), call };
         self.put(exp);
         Ok(born)
     }

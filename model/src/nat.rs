@@ -11,7 +11,8 @@
 //! which answers, and users, find it.
 //!
 //! # Source
-//! `nf_nat_follow_master()`, `nf_nat_sip_expected()` and `nf_nat_setup_info()`, 6.18.
+//! `nf_nat_follow_master()`, `nf_nat_sip_expected()`, `ip_nat_q931_expect()`,
+//! `ip_nat_callforwarding_expect()` and `nf_nat_setup_info()`, 6.18.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,17 @@ use crate::tuple::{Addr, Proto, Tuple};
 enum Manip {
     Src,
     Dst,
+}
+
+/// The call of the function of an announced connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The function.
+    pub function: ExpectFn,
+    /// The expectation's translation.
+    pub saved: Nat,
+    /// Whom it waited for (`tuple.src`); all zero if for anyone.
+    pub src: Addr,
 }
 
 /// From where, and to which address, the source of a connection was mapped.
@@ -76,32 +88,44 @@ impl<P: Platform> Engine<P> {
     /// # Panics
     /// If the function has gone, as a kernel crashes.
     #[doc(alias = "nf_nat_follow_master")]
-    pub fn run_expectfn(&self, ct: &ConnRef, function: ExpectFn, saved: Nat) {
+    pub fn run_expectfn(&self, ct: &ConnRef, call: &Call) {
+        let Call { function, saved, src } = *call;
         assert!(self.is_callable(function), "a call into the text of a module that went");
         let Some(master) = self.conn(ct.id()).about().master else {
             return;
         };
-        let AboutConn { original, reply, .. } = self.conn(master).about();
-        let ends = if saved.dir == 0 { [original, reply] } else { [reply, original] };
+        let ends = |id| {
+            let AboutConn { original, reply, .. } = self.conn(id).about();
+            if saved.dir == 0 { [original, reply] } else { [reply, original] }
+        };
+        let (own, ends) = (ends(ct.id()), ends(master));
         match function {
             // KERNEL: nft_ct_nat_follow_master(), 7.2: looks for the other by its name.
             ExpectFn::NftFollowMaster if !self.is_callable(ExpectFn::NatFollowMaster) => {}
-            ExpectFn::NatFollowMaster | ExpectFn::NftFollowMaster => {
+            // KERNEL: ip_nat_q931_expect(), 6.18: whom is waited for is asked of the first word.
+            ExpectFn::Q931 if src.words()[0] == 0 => {
+                self.translate(ct, Manip::Src, own[1].src, None);
+                self.translate(ct, Manip::Dst, ends[1].src, Some(saved.port));
+            }
+            ExpectFn::NatFollowMaster | ExpectFn::NftFollowMaster | ExpectFn::Q931 => {
                 self.translate(ct, Manip::Src, ends[1].dst, None);
                 self.translate(ct, Manip::Dst, ends[1].src, Some(saved.port));
+            }
+            ExpectFn::CallForwarding => {
+                self.translate(ct, Manip::Src, own[1].src, None);
+                self.translate(ct, Manip::Dst, saved.addr, Some(saved.port));
             }
             ExpectFn::Sip => {
                 self.translate(ct, Manip::Dst, saved.addr, Some(saved.port));
                 // DEVIATION: nf_nat_sip_expected(), 6.1 and later: media that come from where
                 // another of the master's expectations was to go first (`saved_addr`) get that
                 // one's destination for their source. No transcript has such a pair.
-                let from = self.conn(ct.id()).about().original.src;
-                if from == ends[0].src {
+                if self.conn(ct.id()).about().original.src == ends[0].src {
                     self.translate(ct, Manip::Src, ends[1].dst, None);
                 }
             }
-            // These read what only their own helper leaves behind.
-            ExpectFn::Q931 | ExpectFn::CallForwarding | ExpectFn::Pptp => {}
+            // Reads what only its own helper leaves behind.
+            ExpectFn::Pptp => {}
         }
     }
 
@@ -234,7 +258,7 @@ mod tests {
     const MASKED: [[u8; 4]; 2] = [[192, 0, 2, 2], [192, 0, 2, 1]];
 
     /// Where a connection goes that a translated master announced.
-    fn follows(revision: Revision, function: ExpectFn, saved: Nat, came: Tuple) -> Tuple {
+    fn follows(revision: Revision, call: Call, came: Tuple) -> Tuple {
         let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
         let original = tuple(Proto::TCP, CLIENT, 40000, MASKED[1], 21);
         let reply = tuple(Proto::TCP, SERVER, 21, MASKED[0], 40000);
@@ -244,7 +268,7 @@ mod tests {
             });
         let conn = engine.conn(ct.id());
         conn.about.set(AboutConn { master: Some(master.id()), ..conn.about() });
-        engine.run_expectfn(&ct, function, saved);
+        engine.run_expectfn(&ct, &call);
         let translated = engine.translated(&ct).expect("it is answered");
         engine.put_conn(At::default(), ct);
         translated
@@ -267,7 +291,8 @@ mod tests {
             ] {
                 let came = tuple(proto, CLIENT, words.0, MASKED[1], words.1);
                 let there = tuple(proto, MASKED[0], there.0, SERVER, there.1);
-                let followed = follows(revision, ExpectFn::NatFollowMaster, saved, came);
+                let call = Call { function: ExpectFn::NatFollowMaster, saved, src: came.src };
+                let followed = follows(revision, call, came);
                 assert_eq!(followed, there, "{}", revision.name);
             }
         }
@@ -288,8 +313,33 @@ mod tests {
             let saved = Nat { addr: Addr::v4([10, 0, 0, 9]), port: 5064, dir };
             let came = tuple(Proto::UDP, from, 6000, SERVER, 5062);
             let there = tuple(Proto::UDP, taken_for, 6000, [10, 0, 0, 9], 5064);
-            let followed = follows(Revision::LINUX_6_18, ExpectFn::Sip, saved, came);
+            let call = Call { function: ExpectFn::Sip, saved, src: came.src };
+            let followed = follows(Revision::LINUX_6_18, call, came);
             assert_eq!(followed, there, "{dir} {from:?}");
+        }
+    }
+
+    /// `ip_nat_q931_expect()` and `ip_nat_callforwarding_expect()`: for which a call that anyone may
+    /// make goes to the master's other end, or to the saved one, and its source is that of the
+    /// connection's own other direction.
+    #[test]
+    fn functions_of_h323_translate() {
+        let (other, there) = ([10, 0, 0, 3], [10, 0, 0, 9]);
+        let anyone = Addr::v4([0; 4]);
+        let function = [ExpectFn::Q931, ExpectFn::CallForwarding];
+        for (function, dir, src, from, to) in [
+            (function[0], 0, Addr::v4(other), MASKED[0], SERVER),
+            (function[0], 1, Addr::v4(other), MASKED[1], CLIENT),
+            (function[0], 0, anyone, MASKED[1], SERVER),
+            (function[0], 1, anyone, other, CLIENT),
+            (function[1], 0, anyone, MASKED[1], there),
+            (function[1], 1, Addr::v4(other), other, there),
+        ] {
+            let saved = Nat { addr: Addr::v4(there), port: 1720, dir };
+            let came = tuple(Proto::TCP, other, 6000, MASKED[1], 5062);
+            let followed = follows(Revision::LINUX_6_18, Call { function, saved, src }, came);
+            let goes = tuple(Proto::TCP, from, 6000, to, 1720);
+            assert_eq!(followed, goes, "{function:?} {dir} {src:?}");
         }
     }
 

@@ -8,6 +8,7 @@ use nfexp_model::event::{Cause, Event, ExpectEventKind, ExpectFn, Origin};
 use nfexp_model::expectation::{ExpectRef, Expected, Flags, Nat};
 use nfexp_model::helper::{Class, ExpectPolicy};
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
+use nfexp_model::nat::Call;
 use nfexp_model::netns::{NetId, Zone};
 use nfexp_model::nft_ct::{CtExpectation, Verdict};
 use nfexp_model::proc::SeqFile;
@@ -375,7 +376,8 @@ fn a_source_port_that_is_taken_is_another() {
         assert!(born.announced.is_some());
         engine.put(exp);
         let saved = Nat { addr: data.src, port: 2121, dir: 0 };
-        engine.run_expectfn(&born.ct, ExpectFn::NatFollowMaster, saved);
+        let function = ExpectFn::NatFollowMaster;
+        engine.run_expectfn(&born.ct, &Call { function, saved, src: data.src });
         let translated = engine.translated(&born.ct).expect("tcp answers");
         engine.put_conn(at, born.ct);
         translated

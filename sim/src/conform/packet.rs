@@ -68,13 +68,13 @@ impl<P: Platform> Asked<'_, P> {
         let Ok(born) = self.engine.init_conntrack(at, NET, zone, *tuple, reply, true) else {
             return false;
         };
-        let Born { ct, expectfn, saved, .. } = born;
+        let Born { ct, call, .. } = born;
         let Some(state) = begun else {
             self.engine.put_conn(at, ct);
             return true;
         };
-        if let Some(function) = expectfn {
-            self.engine.run_expectfn(&ct, function, saved);
+        if let Some(call) = call {
+            self.engine.run_expectfn(&ct, &call);
         }
         let forwarded = self.rules(&ct, tuple)
             && self.help(packet, &ct)

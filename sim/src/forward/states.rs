@@ -41,7 +41,7 @@ impl Router {
         let born = self.engine.init_conntrack(at, NET, ZONE, packet.tuple, reply, true);
         let born = born.map_err(|NoMemory(_)| Fate::Dropped)?;
         let ct = born.ct;
-        if born.expectfn == Some(ExpectFn::Pptp) {
+        if born.call.is_some_and(|call| call.function == ExpectFn::Pptp) {
             self.pptp_began(&reply);
         }
         // KERNEL: nf_conntrack_in(), 6.18: the tracker looks only now, so even a packet that begins

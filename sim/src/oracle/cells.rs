@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use nfexp_traces::transcript::{Answer, Event, Family, Operation, Parts};
 
-use super::known::{Known, Seen};
+use super::known::{Flow, Known, Seen};
 
 const PERMANENT: u32 = 1;
 const INACTIVE: u32 = 2;
@@ -109,6 +109,12 @@ impl Cells {
                     }
                     _ => {}
                 }
+                let answers = |(flow, answers): &&(Flow, Parts)| {
+                    flow.zone == packet.zone && *answers == packet.p.tuple
+                };
+                if first.is_none() && known.translated.iter().any(|flow| answers(&flow)) {
+                    found.push("an answer to a translated one".to_owned());
+                }
                 if packet.zone != 0 && first == Some(true) {
                     found.push("related in a zone".to_owned());
                 }
@@ -186,7 +192,7 @@ fn shape(mask: &Parts) -> String {
 }
 
 /// Whether an expectation waits for a tuple.
-fn covers(seen: &Seen, tuple: &Parts) -> bool {
+pub(super) fn covers(seen: &Seen, tuple: &Parts) -> bool {
     let half = |a: Option<u16>, b: Option<u16>, mask: Option<u16>| match (a, b) {
         (Some(a), Some(b)) => (a ^ b) & mask.unwrap_or(u16::MAX) == 0,
         _ => a == b,
@@ -296,6 +302,7 @@ const OUTCOMES: &[(&str, &[&str])] = &[
             "a permanent one matched thrice",
             "an inactive one skipped",
             "related in a zone",
+            "an answer to a translated one",
         ],
     ),
 ];

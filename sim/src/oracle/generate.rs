@@ -136,6 +136,7 @@ impl Generator {
             Deed::Stats => Operation::Stats(Nothing {}),
             Deed::Hit => Operation::Pkt(traffic::hit(self)),
             Deed::Stray => Operation::Pkt(traffic::stray(self)),
+            Deed::Answer => Operation::Pkt(traffic::answer(self)),
             Deed::Again => Operation::Pkt(traffic::again(self)),
             Deed::Reset => Operation::Pkt(traffic::reset(self)),
             Deed::Tftp => Operation::Pkt(traffic::read_request(self)),

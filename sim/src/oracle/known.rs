@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 
 use nfexp_traces::transcript::{Answer, Event, Family, Operation, Parts};
 
+use super::cells::covers;
 use super::filling;
+use super::translated::Translation;
 
 /// A conntrack that was made by a request.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Seen {
     pub flags: u32,
     /// Its class.
     pub class: u32,
+    /// What its function will be given.
+    pub translation: Option<Translation>,
 }
 
 /// Any conntrack.
@@ -64,6 +68,8 @@ pub struct Known {
     pub expectations: BTreeMap<u64, Seen>,
     /// The living conntracks.
     pub flows: Vec<Flow>,
+    /// Those that were translated, with the tuple of their answers.
+    pub translated: Vec<(Flow, Parts)>,
     /// The last handle.
     pub last_handle: u64,
 }
@@ -72,8 +78,13 @@ impl Known {
     /// What an answer teaches.
     pub fn learn(&mut self, operation: &Operation, answer: &Answer) {
         let ok = answer.ret.as_deref() == Some("OK");
+        let waiting = match operation {
+            Operation::Pkt(packet) => self.waiting(&packet.p.tuple, packet.zone),
+            _ => None,
+        };
         for event in answer.events() {
             self.event(operation, event);
+            self.translated(event, waiting.as_ref());
         }
         match operation {
             Operation::CtNew(new) if ok => {
@@ -104,7 +115,15 @@ impl Known {
                         if let (Some(tuple), Some(mask)) = (new.tuple, new.mask) {
                             self.expectations.insert(
                                 self.last_handle,
-                                Seen { l3, tuple, mask, zone, flags: 0, class: 0 },
+                                Seen {
+                                    l3,
+                                    tuple,
+                                    mask,
+                                    zone,
+                                    flags: 0,
+                                    class: 0,
+                                    translation: None,
+                                },
                             );
                         }
                     }
@@ -115,15 +134,32 @@ impl Known {
         }
     }
 
+    /// An expectation that waits for a packet.
+    #[must_use]
+    pub fn waiting(&self, tuple: &Parts, zone: u16) -> Option<Seen> {
+        let waits = |seen: &&Seen| seen.zone == zone && covers(seen, tuple);
+        self.expectations.values().find(waits).copied()
+    }
+
     /// The living masters.
     #[must_use]
     pub fn living(&self) -> Vec<&Master> {
         self.masters.iter().filter(|master| master.alive).collect()
     }
 
+    fn translated(&mut self, event: &Event, waiting: Option<&Seen>) {
+        if let Event::CtNew { l3, orig, zone, expected: true, .. } = event
+            && let Some(seen) = waiting
+            && let Some(translation) = seen.translation
+        {
+            let flow = Flow { l3: *l3, orig: **orig, zone: *zone };
+            self.translated.push((flow, translation.answers(orig, &seen.tuple)));
+        }
+    }
+
     fn event(&mut self, operation: &Operation, event: &Event) {
         match event {
-            Event::ExpNew { e, l3, tuple, mask, fl, cl, .. } => {
+            Event::ExpNew { e, l3, tuple, mask, master, fl, cl, nat, function, .. } => {
                 let zone = match operation {
                     Operation::ExpNew(new) => new.zone.unwrap_or(0),
                     Operation::Pkt(packet) => packet.zone,
@@ -131,7 +167,8 @@ impl Known {
                 };
                 self.last_handle = *e;
                 let (tuple, mask) = (**tuple, **mask);
-                let seen = Seen { l3: *l3, tuple, mask, zone, flags: *fl, class: *cl };
+                let translation = Translation::new(function.as_deref(), **master, nat.as_deref());
+                let seen = Seen { l3: *l3, tuple, mask, zone, flags: *fl, class: *cl, translation };
                 self.expectations.insert(*e, seen);
             }
             Event::ExpDestroy { e, .. } => {
@@ -143,6 +180,7 @@ impl Known {
             Event::CtDestroy { l3, orig, zone, .. } => {
                 let gone = Flow { l3: *l3, orig: **orig, zone: *zone };
                 self.flows.retain(|flow| *flow != gone);
+                self.translated.retain(|(flow, _)| *flow != gone);
                 for master in &mut self.masters {
                     if master.orig == gone.orig && master.zone == gone.zone {
                         master.alive = false;

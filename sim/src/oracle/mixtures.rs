@@ -8,7 +8,7 @@ use super::profile::{Deed, Profile};
 
 /// All profiles that have no `0`.
 pub(super) const ALL: &[Profile] =
-    &[CORE, CLASH, MATCH, LIMIT, TIME, BAD, HELPER, ZONES, MIX, FULL, WILD];
+    &[CORE, CLASH, MATCH, LIMIT, TIME, BAD, HELPER, ZONES, MIX, FULL, WILD, FOLLOW];
 
 const PLAIN: Profile = Profile {
     name: "",
@@ -17,6 +17,7 @@ const PLAIN: Profile = Profile {
     masters: 8,
     favour: 0,
     ports: 3,
+    functions: 2,
     full: false,
     weights: &[],
 };
@@ -284,6 +285,27 @@ const WILD: Profile = Profile {
         (Deed::WildHelp, 10),
         (Deed::WildDumpMaster, 10),
         (Deed::WildPacket, 40),
+    ],
+    ..PLAIN
+};
+
+const FOLLOW: Profile = Profile {
+    name: "follow",
+    functions: 70,
+    weights: &[
+        (Deed::CtNew, 10),
+        (Deed::Expect, 80),
+        (Deed::Rival, 20),
+        (Deed::Delete, 4),
+        (Deed::Dump, 3),
+        (Deed::Stats, 8),
+        (Deed::CtDel, 10),
+        (Deed::CtDump, 2),
+        (Deed::Hit, 120),
+        (Deed::Stray, 20),
+        (Deed::Again, 20),
+        (Deed::Answer, 60),
+        (Deed::Reset, 4),
     ],
     ..PLAIN
 };

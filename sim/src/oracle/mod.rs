@@ -56,6 +56,7 @@ pub mod soak;
 #[cfg(target_os = "linux")]
 pub mod socket;
 mod traffic;
+pub mod translated;
 mod wild;
 pub mod wire;
 

@@ -54,6 +54,8 @@ pub enum Deed {
     Stray,
     /// A further packet of a connection that exists.
     Again,
+    /// A packet from where the answers to a translated flow come from.
+    Answer,
     /// A reset where there is no connection.
     Reset,
     /// A read request to a master, most of them with the helper that reads it.
@@ -91,6 +93,8 @@ pub struct Profile {
     pub favour: usize,
     /// How many ports are expected.
     pub ports: u16,
+    /// How many requests in a hundred name a function.
+    pub functions: usize,
     /// The table is filled first.
     pub full: bool,
     pub(super) weights: &'static [(Deed, u32)],

@@ -7,6 +7,7 @@ use nfexp_traces::transcript::{ExpNew, Family, HelperName, NatArg, Parts};
 
 use super::generate::Generator;
 use super::known::{Master, Seen};
+use super::translated::FUNCTIONS;
 use super::{ctnetlink::inverse, masters};
 
 const ICMP: u8 = 1;
@@ -19,8 +20,12 @@ const TIMEOUTS: &[u32] = &[3, 3, 5, 5, 7, 9, 11, 13, 15, 60, 100, 500, 3600];
 /// An expectation that may well be the first of its kind.
 pub(super) fn expect(generator: &mut Generator) -> ExpNew {
     let master = master(generator);
-    let tuple = fresh_tuple(generator, master.l3);
-    let mask = fresh_mask(generator, &tuple);
+    let mut tuple = fresh_tuple(generator, master.l3);
+    let mut mask = fresh_mask(generator, &tuple);
+    if generator.profile().functions > 50 && generator.dice.percent(15) {
+        let anyone = tuple.src.map(unspecified);
+        (tuple.src, mask.src) = (anyone, anyone);
+    }
     request(generator, &master, tuple, mask)
 }
 
@@ -198,6 +203,13 @@ fn fresh_mask(generator: &mut Generator, tuple: &Parts) -> Parts {
     whole(tuple, &Parts { src: Some(src), sport: Some(port), id: Some(port), ..Parts::default() })
 }
 
+fn unspecified(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
 /// A mask as a request has it: what does not count is all ones or as in the tuple.
 fn whole(tuple: &Parts, source: &Parts) -> Parts {
     let ones = |address: Option<IpAddr>| match address {
@@ -218,6 +230,7 @@ fn whole(tuple: &Parts, source: &Parts) -> Parts {
 
 fn request(generator: &mut Generator, master: &Master, tuple: Parts, mask: Parts) -> ExpNew {
     let zone = generator.zone_attribute(master.zone);
+    let functions = generator.profile().functions;
     let dice = &mut generator.dice;
     let sip = master.helper.as_deref() == Some("sip");
     let class =
@@ -239,12 +252,12 @@ fn request(generator: &mut Generator, master: &Master, tuple: Parts, mask: Parts
             (Some(7), 6),
         ]),
         timeout: dice.percent(12).then(|| dice.pick(TIMEOUTS)),
-        nat: dice
-            .percent(7)
-            .then(|| translation(&tuple, dice.below(2) as u32, dice.pick(&[0, 5000]))),
-        function: dice
-            .weighted(&[(None, 98), (Some("nat-follow-master"), 1), (Some("sip"), 1)])
-            .map(str::to_owned),
+        nat: dice.percent(functions.max(7)).then(|| {
+            let src = dice.maybe(&masters::addresses(master.l3)).copied();
+            let there = Parts { src: if dice.percent(50) { tuple.src } else { src }, ..tuple };
+            translation(&there, dice.below(2) as u32, dice.pick(&[0, 5000]))
+        }),
+        function: dice.percent(functions).then(|| dice.pick(&FUNCTIONS).to_owned()),
         help_name: dice
             .weighted(&[(None, 94), (Some("ftp"), 2), (Some("sip"), 2), (Some("nosuch"), 2)])
             .map(str::to_owned),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Packets: those that an expectation waits for, and others.
 
+use std::net::IpAddr;
+
 use nfexp_traces::transcript::{Family, Packet, PacketArgs, Parts};
 
 use super::generate::Generator;
@@ -40,6 +42,18 @@ pub(super) fn again(generator: &mut Generator) -> PacketArgs {
     let Some(flow) = masters::some_flow(generator) else { return stray(generator) };
     let back = flow.orig.proto != Some(TCP) && generator.dice.percent(30);
     let tuple = if back { inverse(&flow.orig) } else { flow.orig };
+    sendable(plain(tuple, flow.zone))
+}
+
+/// A packet from where the answers to a translated connection come from, or from beside.
+pub(super) fn answer(generator: &mut Generator) -> PacketArgs {
+    let Generator { dice, known, .. } = generator;
+    let Some((flow, mut tuple)) = dice.maybe(&known.translated).copied() else {
+        return hit(generator);
+    };
+    if dice.percent(10) {
+        tuple.sport = tuple.sport.map(|_| dice.pick(&[0, 5000]));
+    }
     sendable(plain(tuple, flow.zone))
 }
 
@@ -113,8 +127,9 @@ fn plain(tuple: Parts, zone: u16) -> PacketArgs {
     PacketArgs { p: Packet { tuple, tcp: None, hex: None }, zone }
 }
 
-/// What can be sent: a GRE packet of the old form has no keys, and what the tracker makes of an
-/// SCTP packet depends on more than ports, so such a one goes by UDP.
+/// What can be sent: a GRE packet of the old form has no keys, what the tracker makes of an SCTP
+/// packet depends on more than ports, so such a one goes by UDP, and nobody forwards what is from
+/// no address.
 fn sendable(mut packet: PacketArgs) -> PacketArgs {
     let tuple = &mut packet.p.tuple;
     if tuple.proto == Some(GRE) {
@@ -122,6 +137,10 @@ fn sendable(mut packet: PacketArgs) -> PacketArgs {
     }
     if tuple.proto == Some(SCTP) {
         tuple.proto = Some(UDP);
+    }
+    if let Some(src) = tuple.src.filter(IpAddr::is_unspecified) {
+        let l3 = if src.is_ipv4() { Family::Ip } else { Family::Ip6 };
+        tuple.src = Some(masters::addresses(l3)[0]);
     }
     packet
 }

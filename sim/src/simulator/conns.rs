@@ -109,7 +109,7 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
             return Ok(());
         };
         self.drain();
-        self.answers.push(self.describe(&born.ct, born.expectfn));
+        self.answers.push(self.describe(&born.ct, born.call.map(|call| call.function)));
         match fate {
             Fate::Forwarded => {
                 let confirmed = self.engine.confirm(at, &born.ct, Origin::KERNEL);
