@@ -56,6 +56,8 @@ pub(crate) struct ConnTable {
     pub(crate) announces: BTreeMap<ConnId, (CtExpectation, Direction)>,
     /// The connections whose source was mapped.
     pub(crate) mapped: Mapped,
+    /// How often a port was searched for.
+    pub(crate) ports_searched: u64,
 }
 
 /// One direction of a connection.

@@ -19,7 +19,7 @@ use crate::conn_table::Place;
 use crate::engine::{At, Engine, Firing};
 use crate::error::{AllocPoint, NoMemory};
 use crate::event::{Cause, ConnEventKind, Origin};
-use crate::expectation::{ExpectId, Nat};
+use crate::expectation::ExpectId;
 use crate::helper::{HelperId, MAX_CLASSES};
 use crate::kernel::Jiffies;
 use crate::kernel::platform::{Ordering, Plain, Platform, SpinLock, Word};
@@ -178,12 +178,8 @@ impl<P: Platform> Engine<P> {
         self.count_stat(at, net, |stats| stats.expect_new = stats.expect_new.wrapping_add(1));
         drop(locked);
         let call = about.expectfn.map(|function| {
-            let saved = match about.has_nat {
-                true => self.memory.nat.get(exp.id().index()),
-                false => Nat::default(),
-            };
             let src = self.memory.expectations.get(exp.id()).tuple().src;
-            Call { function, saved, src }
+            Call { function, saved: self.saved(exp.id()), src, class: about.class }
         });
         let born = Born { ct, announced: Some(exp.id()), call };
         self.put(exp);

@@ -19,10 +19,15 @@ use std::collections::BTreeMap;
 use crate::conn::{AboutConn, ConnId, ConnRef};
 use crate::engine::Engine;
 use crate::event::ExpectFn;
-use crate::expectation::Nat;
+use crate::expectation::{ExpectId, Nat};
+use crate::helper::Class;
 use crate::kernel::platform::{Plain, Platform, SpinLock};
 use crate::netns::{NetId, Zone};
+use crate::revision::SipMedia;
 use crate::tuple::{Addr, Proto, Tuple};
+
+/// The class of SIP's signalling (`SIP_EXPECT_SIGNALLING`): its others are media.
+const SIGNALLING: Class = Class::DEFAULT;
 
 /// Which end of a connection is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Call {
     pub saved: Nat,
     /// Whom it waited for (`tuple.src`); all zero if for anyone.
     pub src: Addr,
+    /// The expectation's class.
+    pub class: Class,
 }
 
 /// From where, and to which address, the source of a connection was mapped.
@@ -89,7 +96,7 @@ impl<P: Platform> Engine<P> {
     /// If the function has gone, as a kernel crashes.
     #[doc(alias = "nf_nat_follow_master")]
     pub fn run_expectfn(&self, ct: &ConnRef, call: &Call) {
-        let Call { function, saved, src } = *call;
+        let Call { function, saved, src, class } = *call;
         assert!(self.is_callable(function), "a call into the text of a module that went");
         let Some(master) = self.conn(ct.id()).about().master else {
             return;
@@ -117,15 +124,42 @@ impl<P: Platform> Engine<P> {
             }
             ExpectFn::Sip => {
                 self.translate(ct, Manip::Dst, saved.addr, Some(saved.port));
-                // DEVIATION: nf_nat_sip_expected(), 6.1 and later: media that come from where
-                // another of the master's expectations was to go first (`saved_addr`) get that
-                // one's destination for their source. No transcript has such a pair.
-                if self.conn(ct.id()).about().original.src == ends[0].src {
+                let came = self.conn(ct.id()).about().original;
+                let pairs =
+                    class != SIGNALLING && self.config.revision.sip_media == SipMedia::FromThePair;
+                if let Some(pair) = pairs.then(|| self.media_pair(master, &came)).flatten() {
+                    self.translate(ct, Manip::Src, pair.dst, Some(pair.dport));
+                } else if came.src == ends[0].src {
                     self.translate(ct, Manip::Src, ends[1].dst, None);
                 }
             }
             // Reads what only its own helper leaves behind.
             ExpectFn::Pptp => {}
+        }
+    }
+
+    /// What another expectation of the master waits for that is to be translated to where this one
+    /// came from: the other way of one media stream.
+    fn media_pair(&self, master: ConnId, came: &Tuple) -> Option<Tuple> {
+        let locked = self.lock();
+        let mut cursor = locked.cursor(master.index());
+        while let Some(exp) = locked.advance(&mut cursor) {
+            let tuple = exp.tuple();
+            let saved = self.saved(exp.id());
+            if (tuple.l3, tuple.proto) == (came.l3, came.proto)
+                && (saved.addr, saved.port) == (came.src, came.sport)
+            {
+                return Some(tuple);
+            }
+        }
+        None
+    }
+
+    /// The translation of an expectation.
+    pub(crate) fn saved(&self, id: ExpectId) -> Nat {
+        match self.memory.expectations.get(id).about().has_nat {
+            true => self.memory.nat.get(id.index()),
+            false => Nat::default(),
         }
     }
 
@@ -135,18 +169,36 @@ impl<P: Platform> Engine<P> {
         self.conn(ct.id()).about().reply.inverse()
     }
 
-    /// The source port, or another if that is taken. The kernel's search begins anywhere; this
-    /// one begins somewhere else for each connection.
+    /// The source port, or another of its kind if that is taken. The kernel's search begins
+    /// anywhere; this one begins somewhere else for each connection.
     #[doc(alias = "nf_nat_l4proto_unique_tuple")]
     fn free_port(&self, ct: &ConnRef, tuple: Tuple) -> u16 {
-        const LOWEST: u32 = 1024;
-        let begin = ct.id().index().wrapping_mul(7919);
-        let others = (0..128).map(|step| {
-            let port = begin.wrapping_add(step) % (u32::from(u16::MAX) - LOWEST) + LOWEST;
-            u16::try_from(port).unwrap_or(u16::MAX)
-        });
         let free = |sport: &u16| self.is_free(ct, &Tuple { sport: *sport, ..tuple });
-        [tuple.sport].into_iter().chain(others).find(free).unwrap_or(tuple.sport)
+        if free(&tuple.sport) {
+            return tuple.sport;
+        }
+        let ports = match (tuple.proto, tuple.sport) {
+            (Proto::GRE, _) => 1..=u16::MAX,
+            (Proto::ICMP | Proto::ICMPV6, _) => 0..=u16::MAX - 1,
+            (_, ..512) => 1..=511,
+            (_, ..1024) => 600..=1023,
+            _ => 1024..=u16::MAX,
+        };
+        self.conns.lock().ports_searched += 1;
+        let begin = ct.id().index().wrapping_mul(7919);
+        let size = u32::from(ports.end() - ports.start()) + 1;
+        let mut others = (0..128).map(|step| {
+            let port = begin.wrapping_add(step) % size;
+            ports.start() + u16::try_from(port).unwrap_or(0)
+        });
+        others.find(free).unwrap_or(tuple.sport)
+    }
+
+    /// How often a source port was taken, so that another was searched for: which one a kernel
+    /// finds is chance.
+    #[must_use]
+    pub fn ports_searched(&self) -> u64 {
+        self.conns.lock().ports_searched
     }
 
     /// Whether no connection in the same place has the answer to this tuple.
@@ -204,7 +256,9 @@ impl<P: Platform> Engine<P> {
             return;
         };
         let before = match manip {
-            Manip::Src if tuple.src != addr => self.as_mapped_before(ct, tuple, addr),
+            Manip::Src if tuple.src != addr && port.is_none() => {
+                self.as_mapped_before(ct, tuple, addr)
+            }
             _ => None,
         };
         if let Some(mapped) = before {
@@ -257,6 +311,10 @@ mod tests {
     /// What the server takes the client for, and the client the server.
     const MASKED: [[u8; 4]; 2] = [[192, 0, 2, 2], [192, 0, 2, 1]];
 
+    fn call(function: ExpectFn, saved: Nat, src: Addr) -> Call {
+        Call { function, saved, src, class: Class::DEFAULT }
+    }
+
     /// Where a connection goes that a translated master announced.
     fn follows(revision: Revision, call: Call, came: Tuple) -> Tuple {
         let engine = Engine::<Up>::new(Config { revision, ..Config::SMALL }).expect("memory");
@@ -291,7 +349,7 @@ mod tests {
             ] {
                 let came = tuple(proto, CLIENT, words.0, MASKED[1], words.1);
                 let there = tuple(proto, MASKED[0], there.0, SERVER, there.1);
-                let call = Call { function: ExpectFn::NatFollowMaster, saved, src: came.src };
+                let call = call(ExpectFn::NatFollowMaster, saved, came.src);
                 let followed = follows(revision, call, came);
                 assert_eq!(followed, there, "{}", revision.name);
             }
@@ -313,7 +371,7 @@ mod tests {
             let saved = Nat { addr: Addr::v4([10, 0, 0, 9]), port: 5064, dir };
             let came = tuple(Proto::UDP, from, 6000, SERVER, 5062);
             let there = tuple(Proto::UDP, taken_for, 6000, [10, 0, 0, 9], 5064);
-            let call = Call { function: ExpectFn::Sip, saved, src: came.src };
+            let call = call(ExpectFn::Sip, saved, came.src);
             let followed = follows(Revision::LINUX_6_18, call, came);
             assert_eq!(followed, there, "{dir} {from:?}");
         }
@@ -337,7 +395,7 @@ mod tests {
         ] {
             let saved = Nat { addr: Addr::v4(there), port: 1720, dir };
             let came = tuple(Proto::TCP, other, 6000, MASKED[1], 5062);
-            let followed = follows(Revision::LINUX_6_18, Call { function, saved, src }, came);
+            let followed = follows(Revision::LINUX_6_18, call(function, saved, src), came);
             let goes = tuple(Proto::TCP, from, 6000, to, 1720);
             assert_eq!(followed, goes, "{function:?} {dir} {src:?}");
         }
@@ -391,7 +449,7 @@ mod tests {
         let mapper = Mapper::new();
         mapper.take(8, 2000);
         let (_first, port) = mapper.map(FROM, 2000);
-        assert_ne!(port, 8);
+        assert!(port != 8 && port < 512, "{port}: another of its kind");
         assert_eq!(mapper.map(FROM, 2001).1, port);
         assert_eq!(mapper.map(OTHER, 2002).1, 8, "from elsewhere");
     }

@@ -357,6 +357,13 @@ knobs! {
         /// Numbers as far as they fit, methods as whole words.
         Strict,
     }
+    /// Where a translated media stream of SIP is from.
+    sip_media: SipMedia {
+        /// Its master's other end, if it came from the master's.
+        FromTheMaster,
+        /// The place of the stream's other way, if that is announced.
+        FromThePair,
+    }
     /// How the key pairs of PPTP's streams are kept.
     gre_keys: GreKeys {
         /// One after the other: one that differs takes both away.
@@ -413,6 +420,7 @@ impl Revision {
         irc_search: IrcSearch::Anywhere,
         amanda_streams: AmandaStreams::Three,
         sip_scan: SipScan::Lenient,
+        sip_media: SipMedia::FromTheMaster,
         gre_keys: GreKeys::OneByOne,
     };
 
@@ -462,6 +470,7 @@ impl Revision {
         irc_search: IrcSearch::AtMessage,
         amanda_streams: AmandaStreams::Four,
         sip_scan: SipScan::Strict,
+        sip_media: SipMedia::FromThePair,
         gre_keys: GreKeys::OneByOne,
     };
 

@@ -377,7 +377,8 @@ fn a_source_port_that_is_taken_is_another() {
         engine.put(exp);
         let saved = Nat { addr: data.src, port: 2121, dir: 0 };
         let function = ExpectFn::NatFollowMaster;
-        engine.run_expectfn(&born.ct, &Call { function, saved, src: data.src });
+        let call = Call { function, saved, src: data.src, class: Class::DEFAULT };
+        engine.run_expectfn(&born.ct, &call);
         let translated = engine.translated(&born.ct).expect("tcp answers");
         engine.put_conn(at, born.ct);
         translated

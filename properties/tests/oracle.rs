@@ -34,7 +34,7 @@ fn revision() -> Option<Revision> {
 fn fresh_sequences_agree_for_two_seconds() {
     let Some(revision) = revision() else { return };
     let time = Duration::from_secs(2);
-    let plan = Plan { revision, seed: 1, time, waiting: 0, operations: 200 };
+    let plan = Plan { revision, seed: 1, time, waiting: 0, profile: None, operations: 200 };
     let tally = soak(plan, |_, _| ()).expect("it could be asked a moment ago");
     println!("{} operations in {} sequences", tally.operations, tally.sequences);
     assert!(tally.finding.is_none(), "{:#?}", tally.finding);

@@ -2,7 +2,7 @@
 //! Revisions as sets of knobs.
 //!
 //! *Witness*: a trace that is answered otherwise when one knob is turned; for what helpers read, a
-//! capture; or, for what shows only while another CPU looks, a race that ends otherwise.
+//! capture; for what becomes of announced packets, a transcript; or, for what shows only while another CPU looks, a race that ends otherwise.
 //!
 //! * Every knob has its row in `model/docs/revisions.md`, and whatever the row says shows it does.
 //! * Whatever two revisions answer differently on the corpus, or tell differently of our captures,
@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -18,8 +19,10 @@ use std::time::Duration;
 use nfexp_model::revision::Revision;
 use nfexp_properties::explore::{Limits, Verdict, explore};
 use nfexp_properties::scenario::Scenario;
+use nfexp_sim::conform::check;
 use nfexp_sim::revisions::{Captured, changes, partings};
 use nfexp_traces::text::{Trace, parse};
+use nfexp_traces::transcript::read::Reader;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -94,6 +97,19 @@ fn shows(knob: &str, witness: &str) -> Result<bool, String> {
         assert!(path.is_file(), "{witness}: there is no such capture");
         let capture = Captured::new(path, String::new());
         return Ok(kernels.into_iter().any(|(from, to)| changes(&capture, from, knob, to)));
+    }
+    if witness.starts_with("transcripts/") {
+        let path = repository().join(format!("traces/{witness}.jsonl"));
+        let text = fs::read(&path).map_err(|error| format!("{witness}: {error}"))?;
+        let mut reader = Reader::new(&text[..]);
+        let header = reader.header().expect("a transcript of ours");
+        let next = || reader.next_line().expect("a transcript of ours");
+        let lines: Vec<_> = iter::from_fn(next).collect();
+        let parts = |kernel| check(&header, &lines, kernel).map(|it| it.place);
+        return Ok(kernels.into_iter().any(|(from, to)| {
+            let turned = from.with_knob_of(knob, to).expect("a knob that differs");
+            parts(from) != parts(turned)
+        }));
     }
     for (from, to) in kernels {
         let turned = from.with_knob_of(knob, to).expect("a knob that differs");

@@ -52,6 +52,9 @@ enum Deed {
         /// The first seed.
         #[arg(long, default_value_t = 1, value_parser = natural)]
         seed: u64,
+        /// One mixture of operations; all if not given.
+        #[arg(long, value_parser = profile)]
+        profile: Option<Profile>,
         /// How many operations a sequence has.
         #[arg(short, long, default_value_t = 400, value_parser = |text: &str| within::<u64>(text, 1, 5000))]
         n: u64,
@@ -66,8 +69,8 @@ enum Deed {
 /// Which sequence.
 #[derive(Debug, Args)]
 struct SequenceArgs {
-    /// The mixture of operations: core, clash, match, limit, time, bad, helper, zones, mix, full or
-    /// wild; a `0` at the end keeps all in one zone.
+    /// The mixture of operations: core, clash, match, limit, time, bad, helper, zones, mix, full,
+    /// wild or follow; a `0` at the end keeps all in one zone.
     #[arg(long, default_value = "mix", value_parser = profile)]
     profile: Profile,
     /// The seed.
@@ -193,12 +196,13 @@ mod live {
             Deed::Compare { files, model, .. } => {
                 files.iter().try_for_each(|file| compare_file(file, model))
             }
-            Deed::Soak { minutes, seed, n, waiting, model } => {
+            Deed::Soak { minutes, seed, profile, n, waiting, model } => {
                 let plan = Plan {
                     revision: model.revision()?,
                     seed: *seed,
                     time: Duration::from_secs_f64(minutes * 60.0),
                     waiting: usize::from(*waiting),
+                    profile: *profile,
                     operations: *n,
                 };
                 soak_all(plan, model)
@@ -256,7 +260,7 @@ mod live {
         name: &str,
         run: Run,
     ) -> Result<(), Failure> {
-        let Run { lines, difference: Some(difference) } = run else {
+        let Run { lines, difference: Some(difference), .. } = run else {
             writeln!(io::stdout(), "{} operations, no divergence", run.lines.len())?;
             return Ok(());
         };
@@ -305,7 +309,9 @@ mod live {
             bar.tick();
         })?;
         bar.finish_and_clear();
-        print_cells(&tally)?;
+        // One mixture does not reach what others are for.
+        let empty = if plan.profile.is_none() { tally.cells.empty() } else { Vec::new() };
+        print_cells(&tally, &empty)?;
         if let Some((sequence, finding)) = &tally.finding {
             let header = sequence.header()?;
             return tell(
@@ -329,7 +335,6 @@ mod live {
                 finding.difference
             )));
         }
-        let empty = tally.cells.empty();
         if plan.time >= HELD_FROM && !empty.is_empty() {
             let names: Vec<String> =
                 empty.iter().map(|(name, what)| format!("{name}: {what}")).collect();
@@ -341,7 +346,7 @@ mod live {
         Ok(())
     }
 
-    fn print_cells(tally: &Tally) -> Result<(), Failure> {
+    fn print_cells(tally: &Tally, empty: &[(String, String)]) -> Result<(), Failure> {
         let mut table = Table::new();
         let rule = LineStyle::none().fill('─').junction('─');
         table.load_style(TableStyle::new().header_separator(rule));
@@ -349,8 +354,8 @@ mod live {
         for (name, what, count) in tally.cells.rows() {
             table.add_row([name.to_owned(), what.to_owned(), count.to_string()]);
         }
-        for (name, what) in tally.cells.empty() {
-            table.add_row([name, what, "0".to_owned()]);
+        for (name, what) in empty {
+            table.add_row([name, what, "0"]);
         }
         if let Some(column) = table.column_mut(2) {
             column.set_cell_alignment(CellAlignment::Right);

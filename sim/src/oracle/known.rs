@@ -45,7 +45,7 @@ pub struct Seen {
     /// Its class.
     pub class: u32,
     /// What its function will be given.
-    pub translation: Option<Translation>,
+    pub translation: Translation,
 }
 
 /// Any conntrack.
@@ -122,7 +122,7 @@ impl Known {
                                     zone,
                                     flags: 0,
                                     class: 0,
-                                    translation: None,
+                                    translation: Translation::default(),
                                 },
                             );
                         }
@@ -150,10 +150,19 @@ impl Known {
     fn translated(&mut self, event: &Event, waiting: Option<&Seen>) {
         if let Event::CtNew { l3, orig, zone, expected: true, .. } = event
             && let Some(seen) = waiting
-            && let Some(translation) = seen.translation
         {
-            let flow = Flow { l3: *l3, orig: **orig, zone: *zone };
-            self.translated.push((flow, translation.answers(orig, &seen.tuple)));
+            let translation = seen.translation;
+            let mut newest = self.expectations.values().rev();
+            let pair = newest.find(|other| {
+                (other.l3, other.tuple.proto) == (*l3, orig.proto)
+                    && other.translation.is_of(&translation)
+                    && other.translation.goes_to() == orig.src.zip(orig.sport)
+            });
+            let pair = pair.map(|other| &other.tuple).filter(|_| seen.class != 0);
+            if let Some(answers) = translation.answers(orig, &seen.tuple, pair) {
+                let flow = Flow { l3: *l3, orig: **orig, zone: *zone };
+                self.translated.push((flow, answers));
+            }
         }
     }
 

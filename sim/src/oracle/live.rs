@@ -59,6 +59,8 @@ pub struct Run {
     pub lines: Vec<Line>,
     /// The first difference, at the last line.
     pub difference: Option<Difference>,
+    /// Whether a port was searched for before it: which one the kernel finds is chance.
+    pub searched: bool,
 }
 
 impl Sequence {
@@ -209,7 +211,7 @@ fn play(
                 .map_err(|_| Trouble::System("no memory for the model".into()))?,
         ),
     };
-    let mut run = Run { lines: Vec::new(), difference: None };
+    let mut run = Run { lines: Vec::new(), difference: None, searched: false };
     let mut known = Known::default();
     let mut asked = 0;
     cells.begin();
@@ -220,6 +222,7 @@ fn play(
             while let Some(line) = run.lines.get(asked) {
                 asked += 1;
                 run.difference = ask(player, header, line);
+                run.searched = player.engine().ports_searched() > 0;
                 if run.difference.is_some() {
                     run.lines.truncate(asked);
                     return Ok(run);

@@ -60,6 +60,7 @@ pub(super) fn one_of_each() -> Vec<CtNew> {
 /// A master that does not exist yet.
 pub(super) fn new_master(generator: &mut Generator) -> CtNew {
     let zone = generator.zone();
+    let functions = generator.profile().functions;
     let dice = &mut generator.dice;
     let l3 = if dice.percent(18) { Family::Ip6 } else { Family::Ip };
     let proto = if dice.percent(70) { 17 } else { 6 };
@@ -72,6 +73,8 @@ pub(super) fn new_master(generator: &mut Generator) -> CtNew {
     let helper = match dice.below(50) {
         0..4 => None,
         4 => Some(dice.pick(&any)),
+        // Whose media come in pairs.
+        _ if functions > 50 && dice.percent(50) => Some("sip"),
         _ => Some(dice.pick(&fitting)),
     };
     let all = addresses(l3);

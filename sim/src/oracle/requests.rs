@@ -7,7 +7,7 @@ use nfexp_traces::transcript::{ExpNew, Family, HelperName, NatArg, Parts};
 
 use super::generate::Generator;
 use super::known::{Master, Seen};
-use super::translated::FUNCTIONS;
+use super::translated::{FUNCTIONS, Translation};
 use super::{ctnetlink::inverse, masters};
 
 const ICMP: u8 = 1;
@@ -118,14 +118,22 @@ pub(super) fn some(generator: &mut Generator) -> Option<Seen> {
 pub(super) fn covered(generator: &mut Generator, seen: &Seen) -> Parts {
     let mut tuple = seen.tuple;
     let mix = |kept: u16, mask: u16, free: u16| (kept & mask) | (free & !mask);
-    let sport = generator.dice.pick(&[7, 8, 9, 263, 1234]);
+    let mut sport = generator.dice.pick(&[7, 8, 9, 263, 1234]);
+    let mut free = generator.dice.pick(&masters::addresses(seen.l3));
+    if generator.profile().functions > 50 && generator.dice.percent(70) {
+        // From where the other way of a stream would go.
+        let others = generator.known.expectations.values().map(|other| &other.translation);
+        let others = others.filter(|other| other.is_of(&seen.translation));
+        let places: Vec<_> = others.filter_map(Translation::goes_to).collect();
+        let place = generator.dice.maybe(&places).filter(|(to, _)| to.is_ipv4() == free.is_ipv4());
+        (free, sport) = place.copied().unwrap_or((free, sport));
+    }
     if let (Some(kept), Some(mask)) = (tuple.sport, seen.mask.sport) {
         tuple.sport = Some(if tuple.proto == Some(GRE) { kept } else { mix(kept, mask, sport) });
     }
     if let (Some(kept), Some(mask)) = (tuple.id, seen.mask.id) {
         tuple.id = Some(mix(kept, mask, generator.dice.pick(&[5, 6, 9])));
     }
-    let free = generator.dice.pick(&masters::addresses(seen.l3));
     tuple.src = match (tuple.src, seen.mask.src, free) {
         (Some(IpAddr::V4(kept)), Some(IpAddr::V4(mask)), IpAddr::V4(free)) => Some(IpAddr::V4(
             Ipv4Addr::from((kept.to_bits() & mask.to_bits()) | (free.to_bits() & !mask.to_bits())),
@@ -255,9 +263,13 @@ fn request(generator: &mut Generator, master: &Master, tuple: Parts, mask: Parts
         nat: dice.percent(functions.max(7)).then(|| {
             let src = dice.maybe(&masters::addresses(master.l3)).copied();
             let there = Parts { src: if dice.percent(50) { tuple.src } else { src }, ..tuple };
-            translation(&there, dice.below(2) as u32, dice.pick(&[0, 5000]))
+            translation(&there, dice.below(2) as u32, dice.pick(&[0, 5000, 8]))
         }),
-        function: dice.percent(functions).then(|| dice.pick(&FUNCTIONS).to_owned()),
+        // A medium is SIP's.
+        function: dice.percent(functions).then(|| {
+            let sip = class != 0 && dice.percent(60);
+            if sip { "sip" } else { dice.pick(&FUNCTIONS) }.to_owned()
+        }),
         help_name: dice
             .weighted(&[(None, 94), (Some("ftp"), 2), (Some("sip"), 2), (Some("nosuch"), 2)])
             .map(str::to_owned),

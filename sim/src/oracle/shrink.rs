@@ -38,7 +38,7 @@ pub fn shrink(
             return Ok(false);
         }
         spent_ms += ATTEMPT_MS + waits_ms(kept);
-        let Run { lines, difference } = rerun(kernel, kept, header, Some(revision))?;
+        let Run { lines, difference, .. } = rerun(kernel, kept, header, Some(revision))?;
         let shows = difference.is_some();
         if let Some(difference) = difference {
             *small = Finding { lines, difference };

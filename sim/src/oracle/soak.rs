@@ -5,7 +5,8 @@
 //! stands still; the others wait most of the time, for theirs must pass.
 //!
 //! The rule that matters: a difference counts when it comes back in a fresh namespace. One that
-//! does not is told as well, and the soak proves nothing.
+//! does not is told as well, and the soak proves nothing; unless a kernel's search for a port was
+//! before it, which begins anywhere.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,8 @@ pub struct Plan {
     pub time: Duration,
     /// How many workers wait for time to pass.
     pub waiting: usize,
+    /// Of which mixture; of all if none is named.
+    pub profile: Option<Profile>,
     /// How many operations a sequence has.
     pub operations: u64,
 }
@@ -80,14 +83,18 @@ pub fn soak(plan: Plan, mut told: impl FnMut(u64, u64)) -> Result<Tally, Lacking
         tally: Mutex::default(),
     };
     let (timed, still): (Vec<Profile>, Vec<Profile>) =
-        profiles().into_iter().partition(|p| p.advance_every > 0);
-    let waiting =
-        if plan.time > Duration::from_millis(LAST_EPOCH_MS * 2) { plan.waiting } else { 0 };
+        profiles(plan).into_iter().partition(|p| p.advance_every > 0);
+    let long = plan.time > Duration::from_millis(LAST_EPOCH_MS * 2) || still.is_empty();
+    let standing = usize::from(!still.is_empty());
+    let waiting = if long && !timed.is_empty() { plan.waiting.max(1 - standing) } else { 0 };
     let failed =
         thread::scope(|scope| {
-            let mut workers = vec![
-                scope.spawn(|| worker(&shared, &still, plan.time.min(Duration::from_secs(16)) / 8)),
-            ];
+            let mut workers = Vec::new();
+            for _ in 0..standing {
+                let longest = plan.time.min(Duration::from_secs(16)) / 8;
+                let (shared, still) = (&shared, &still);
+                workers.push(scope.spawn(move || worker(shared, still, longest)));
+            }
             for _ in 0..waiting {
                 workers.push(scope.spawn(|| {
                     worker(&shared, &timed, Duration::from_millis(LAST_EPOCH_MS + 2_000))
@@ -108,9 +115,10 @@ pub fn soak(plan: Plan, mut told: impl FnMut(u64, u64)) -> Result<Tally, Lacking
     }
 }
 
-/// All profiles, with and without zones.
-fn profiles() -> Vec<Profile> {
-    Profile::names().iter().filter_map(|name| Profile::named(name)).collect()
+/// The one that is named, or all, with and without zones.
+fn profiles(plan: Plan) -> Vec<Profile> {
+    let all = || Profile::names().iter().filter_map(|name| Profile::named(name)).collect();
+    plan.profile.map_or_else(all, |profile| vec![profile])
 }
 
 fn worker(shared: &Shared, profiles: &[Profile], longest: Duration) -> Result<(), Lacking> {
@@ -147,12 +155,15 @@ fn one(shared: &Shared, kernel: &mut Kernel, sequence: &Sequence) -> Result<(), 
         tally.sequences += 1;
         tally.cells.merge(&cells);
     }
-    let Run { lines, difference: Some(difference) } = run else { return Ok(()) };
+    let Run { lines, difference: Some(difference), searched } = run else { return Ok(()) };
     let finding = Finding { lines, difference };
     let again: Vec<_> = finding.lines.iter().map(|line| line.operation.clone()).collect();
     let back = super::live::in_namespace(|fresh| rerun(fresh, &again, &header, Some(revision)));
     if back.map_err(lacking)??.difference.is_none() {
-        lock(shared).chance.push((*sequence, finding));
+        // Another port was found this time.
+        if !searched {
+            lock(shared).chance.push((*sequence, finding));
+        }
         return Ok(());
     }
     if !shared.stop.swap(true, Ordering::Relaxed) {

@@ -129,7 +129,7 @@ fn plain(tuple: Parts, zone: u16) -> PacketArgs {
 
 /// What can be sent: a GRE packet of the old form has no keys, what the tracker makes of an SCTP
 /// packet depends on more than ports, so such a one goes by UDP, and nobody forwards what is from
-/// no address.
+/// zero and what follows it.
 fn sendable(mut packet: PacketArgs) -> PacketArgs {
     let tuple = &mut packet.p.tuple;
     if tuple.proto == Some(GRE) {
@@ -138,9 +138,10 @@ fn sendable(mut packet: PacketArgs) -> PacketArgs {
     if tuple.proto == Some(SCTP) {
         tuple.proto = Some(UDP);
     }
-    if let Some(src) = tuple.src.filter(IpAddr::is_unspecified) {
-        let l3 = if src.is_ipv4() { Family::Ip } else { Family::Ip6 };
-        tuple.src = Some(masters::addresses(l3)[0]);
-    }
+    tuple.src = tuple.src.map(|src| match src {
+        IpAddr::V4(addr) if addr.octets()[0] == 0 => masters::addresses(Family::Ip)[0],
+        IpAddr::V6(addr) if addr.segments()[0] == 0 => masters::addresses(Family::Ip6)[0],
+        _ => src,
+    });
     packet
 }

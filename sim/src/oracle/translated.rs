@@ -14,9 +14,9 @@ use nfexp_traces::transcript::{NatArg, Parts};
 use super::ctnetlink::inverse;
 
 /// What an expectation's function is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Translation {
-    function: Function,
+    function: Option<Function>,
     /// The original tuple of its master.
     master: Parts,
     dir: u32,
@@ -38,30 +38,47 @@ pub const FUNCTIONS: [&str; 4] = ["nat-follow-master", "sip", "Q.931", "callforw
 impl Translation {
     /// Of an expectation's event.
     #[must_use]
-    pub fn new(function: Option<&str>, master: Parts, nat: Option<&NatArg>) -> Option<Self> {
-        let place = FUNCTIONS.iter().position(|name| function == Some(name))?;
-        let function = [Function::Follow, Function::Sip, Function::Q931, Function::Forward][place];
+    pub fn new(function: Option<&str>, master: Parts, nat: Option<&NatArg>) -> Self {
+        let place = FUNCTIONS.iter().position(|name| function == Some(name));
+        let all = [Function::Follow, Function::Sip, Function::Q931, Function::Forward];
+        let function = place.map(|place| all[place]);
         let saved = nat.and_then(|nat| nat.tuple);
         let port = Some(saved.and_then(|tuple| tuple.sport).unwrap_or(0));
         let dir = nat.and_then(|nat| nat.dir).unwrap_or(0);
-        Some(Self { function, master, dir, addr: saved.and_then(|tuple| tuple.src), port })
+        Self { function, master, dir, addr: saved.and_then(|tuple| tuple.src), port }
     }
 
-    /// The tuple of the answers to what came by `orig`, when `expected` waited for it.
+    /// Whether both are of one master.
     #[must_use]
-    pub fn answers(&self, orig: &Parts, expected: &Parts) -> Parts {
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.master == other.master
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn goes_to(&self) -> Option<(IpAddr, u16)> {
+        self.addr.zip(self.port)
+    }
+
+    /// The tuple of the answers to what came by `orig`, when `expected` waited for it; a medium
+    /// is from where its `pair` waits. None if no function translates it.
+    #[must_use]
+    pub fn answers(&self, orig: &Parts, expected: &Parts, pair: Option<&Parts>) -> Option<Parts> {
         let there = inverse(&self.master);
         let (here, there) = if self.dir == 0 { (self.master, there) } else { (there, self.master) };
         let anyone = expected.src.is_some_and(|src| src.is_unspecified());
         let fresh = if self.dir == 0 { orig.dst } else { orig.src };
-        let (src, dst) = match self.function {
-            Function::Sip if orig.src == here.src => (there.dst, self.addr),
-            Function::Sip => (orig.src, self.addr),
-            Function::Q931 if anyone => (fresh, there.src),
-            Function::Follow | Function::Q931 => (there.dst, there.src),
-            Function::Forward => (fresh, self.addr),
+        let sport = orig.sport;
+        let (src, sport, dst) = match (self.function?, pair) {
+            (Function::Sip, Some(pair)) => (pair.dst, pair.dport, self.addr),
+            (Function::Sip, None) if orig.src == here.src => (there.dst, sport, self.addr),
+            (Function::Sip, None) => (orig.src, sport, self.addr),
+            (Function::Q931, _) if anyone => (fresh, sport, there.src),
+            (Function::Follow | Function::Q931, _) => (there.dst, sport, there.src),
+            (Function::Forward, _) => (fresh, sport, self.addr),
         };
         let dport = orig.dport.and(self.port);
-        inverse(&Parts { src: src.or(orig.src), dst: dst.or(orig.dst), dport, ..*orig })
+        let (src, dst) = (src.or(orig.src), dst.or(orig.dst));
+        Some(inverse(&Parts { src, sport, dst, dport, ..*orig }))
     }
 }
