@@ -24,8 +24,10 @@ use crate::tuple::{L3, Proto, Tuple};
 pub struct ConnRequest<'a> {
     /// `nfgen_family`; [`L3::Unspec`] for none.
     pub family: L3,
-    /// `CTA_TUPLE_ORIG`. The reply of a new connection is its inverse.
+    /// `CTA_TUPLE_ORIG`.
     pub orig: Option<TupleAttr>,
+    /// `CTA_TUPLE_REPLY` of a new connection; the inverse of `orig` if not given.
+    pub reply: Option<TupleAttr>,
     /// `CTA_ZONE`.
     pub zone: Option<u16>,
     /// `CTA_HELP`: a name, the empty one takes the helper away.
@@ -54,9 +56,16 @@ impl<P: Platform> Engine<P> {
     ) -> Result<(), Errno> {
         let original = request.orig.ok_or(Errno::Invalid)?;
         let original = original.parse(request.family, &self.config.revision)?;
-        let reply = original.inverse().ok_or(Errno::Invalid)?;
+        let reply = match request.reply {
+            Some(reply) => reply.parse(request.family, &self.config.revision)?,
+            None => original.inverse().ok_or(Errno::Invalid)?,
+        };
         let zone = Zone(request.zone.unwrap_or(0));
         self.must_be_free(at, net, zone, &original)?;
+        // KERNEL: ctnetlink_create_conntrack(), 6.18: both directions are of one protocol.
+        if original.proto != reply.proto {
+            return Err(Errno::Invalid);
+        }
         let secs = request.timeout_secs.ok_or(Errno::Invalid)?;
         let helper = match request.helper {
             Some(name) if name.len() > HELPER_NAME_LEN => return Err(Errno::Invalid),

@@ -108,7 +108,15 @@ fn operation() -> impl Strategy<Value = Operation> {
     let ct_new = ct_new.prop_map(|((orig, helper), zone, helped)| {
         let helper = helped.then(|| helper.to_owned());
         let (orig, timeout) = (Some(orig), Some(3600));
-        Operation::CtNew(CtNew { l3: Family::Ip, orig, helper, zone, mark: Some(7), timeout })
+        Operation::CtNew(CtNew {
+            l3: Family::Ip,
+            orig,
+            helper,
+            zone,
+            mark: Some(7),
+            timeout,
+            ..CtNew::default()
+        })
     });
     let place = || {
         (master(), zone()).prop_map(|((orig, _), zone)| CtAt {

@@ -109,6 +109,7 @@ impl<P: Platform> Asked<'_, P> {
                 let request = ConnRequest {
                     family: new.l3.l3(),
                     orig: new.orig.as_ref().map(attributes),
+                    reply: new.reply.as_ref().map(attributes),
                     zone: new.zone,
                     helper: new.helper.as_deref(),
                     mark: new.mark,

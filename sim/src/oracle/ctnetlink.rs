@@ -190,7 +190,7 @@ fn put_helper(writer: &mut Writer, name: Option<&str>) {
 pub fn put_conntrack(writer: &mut Writer, new: &CtNew) {
     if let Some(orig) = &new.orig {
         put_tuple(writer, CTA_TUPLE_ORIG, orig);
-        put_tuple(writer, CTA_TUPLE_REPLY, &inverse(orig));
+        put_tuple(writer, CTA_TUPLE_REPLY, &new.reply.unwrap_or_else(|| inverse(orig)));
     }
     if let Some(timeout) = new.timeout {
         writer.be32(CTA_TIMEOUT, timeout);

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use nfexp_traces::transcript::{Answer, Event, Family, Operation, Parts};
 
 use super::cells::covers;
+use super::ctnetlink::inverse;
 use super::filling;
 use super::translated::Translation;
 
@@ -21,6 +22,8 @@ pub struct Master {
     pub l3: Family,
     /// The tuple of its first packet.
     pub orig: Parts,
+    /// The tuple of the answers.
+    pub reply: Parts,
     /// Its zone.
     pub zone: u16,
     /// Its helper.
@@ -91,7 +94,8 @@ impl Known {
                 if let Some(orig) = new.orig {
                     let (l3, zone) = (new.l3, new.zone.unwrap_or(0));
                     let helper = new.helper.clone();
-                    self.masters.push(Master { l3, orig, zone, helper, alive: true });
+                    let reply = new.reply.unwrap_or_else(|| inverse(&orig));
+                    self.masters.push(Master { l3, orig, reply, zone, helper, alive: true });
                 }
             }
             Operation::CtHelp(help) if ok && help.helper.as_deref() == Some("") => {
@@ -108,7 +112,8 @@ impl Known {
                 for number in 0..fill.masters {
                     let (orig, expected) = filling(number, fill.per);
                     let (l3, zone, helper) = (Family::Ip, 0, Some("RAS".to_owned()));
-                    self.masters.push(Master { l3, orig, zone, helper, alive: true });
+                    let reply = inverse(&orig);
+                    self.masters.push(Master { l3, orig, reply, zone, helper, alive: true });
                     self.flows.push(Flow { l3, orig, zone });
                     for new in expected {
                         self.last_handle += 1;
@@ -176,7 +181,10 @@ impl Known {
                 };
                 self.last_handle = *e;
                 let (tuple, mask) = (**tuple, **mask);
-                let translation = Translation::new(function.as_deref(), **master, nat.as_deref());
+                let made = |known: &&Master| known.orig == **master && known.zone == zone;
+                let made = self.masters.iter().rev().find(made).map(|known| known.reply);
+                let ends = [**master, made.unwrap_or_else(|| inverse(master))];
+                let translation = Translation::new(function.as_deref(), ends, nat.as_deref());
                 let seen = Seen { l3: *l3, tuple, mask, zone, flags: *fl, class: *cl, translation };
                 self.expectations.insert(*e, seen);
             }

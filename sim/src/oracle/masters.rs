@@ -81,16 +81,23 @@ pub(super) fn new_master(generator: &mut Generator) -> CtNew {
     let src = dice.pick(&all);
     let others: Vec<IpAddr> = all.iter().copied().filter(|address| *address != src).collect();
     let number = u16::try_from(generator.known.masters.len()).unwrap_or_default();
+    let orig = Parts {
+        src: Some(src),
+        dst: Some(dice.pick(&others)),
+        proto: Some(proto),
+        sport: Some(1000 + number % 50_000),
+        dport: Some(dice.pick(PORTS)),
+        ..Parts::default()
+    };
+    // As one that is translated, at either end.
+    let reply = (functions > 50 && dice.percent(50)).then(|| {
+        let (src, dst) = (dice.pick(&all), dice.pick(&all));
+        Parts { src: Some(src), dst: Some(dst), ..inverse(&orig) }
+    });
     CtNew {
         l3,
-        orig: Some(Parts {
-            src: Some(src),
-            dst: Some(dice.pick(&others)),
-            proto: Some(proto),
-            sport: Some(1000 + number % 50_000),
-            dport: Some(dice.pick(PORTS)),
-            ..Parts::default()
-        }),
+        orig: Some(orig),
+        reply,
         helper: helper.map(str::to_owned),
         zone,
         mark: dice.percent(25).then_some(7),
@@ -110,6 +117,7 @@ pub(super) fn new_or_old(generator: &mut Generator) -> CtNew {
         return CtNew {
             l3: master.l3,
             orig: Some(orig),
+            reply: None,
             helper: master.helper,
             zone,
             mark,

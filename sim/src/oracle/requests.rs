@@ -157,10 +157,11 @@ fn master(generator: &mut Generator) -> Master {
     let mut master = found.unwrap_or_else(|| {
         let new = masters::new_master(generator);
         let orig = new.orig.unwrap_or_default();
-        Master { l3: new.l3, orig, zone: new.zone.unwrap_or(0), helper: None, alive: false }
+        let (reply, zone) = (inverse(&orig), new.zone.unwrap_or(0));
+        Master { l3: new.l3, orig, reply, zone, helper: None, alive: false }
     });
     if generator.dice.percent(5) {
-        master.orig = inverse(&master.orig);
+        master.orig = master.reply;
     }
     master
 }

@@ -17,8 +17,8 @@ use super::ctnetlink::inverse;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Translation {
     function: Option<Function>,
-    /// The original tuple of its master.
-    master: Parts,
+    /// Its master's tuples.
+    master: [Parts; 2],
     dir: u32,
     addr: Option<IpAddr>,
     port: Option<u16>,
@@ -38,7 +38,7 @@ pub const FUNCTIONS: [&str; 4] = ["nat-follow-master", "sip", "Q.931", "callforw
 impl Translation {
     /// Of an expectation's event.
     #[must_use]
-    pub fn new(function: Option<&str>, master: Parts, nat: Option<&NatArg>) -> Self {
+    pub fn new(function: Option<&str>, master: [Parts; 2], nat: Option<&NatArg>) -> Self {
         let place = FUNCTIONS.iter().position(|name| function == Some(name));
         let all = [Function::Follow, Function::Sip, Function::Q931, Function::Forward];
         let function = place.map(|place| all[place]);
@@ -64,8 +64,8 @@ impl Translation {
     /// is from where its `pair` waits. None if no function translates it.
     #[must_use]
     pub fn answers(&self, orig: &Parts, expected: &Parts, pair: Option<&Parts>) -> Option<Parts> {
-        let there = inverse(&self.master);
-        let (here, there) = if self.dir == 0 { (self.master, there) } else { (there, self.master) };
+        let [here, there] =
+            if self.dir == 0 { self.master } else { [self.master[1], self.master[0]] };
         let anyone = expected.src.is_some_and(|src| src.is_unspecified());
         let fresh = if self.dir == 0 { orig.dst } else { orig.src };
         let sport = orig.sport;

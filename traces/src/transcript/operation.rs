@@ -134,6 +134,9 @@ pub struct CtNew {
     /// The tuple of its first packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orig: Option<Parts>,
+    /// The tuple of the answers; the inverse of `orig` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Parts>,
     /// Its helper, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helper: Option<String>,
