@@ -2,7 +2,8 @@
 //! Revisions as sets of knobs.
 //!
 //! *Witness*: a trace that is answered otherwise when one knob is turned; for what helpers read, a
-//! capture; for what becomes of announced packets, a transcript; or, for what shows only while another CPU looks, a race that ends otherwise.
+//! capture; for what becomes of announced packets, a transcript; or, for what shows only while
+//! another CPU looks, a race that ends otherwise.
 //!
 //! * Every knob has its row in `model/docs/revisions.md`, and whatever the row says shows it does.
 //! * Whatever two revisions answer differently on the corpus, or tell differently of our captures,

@@ -62,7 +62,7 @@ impl<P: Platform> Engine<P> {
         };
         let zone = Zone(request.zone.unwrap_or(0));
         self.must_be_free(at, net, zone, &original)?;
-        // KERNEL: ctnetlink_create_conntrack(), 6.18: both directions are of one protocol.
+        // KERNEL: ctnetlink_new_conntrack(), 6.18: both directions are of one protocol.
         if original.proto != reply.proto {
             return Err(Errno::Invalid);
         }

@@ -89,16 +89,14 @@ impl Cells {
                 }
             }
             Operation::Pkt(packet) => {
-                let waits =
-                    |seen: &&Seen| seen.zone == packet.zone && covers(seen, &packet.p.tuple);
-                let waiting = known.expectations.iter().find(|(_, seen)| waits(seen));
+                let waiting = known.waiting(packet);
                 let first = events.iter().find_map(|event| match event {
                     Event::CtNew { expected, .. } => Some(*expected),
                     _ => None,
                 });
                 match (waiting, first) {
                     (Some((handle, seen)), Some(true)) if seen.flags & PERMANENT != 0 => {
-                        let times = self.matched.entry(*handle).or_default();
+                        let times = self.matched.entry(handle).or_default();
                         *times += 1;
                         if *times == 3 {
                             found.push("a permanent one matched thrice".to_owned());

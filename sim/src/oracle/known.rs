@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use nfexp_traces::transcript::{Answer, Event, Family, Operation, Parts};
+use nfexp_traces::transcript::{Answer, Event, Family, Operation, PacketArgs, Parts};
 
 use super::cells::covers;
 use super::ctnetlink::inverse;
@@ -82,7 +82,7 @@ impl Known {
     pub fn learn(&mut self, operation: &Operation, answer: &Answer) {
         let ok = answer.ret.as_deref() == Some("OK");
         let waiting = match operation {
-            Operation::Pkt(packet) => self.waiting(&packet.p.tuple, packet.zone),
+            Operation::Pkt(packet) => self.waiting(packet).map(|(_, seen)| seen),
             _ => None,
         };
         for event in answer.events() {
@@ -139,11 +139,12 @@ impl Known {
         }
     }
 
-    /// An expectation that waits for a packet.
+    /// An expectation that waits for a packet, with its handle.
     #[must_use]
-    pub fn waiting(&self, tuple: &Parts, zone: u16) -> Option<Seen> {
-        let waits = |seen: &&Seen| seen.zone == zone && covers(seen, tuple);
-        self.expectations.values().find(waits).copied()
+    pub fn waiting(&self, packet: &PacketArgs) -> Option<(u64, Seen)> {
+        let waits = |seen: &Seen| seen.zone == packet.zone && covers(seen, &packet.p.tuple);
+        let mut all = self.expectations.iter();
+        all.find(|(_, seen)| waits(seen)).map(|(handle, seen)| (*handle, *seen))
     }
 
     /// The living masters.

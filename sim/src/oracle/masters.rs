@@ -60,7 +60,7 @@ pub(super) fn one_of_each() -> Vec<CtNew> {
 /// A master that does not exist yet.
 pub(super) fn new_master(generator: &mut Generator) -> CtNew {
     let zone = generator.zone();
-    let functions = generator.profile().functions;
+    let translates = generator.profile().translates();
     let dice = &mut generator.dice;
     let l3 = if dice.percent(18) { Family::Ip6 } else { Family::Ip };
     let proto = if dice.percent(70) { 17 } else { 6 };
@@ -74,7 +74,7 @@ pub(super) fn new_master(generator: &mut Generator) -> CtNew {
         0..4 => None,
         4 => Some(dice.pick(&any)),
         // Whose media come in pairs.
-        _ if functions > 50 && dice.percent(50) => Some("sip"),
+        _ if translates && dice.percent(50) => Some("sip"),
         _ => Some(dice.pick(&fitting)),
     };
     let all = addresses(l3);
@@ -90,7 +90,7 @@ pub(super) fn new_master(generator: &mut Generator) -> CtNew {
         ..Parts::default()
     };
     // As one that is translated, at either end.
-    let reply = (functions > 50 && dice.percent(50)).then(|| {
+    let reply = (translates && dice.percent(50)).then(|| {
         let (src, dst) = (dice.pick(&all), dice.pick(&all));
         Parts { src: Some(src), dst: Some(dst), ..inverse(&orig) }
     });

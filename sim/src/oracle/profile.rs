@@ -124,6 +124,12 @@ impl Profile {
             .collect()
     }
 
+    /// Whether it is about what functions make of announced connections.
+    #[must_use]
+    pub fn translates(&self) -> bool {
+        self.functions > 50
+    }
+
     /// The deeds and their weights.
     #[must_use]
     pub fn weights(&self) -> &'static [(Deed, u32)] {

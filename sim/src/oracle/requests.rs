@@ -22,7 +22,7 @@ pub(super) fn expect(generator: &mut Generator) -> ExpNew {
     let master = master(generator);
     let mut tuple = fresh_tuple(generator, master.l3);
     let mut mask = fresh_mask(generator, &tuple);
-    if generator.profile().functions > 50 && generator.dice.percent(15) {
+    if generator.profile().translates() && generator.dice.percent(15) {
         let anyone = tuple.src.map(unspecified);
         (tuple.src, mask.src) = (anyone, anyone);
     }
@@ -120,7 +120,7 @@ pub(super) fn covered(generator: &mut Generator, seen: &Seen) -> Parts {
     let mix = |kept: u16, mask: u16, free: u16| (kept & mask) | (free & !mask);
     let mut sport = generator.dice.pick(&[7, 8, 9, 263, 1234]);
     let mut free = generator.dice.pick(&masters::addresses(seen.l3));
-    if generator.profile().functions > 50 && generator.dice.percent(70) {
+    if generator.profile().translates() && generator.dice.percent(70) {
         // From where the other way of a stream would go.
         let others = generator.known.expectations.values().map(|other| &other.translation);
         let others = others.filter(|other| other.is_of(&seen.translation));
