@@ -365,10 +365,14 @@ mod live {
         let divergences = usize::from(tally.finding.is_some());
         writeln!(
             out,
-            "{} operations in {} sequences, {divergences} divergences, {} that did not come back",
+            "{} operations in {} sequences, {divergences} divergences, {} that did not come back{}",
             tally.operations,
             tally.sequences,
-            tally.chance.len()
+            tally.chance.len(),
+            match tally.behind_a_search {
+                0 => String::new(),
+                count => format!(" ({count} more behind a search for a port)"),
+            }
         )?;
         Ok(())
     }

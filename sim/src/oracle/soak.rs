@@ -5,8 +5,8 @@
 //! stands still; the others wait most of the time, for theirs must pass.
 //!
 //! The rule that matters: a difference counts when it comes back in a fresh namespace. One that
-//! does not is told as well, and the soak proves nothing; unless a kernel's search for a port was
-//! before it, which begins anywhere.
+//! does not is told as well, and the soak proves nothing; unless it stands behind a kernel's search
+//! for a port, which begins anywhere: such are counted.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -57,6 +57,8 @@ pub struct Tally {
     pub finding: Option<(Sequence, Finding)>,
     /// Differences that did not come back.
     pub chance: Vec<(Sequence, Finding)>,
+    /// How many more did not, behind a search for a port, which a kernel begins anywhere.
+    pub behind_a_search: u64,
     /// What went wrong beside.
     pub trouble: Option<Trouble>,
 }
@@ -160,9 +162,11 @@ fn one(shared: &Shared, kernel: &mut Kernel, sequence: &Sequence) -> Result<(), 
     let again: Vec<_> = finding.lines.iter().map(|line| line.operation.clone()).collect();
     let back = super::live::in_namespace(|fresh| rerun(fresh, &again, &header, Some(revision)));
     if back.map_err(lacking)??.difference.is_none() {
-        // Another port was found this time.
-        if !searched {
-            lock(shared).chance.push((*sequence, finding));
+        let mut tally = lock(shared);
+        if searched {
+            tally.behind_a_search += 1;
+        } else {
+            tally.chance.push((*sequence, finding));
         }
         return Ok(());
     }
