@@ -73,8 +73,8 @@ pub(super) fn new_master(generator: &mut Generator) -> CtNew {
     let helper = match dice.below(50) {
         0..4 => None,
         4 => Some(dice.pick(&any)),
-        // Whose media come in pairs.
-        _ if translates && dice.percent(50) => Some("sip"),
+        // Media come in pairs; a read request is answered from where the master is translated to.
+        _ if translates && dice.percent(50) => Some(dice.pick(&["sip", "tftp"])),
         _ => Some(dice.pick(&fitting)),
     };
     let all = addresses(l3);

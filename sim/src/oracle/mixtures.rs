@@ -306,6 +306,11 @@ const FOLLOW: Profile = Profile {
         (Deed::Again, 20),
         (Deed::Answer, 60),
         (Deed::Reset, 4),
+        (Deed::Tftp, 20),
+        (Deed::Nft, 20),
+        (Deed::DumpMaster, 6),
+        (Deed::CtHelp, 6),
+        (Deed::Get, 6),
     ],
     ..PLAIN
 };
