@@ -24,7 +24,7 @@ use crate::helper::Class;
 use crate::kernel::platform::{Plain, Platform, SpinLock};
 use crate::netns::{NetId, Zone};
 use crate::revision::SipMedia;
-use crate::tuple::{Addr, Proto, Tuple};
+use crate::tuple::{Addr, L3, Proto, Tuple};
 
 /// The class of SIP's signalling (`SIP_EXPECT_SIGNALLING`): its others are media.
 const SIGNALLING: Class = Class::DEFAULT;
@@ -56,6 +56,7 @@ pub(crate) struct Mapping {
     zone: Zone,
     src: Addr,
     sport: u16,
+    l3: L3,
     proto: Proto,
     to: Addr,
 }
@@ -95,6 +96,9 @@ impl<P: Platform> Engine<P> {
     /// # Panics
     /// If the function has gone, as a kernel crashes.
     #[doc(alias = "nf_nat_follow_master")]
+    #[doc(alias = "nf_nat_sip_expected")]
+    #[doc(alias = "ip_nat_q931_expect")]
+    #[doc(alias = "ip_nat_callforwarding_expect")]
     pub fn run_expectfn(&self, ct: &ConnRef, call: &Call) {
         let Call { function, saved, src, class } = *call;
         assert!(self.is_callable(function), "a call into the text of a module that went");
@@ -212,7 +216,8 @@ impl<P: Platform> Engine<P> {
     /// given this address, if that leaves the tuple free.
     #[doc(alias = "find_appropriate_src")]
     fn as_mapped_before(&self, ct: &ConnRef, tuple: Tuple, addr: Addr) -> Option<Tuple> {
-        let mapping = self.mapping_of(ct.id(), addr);
+        // An ICMP id may be another by now.
+        let mapping = Mapping { sport: tuple.sport, ..self.mapping_of(ct.id(), addr) };
         let newest = self.conns.lock().mapped.newest(&mapping)?;
         let sport = self.conn(newest).about().reply.inverse()?.sport;
         let mapped = Tuple { src: addr, sport, ..tuple };
@@ -243,8 +248,8 @@ impl<P: Platform> Engine<P> {
 
     fn mapping_of(&self, id: ConnId, to: Addr) -> Mapping {
         let net = self.conn(id).about().net;
-        let (Tuple { src, sport, proto, .. }, zone) = self.place_of(id);
-        Mapping { net, zone, src, sport, proto, to }
+        let (Tuple { src, sport, l3, proto, .. }, zone) = self.place_of(id);
+        Mapping { net, zone, src, sport, l3, proto, to }
     }
 
     /// Maps one end to an address, and to a port if one is named.
@@ -471,5 +476,22 @@ mod tests {
             mapper.engine.put_conn(At::default(), ct);
         }
         assert_eq!(mapper.map(FROM, 2004).1, port, "the others were freed");
+    }
+
+    /// `same_src()` compares with what the connection is by now: SIP's function gave it the saved id.
+    #[test]
+    fn an_icmp_id_is_that_of_the_moment() {
+        let Mapper { engine, .. } = Mapper::new();
+        let echo = |from, id, to| tuple(Proto::ICMP, from, id, to, 0x0800);
+        let client = Mapper::conn(&engine, echo(CLIENT, 9, SERVER));
+        assert!(engine.confirm(At::default(), &client, crate::event::Origin::KERNEL));
+        let first = Mapper::conn(&engine, echo(FROM, 9, SERVER));
+        engine.translate(&first, Manip::Src, Addr::v4(CLIENT), None);
+        let id = engine.translated(&first).expect("an echo is answered").sport;
+        assert_ne!(id, 9);
+        let second = Mapper::conn(&engine, echo(FROM, 5, OTHER));
+        engine.translate(&second, Manip::Dst, Addr::v4(OTHER), Some(9));
+        engine.translate(&second, Manip::Src, Addr::v4(CLIENT), None);
+        assert_eq!(engine.translated(&second), Some(echo(CLIENT, id, OTHER)));
     }
 }
