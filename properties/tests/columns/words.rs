@@ -122,10 +122,12 @@ pub(crate) fn is_registered(helper: &str, orig: &Key) -> bool {
 }
 
 /// The reply tuple of an announced connection after its expectation's function; `None` if that
-/// does nothing. The search for a free port is not followed.
+/// does nothing. A medium is from where its `pair` waits. The search for a free port is not
+/// followed.
 pub(crate) fn translated(
     key: &Key,
     function: &str,
+    (expected, pair): (&Key, Option<&Key>),
     (dir, addr, port): (u32, u128, u16),
     (orig, reply): (&Key, &Key),
 ) -> Option<Key> {
@@ -146,9 +148,28 @@ pub(crate) fn translated(
         "sip" => {
             goes.dst = addr;
             to_port(&mut goes, port);
-            if key.src == here.src {
+            if let Some(pair) = pair {
+                goes.src = pair.dst;
+                goes.a = if has_words { pair.b } else { goes.a };
+            } else if key.src == here.src {
                 goes.src = there.dst;
             }
+        }
+        "Q.931" | "callforwarding" => {
+            let first_word = if key.l3 == Family::Ip6 { expected.src >> 96 } else { expected.src };
+            let calls = function == "callforwarding";
+            if !calls && first_word != 0 {
+                return translated(
+                    key,
+                    "nat-follow-master",
+                    (expected, pair),
+                    (dir, addr, port),
+                    (orig, reply),
+                );
+            }
+            goes.src = if dir == 0 { key.dst } else { key.src };
+            goes.dst = if calls { addr } else { there.src };
+            to_port(&mut goes, port);
         }
         _ => return None,
     }

@@ -173,10 +173,16 @@ impl Naive {
 
     fn ct_new(&mut self, new: &CtNew) -> Result<(), Errno> {
         let orig = parse(new.l3, &new.orig.ok_or("EINVAL")?)?;
-        let reply = inverse(&orig).ok_or("EINVAL")?;
+        let reply = match &new.reply {
+            Some(reply) => parse(new.l3, reply)?,
+            None => inverse(&orig).ok_or("EINVAL")?,
+        };
         let zone = new.zone.unwrap_or(0);
-        if self.find_ct(&orig, zone).is_some() || self.find_ct(&reply, zone).is_some() {
+        if self.find_ct(&orig, zone).is_some() {
             return Err("EEXIST");
+        }
+        if orig.proto != reply.proto {
+            return Err("EINVAL");
         }
         new.timeout.ok_or("EINVAL")?;
         let helper = match &new.helper {
@@ -184,6 +190,9 @@ impl Naive {
             Some(name) if !is_registered(name, &orig) => return Err("EOPNOTSUPP"),
             helper => helper.clone().map(Some),
         };
+        if self.find_ct(&reply, zone).is_some() {
+            return Err("EEXIST");
+        }
         let mark = new.mark.unwrap_or(0);
         let ct = Ct { orig, reply, zone, helper, mark, master: None, alive: true };
         self.ct_enters(ct, true);

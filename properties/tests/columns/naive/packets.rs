@@ -62,7 +62,16 @@ impl Naive {
         let translated = matched.and_then(|exp| {
             let saved = exp.nat.unwrap_or((0, 0, 0));
             let master = &self.cts[exp.master];
-            translated(&key, exp.function.as_deref()?, saved, (&master.orig, &master.reply))
+            let rest = self.exps.iter().filter(|other| exp.flags & 1 != 0 || other.e != exp.e);
+            let mut rest = rest.filter(|other| other.master == exp.master && exp.class != 0);
+            let pair = rest.find(|other| {
+                let (_, addr, port) = other.nat.unwrap_or((0, 0, 0));
+                let same = (other.key.l3, other.key.proto) == (key.l3, key.proto);
+                same && (addr, port) == (key.src, key.a)
+            });
+            let of = (&exp.key, pair.map(|pair| &pair.key));
+            let ends = (&master.orig, &master.reply);
+            translated(&key, exp.function.as_deref()?, of, saved, ends)
         });
         let reply = translated.unwrap_or(reply);
         let matched = matched.map(|exp| (exp.e, exp.master, exp.flags & 1 != 0));
