@@ -53,13 +53,16 @@ impl Asked<'_> {
             HelperFrom::Master => helper(about.master),
             HelperFrom::Expectation => about.creator,
         };
+        // KERNEL: nf_conntrack_helper_register(), all revisions: a helper of two transports is two.
+        let transport = |conn| self.engine.conn(conn).about().original.proto;
+        let same_transport = transport(about.master) == transport(self.ct.id());
         Linked {
             id,
             tuple: exp.tuple(),
             class: about.class.number(),
             flags: exp.flags(),
             own: about.master == self.ct.id(),
-            same_helper: its_helper == helper(self.ct.id()),
+            same_helper: same_transport && its_helper == helper(self.ct.id()),
         }
     }
 }

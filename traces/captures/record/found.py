@@ -587,3 +587,16 @@ def found_icmp_of_other_family():
 def found_icmpv6_types():
     """ICMPv6 of every type: what neighbours say, and routers of groups, is not tracked"""
     return made([datagram(58, bytes([kind]) + bytes(7), SIX) for kind in range(256)])
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_sip_other_transport():
+    """SIP: who announces a medium that another call announced, of whose control a packet has come, announces nothing, but over another transport the control"""
+    t = Talk(5060)
+    message = invite(t.ends[0], 6000)
+    t.frames.append(datagram(17, udp(5060, 5060, message), t.ends))
+    t.frames.append(datagram(17, udp(7001, 6001, b"\x80\xc8\0\1"), t.ends[::-1]))
+    t.frames.append(datagram(17, udp(5070, 5060, message), t.ends))
+    t.client(message.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(message.partition(b"\r\n\r\n")[2])))
+    t.frames.append(datagram(17, udp(7001, 6001, b"\x80\xc8\0\1"), ("10.0.0.1", "10.0.0.2")))
+    return t.made()

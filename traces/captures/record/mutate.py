@@ -2,25 +2,31 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Captures that nobody recorded: the recorded ones, changed at random, through the running kernel and through the model.
 
-    sudo RIG=path/to/rig.py ./mutate.py NFEXP [--seeds FOLDER] [--from N] [--count N] [--only WORD] [--keep FOLDER]
+    sudo RIG=path/to/rig.py ./mutate.py NFEXP [--seeds FOLDER] [--from N] [--count N] [--only WORD] [--grow KIND]
+                          [--keep FOLDER]
 
 NFEXP is the built command. Each number makes one capture: two or three sessions of the seeds, woven into each other, with
 payloads, segments, flags, numbers, fragments and order changed. The kernel's events are recorded with the rig and compared
-with `nfexp conform-capture`, both grades; what differs is kept. The same number makes the same capture.
+with `nfexp conform-capture`, both grades; what differs is kept. The same number makes the same capture. With `--grow` the
+sessions are not recorded ones but grown from a protocol's types (`grow.py`), and few of them are changed.
 
-Module parameters (`param=`) are the whole machine's: stopped amid a capture that turns one, it leaves it turned. Look at
-/sys/module/nf_conntrack_*/parameters then.
+Module parameters (`param=`) are the whole machine's: killed amid a capture that turns one, it leaves it turned. Look at
+/sys/module/nf_conntrack_*/parameters then. (Asked to end, it turns it back.)
 """
 import argparse
 import glob
 import os
 import random
 import re
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
+
+import grow
+import grown
 
 RAW = 101
 WORDS = {
@@ -559,6 +565,19 @@ def made(seeds, local, n, only):
     return packets, ";".join(filter(None, (options, local.get(names[0])))), " ".join(story)
 
 
+def sessions(kind, types, n):
+    """Capture `n` of sessions that nobody recorded."""
+    r = random.Random(n)
+    packets = [Packet(frame) for frame in grown.KINDS[kind](types, r)]
+    story = [kind]
+    for _ in range(r.choice((0, 0, 0, 1, 2, 4))):
+        change = r.choice(r.choice((TEXT, TCP, ORDER)))
+        if packets:
+            change(packets, r)
+            story.append(change.__name__)
+    return packets, r.choice(OPTIONS), " ".join(story)
+
+
 def write(path, packets, step_us=1000):
     with open(path, "wb") as f:
         f.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, RAW))
@@ -587,13 +606,15 @@ def main():
     ap.add_argument("--from", dest="first", type=int, default=0)
     ap.add_argument("--count", type=int, default=100)
     ap.add_argument("--only", default="", help="only seeds whose path has this in it")
+    ap.add_argument("--grow", choices=sorted(grown.KINDS), help="sessions of this kind instead of recorded ones")
     ap.add_argument("--keep", default="mutants", help="where captures that differ go")
     a = ap.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.path.insert(0, os.path.dirname(os.environ["RIG"]))
     import pcapio
     import rig
     folders = a.seeds or [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
-    seeds = {}
+    seeds, types = {}, grow.read_types()
     for path in sorted(os.path.normpath(p) for f in folders for p in glob.glob(f + "/**/*.*cap*", recursive=True)):
         if "/lies/" not in path and (found := read(pcapio, path)):
             seeds[path] = found
@@ -601,7 +622,7 @@ def main():
     os.makedirs(a.keep, exist_ok=True)
     differ, packets_seen, events, began = 0, 0, 0, time.monotonic()
     for n in range(a.first, a.first + a.count):
-        packets, opts, story = made(seeds, local, n, a.only)
+        packets, opts, story = sessions(a.grow, types, n) if a.grow else made(seeds, local, n, a.only)
         if not packets:
             continue
         path = os.path.join(a.keep, "%06d.pcap" % n)

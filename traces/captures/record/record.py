@@ -21,6 +21,7 @@ import tempfile
 
 import edges  # noqa: F401 (these register their scenarios)
 import found  # noqa: F401
+import grown  # noqa: F401
 import h323  # noqa: F401
 import kernels  # noqa: F401
 import lies  # noqa: F401

@@ -81,7 +81,7 @@ pub struct Linked {
     pub flags: Flags,
     /// Whether the connection at hand is its master.
     pub own: bool,
-    /// Whether it is of the same helper.
+    /// Whether it is of the same helper, for the same transport.
     pub same_helper: bool,
 }
 

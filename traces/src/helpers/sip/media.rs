@@ -64,7 +64,7 @@ impl Message<'_, '_> {
         let (l3, proto) = (self.scan.l3, Proto::UDP);
         let src = saddr.unwrap_or_default();
         let tuple = Tuple { src, dst: daddr, sport: 0, dport: port, l3, proto };
-        // Another call of the same helper expects this very medium: that is enough.
+        // Another call over the same transport expects this very medium: that is enough.
         let elsewhere = self
             .tracker
             .find(&tuple)
