@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nfexp_model::revision::Revision;
-use nfexp_sim::recording::{Recording, agreement, options_of};
+use nfexp_sim::recording::{Recording, agreement, options_of, slack_of};
 use nfexp_sim::replay::Pace;
 use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::{Capture, CaptureError};
@@ -48,7 +48,8 @@ fn play(row: &Row) -> Result<Vec<Value>, String> {
     let mut settings = Settings::of(Revision::LINUX_6_18, None, row.expect_max);
     let mut pace = Pace::Frozen;
     settings.apply(&row.options, &mut pace)?;
-    let mut recording = Recording::new(settings, pace).map_err(|error| error.to_string())?;
+    let recording = Recording::new(settings, pace).map_err(|error| error.to_string())?;
+    let mut recording = recording.with_slack(slack_of(&recorded(&row.golden)));
     let mut capture = Capture::open(&row.capture).map_err(|error| error.to_string())?;
     loop {
         match capture.next_packet() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nfexp_model::kernel::Up;
 use nfexp_model::revision::Revision;
 use nfexp_sim::conform::{Player, check};
-use nfexp_traces::transcript::read::Reader;
+use nfexp_traces::transcript::read;
 use nfexp_traces::transcript::{Header, Line};
 
 /// The transcripts of a folder, in the order of their names; none if it is not there.
@@ -33,16 +33,7 @@ fn read(path: &Path) -> (Header, Vec<Line>) {
 }
 
 fn read_from(text: impl BufRead, path: &Path) -> (Header, Vec<Line>) {
-    let mut reader = Reader::new(text);
-    let mut read = || {
-        let header = reader.header()?;
-        let mut lines = Vec::new();
-        while let Some(line) = reader.next_line()? {
-            lines.push(line);
-        }
-        Ok::<_, nfexp_traces::transcript::read::ReadError>((header, lines))
-    };
-    read().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    read::whole(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 #[test]

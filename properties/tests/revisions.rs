@@ -11,7 +11,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -23,7 +22,7 @@ use nfexp_properties::scenario::Scenario;
 use nfexp_sim::conform::check;
 use nfexp_sim::revisions::{Captured, changes, partings};
 use nfexp_traces::text::{Trace, parse};
-use nfexp_traces::transcript::read::Reader;
+use nfexp_traces::transcript::read;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -102,10 +101,7 @@ fn shows(knob: &str, witness: &str) -> Result<bool, String> {
     if witness.starts_with("transcripts/") {
         let path = repository().join(format!("traces/{witness}.jsonl"));
         let text = fs::read(&path).map_err(|error| format!("{witness}: {error}"))?;
-        let mut reader = Reader::new(&text[..]);
-        let header = reader.header().expect("a transcript of ours");
-        let next = || reader.next_line().expect("a transcript of ours");
-        let lines: Vec<_> = iter::from_fn(next).collect();
+        let (header, lines) = read::whole(&text[..]).expect("a transcript of ours");
         let parts = |kernel| check(&header, &lines, kernel).map(|it| it.place);
         return Ok(kernels.into_iter().any(|(from, to)| {
             let turned = from.with_knob_of(knob, to).expect("a knob that differs");

@@ -28,6 +28,8 @@ pub struct Recording {
     ports: Vec<Port>,
     given: Vec<String>,
     pace: Pace,
+    /// How many seconds go on behind the tail.
+    slack_secs: u64,
 }
 
 impl Recording {
@@ -40,14 +42,23 @@ impl Recording {
         let given = settings.given.clone();
         let recorder = Recorder::new(settings.lean, pace.keeps_real_time());
         let replay = Replay::new(Router::new(settings)?, pace, selection, true);
-        Ok(Self { replay, recorder, lines: Vec::new(), ports, given, pace })
+        let slack_secs = 0;
+        Ok(Self { replay, recorder, lines: Vec::new(), ports, given, pace, slack_secs })
+    }
+
+    /// Goes on for a while behind the tail, to be compared with a recording whose timers may have
+    /// fired earlier than ours ([`slack_of`]). What happens then is `late`, where the packets
+    /// between which it happens are told.
+    #[must_use]
+    pub fn with_slack(self, slack_secs: u64) -> Self {
+        Self { slack_secs, ..self }
     }
 
     /// Plays a frame.
     pub fn packet(&mut self, frame: &Frame<'_>) {
         let Self { replay, recorder, lines, .. } = self;
         replay.packet(frame, &mut |router: &mut Router, happening: &Happening<'_>| {
-            lines.extend(line(recorder, router, happening));
+            lines.extend(line(recorder, router, happening, "after"));
         });
     }
 
@@ -64,9 +75,12 @@ impl Recording {
     /// The same as text, which takes a tenth of the memory.
     #[must_use]
     pub fn text(mut self, name: &str, sha256: Option<String>) -> Vec<String> {
-        let Self { replay, recorder, lines, .. } = &mut self;
+        let Self { replay, recorder, lines, slack_secs, .. } = &mut self;
         replay.finish(|router: &mut Router, happening: &Happening<'_>| {
-            lines.extend(line(recorder, router, happening));
+            lines.extend(line(recorder, router, happening, "after"));
+        });
+        replay.go_on(*slack_secs, |router: &mut Router, happening: &Happening<'_>| {
+            lines.extend(line(recorder, router, happening, "late"));
         });
         let engine = self.replay.router.engine();
         let end = self.recorder.end(engine, &engine.conns_of(NetId::INIT));
@@ -138,9 +152,14 @@ impl Recording {
     }
 }
 
-/// The line of one happening.
-fn line(recorder: &mut Recorder, router: &Router, happening: &Happening<'_>) -> Option<String> {
-    let (key, unit) = if happening.between { ("after", 10_f64) } else { ("i", 1e6) };
+/// The line of one happening; `between` is what it says of one between two packets.
+fn line(
+    recorder: &mut Recorder,
+    router: &Router,
+    happening: &Happening<'_>,
+    between: &str,
+) -> Option<String> {
+    let (key, unit) = if happening.between { (between, 10_f64) } else { ("i", 1e6) };
     let seconds = (happening.since_ns as f64 / 1e9 * unit).round() / unit;
     let head = (key, happening.packet, seconds);
     recorder.packet(router, head, happening).map(|line| line.to_string())
@@ -148,12 +167,20 @@ fn line(recorder: &mut Recorder, router: &Router, happening: &Happening<'_>) -> 
 
 /// How much later than ours a running kernel's timer of minutes may fire, in seconds: its wheel's
 /// step, and when the machine was booted.
-const SLACK_SECS: f64 = 17.0;
+const SLACK_SECS: u64 = 17;
+
+/// How many seconds a recording is to be followed behind its end: one of a running kernel in which
+/// time passed, by the slack of its timers, for ours may still be pending when it ended.
+#[must_use]
+pub fn slack_of(lines: &[Value]) -> u64 {
+    let head = lines.first().map(|line| &line["head"]);
+    let is_timed = head.is_some_and(|head| head["tail"].is_number());
+    let ours = head.and_then(|head| head["kernel"].as_str());
+    let ours = ours.is_some_and(|kernel| kernel.starts_with("nfexp "));
+    if is_timed && !ours { SLACK_SECS } else { 0 }
+}
 
 /// The options with which a recording was made, as its head tells them.
-///
-/// A recording of a running kernel waits longer here, by the slack of its timers: ours may still
-/// be pending when it ended.
 #[must_use]
 pub fn options_of(lines: &[Value]) -> String {
     let Some(head) = lines.first().map(|line| &line["head"]) else { return String::new() };
@@ -171,10 +198,7 @@ pub fn options_of(lines: &[Value]) -> String {
             }
         }
     }
-    let ours = head["kernel"].as_str().is_some_and(|kernel| kernel.starts_with("nfexp "));
-    let slack = if ours { 0.0 } else { SLACK_SECS };
-    options.extend(head["tail"].as_f64().map(|secs| format!("tail={}", secs + slack)));
-    for key in ["local", "only", "until", "pace"] {
+    for key in ["local", "only", "until", "pace", "tail"] {
         match &head[key] {
             Value::String(value) => options.push(format!("{key}={value}")),
             Value::Number(value) => options.push(format!("{key}={value}")),
@@ -230,10 +254,27 @@ enum Grade {
     All,
 }
 
-/// Compares a recording of the kernel with one of the model.
+/// Compares a recording of the kernel with one of the model. What is `late` in the model's may be
+/// missing in the kernel's, which had ended.
 #[must_use]
 pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
-    let difference = |grade| Difference::first(&told(kernel, grade), &told(model, grade));
+    let difference = |grade| {
+        let (kernel, model) = (told(kernel, grade), told(model, grade));
+        let mut rest = kernel.iter().map(|told| &told.what).peekable();
+        let mut counts = Vec::new();
+        for told in model {
+            let was_told = match told.is_late {
+                true => rest.next_if_eq(&&told.what).is_some(),
+                false => {
+                    rest.next();
+                    true
+                }
+            };
+            counts.extend(was_told.then_some(told.what));
+        }
+        let kernel: Vec<_> = kernel.into_iter().map(|told| told.what).collect();
+        Difference::first(&kernel, &counts)
+    };
     let letters = |lines: &[Value]| {
         let head = lines.first().and_then(|line| line["head"]["ctinfo"].as_str());
         head.unwrap_or_default().as_bytes().to_vec()
@@ -250,16 +291,25 @@ pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
     }
 }
 
+/// What was told: a place and an event.
+struct Told {
+    what: (String, Value),
+    /// Whether it was behind the recording's end.
+    is_late: bool,
+}
+
 /// What has to agree: place and event, in order; numbers count by first appearance.
-fn told(lines: &[Value], grade: Grade) -> Vec<(String, Value)> {
+fn told(lines: &[Value], grade: Grade) -> Vec<Told> {
     let mut numbers = [HashMap::new(), HashMap::new()];
     let mut told = Vec::new();
     for line in lines {
-        let place = match (&line["i"], &line["after"]) {
+        let is_late = line["late"].is_number();
+        let place = match (&line["i"], if is_late { &line["late"] } else { &line["after"] }) {
             (Value::Number(at), _) => format!("packet {at}"),
             (_, Value::Number(at)) => format!("after packet {at}"),
             _ => continue,
         };
+        let mut tell = |event| told.push(Told { what: (place.clone(), event), is_late });
         for event in line["ev"].as_array().into_iter().flatten() {
             let mut event = event.clone();
             let of_conn = match event["e"].as_str() {
@@ -269,7 +319,7 @@ fn told(lines: &[Value], grade: Grade) -> Vec<(String, Value)> {
                     let keep = ["e", "orig", "reply", "master"];
                     event =
                         keep.iter().map(|key| ((*key).to_owned(), event[*key].clone())).collect();
-                    told.push((place.clone(), event));
+                    tell(event);
                     continue;
                 }
                 _ => continue,
@@ -278,14 +328,14 @@ fn told(lines: &[Value], grade: Grade) -> Vec<(String, Value)> {
             let next = numbers.len() + 1;
             let number = *numbers.entry(event["id"].to_string()).or_insert(next);
             event["id"] = number.into();
-            told.push((place.clone(), event));
+            tell(event);
         }
     }
     // Between packets, connections end as the kernel's walk through its salted table meets them:
     // only the order within one of them says something.
-    for run in told.chunk_by_mut(|one, next| one.0 == next.0) {
-        if run[0].0.starts_with("after") {
-            run.sort_by_cached_key(|(_, event)| match &event["master"] {
+    for run in told.chunk_by_mut(|one, next| one.what.0 == next.what.0) {
+        if run[0].what.0.starts_with("after") {
+            run.sort_by_cached_key(|Told { what: (_, event), .. }| match &event["master"] {
                 Value::Null => event["orig"].to_string(),
                 master => master.to_string(),
             });
@@ -309,6 +359,28 @@ mod tests {
         let parted = parted.expect("the ports differ");
         assert_eq!(parted.model.map(|(place, _)| place), Some("packet 1".to_owned()));
         assert!(agreement(&lines(1, 5), &lines(1, 5)[..1]).first_difference.is_some());
+    }
+
+    /// Behind the recording's end it told nothing; before, it would have.
+    #[test]
+    fn what_comes_late_may_be_missing() {
+        let gone = |id: u64| json!({ "e": "exp_destroy", "id": id, "master": { "sport": id } });
+        let lines = |after: &[u64], late: &[u64]| {
+            let events = |ids: &[u64]| ids.iter().map(|id| gone(*id)).collect::<Vec<_>>();
+            vec![
+                json!({ "head": {} }),
+                json!({ "i": 1, "ev": [gone(7), gone(8), gone(9)] }),
+                json!({ "after": 2, "ev": events(after) }),
+                json!({ "late": 2, "ev": events(late) }),
+            ]
+        };
+        let agrees = |kernel: &[u64], after: &[u64], late: &[u64]| {
+            agreement(&lines(kernel, &[]), &lines(after, late)).first_difference.is_none()
+        };
+        assert!(agrees(&[8], &[8], &[7, 9]));
+        assert!(agrees(&[7, 9], &[7], &[8, 9]), "ours was later");
+        assert!(!agrees(&[8], &[7, 8], &[9]));
+        assert!(!agrees(&[8], &[], &[7, 9]));
     }
 
     #[test]

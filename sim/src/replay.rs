@@ -455,21 +455,26 @@ impl Replay {
     }
 
     /// The time after the last packet.
-    pub fn finish(&mut self, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
-        if let (Pace::Captured { tail_secs, .. }, Some((_, start))) = (self.pace, self.start) {
-            // The tail is real time.
-            let tail_ns = u128::from(tail_secs) * 1_000_000 * u128::from(self.pace.measure());
-            let tail_ns = i64::try_from(tail_ns).unwrap_or(i64::MAX);
-            if self.pace.speed() == 0 {
+    pub fn finish(&mut self, tell: impl FnMut(&mut Router, &Happening<'_>)) {
+        if let Pace::Captured { tail_secs, speed } = self.pace {
+            if speed == 0 {
                 // No time has passed so far.
                 self.latest_ns = 0;
             }
-            self.latest_ns = self.latest_ns.saturating_add(tail_ns);
-            // Past the last packet: what happens now comes after it.
-            self.totals.packets += 1;
-            self.pass_until(start.after(self.rate.ticks(self.latest_ns)), &mut tell);
-            self.totals.packets -= 1;
+            self.go_on(tail_secs, tell);
         }
+    }
+
+    /// So many seconds more, of real time, after the last packet; none if time does not pass.
+    pub fn go_on(&mut self, secs: u64, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
+        let (Pace::Captured { .. }, Some((_, start))) = (self.pace, self.start) else { return };
+        let more_ns = u128::from(secs) * 1_000_000 * u128::from(self.pace.measure());
+        let more_ns = i64::try_from(more_ns).unwrap_or(i64::MAX);
+        self.latest_ns = self.latest_ns.saturating_add(more_ns);
+        // Past the last packet: what happens now comes after it.
+        self.totals.packets += 1;
+        self.pass_until(start.after(self.rate.ticks(self.latest_ns)), &mut tell);
+        self.totals.packets -= 1;
     }
 
     fn tell(

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use nfexp_model::revision::Revision;
 use nfexp_sim::conform::{Player, as_trace};
 use nfexp_sim::revisions::partings;
-use nfexp_traces::transcript::read::Reader;
+use nfexp_traces::transcript::read;
 use nfexp_traces::transcript::{Answer, Header, Line, Operation, Packet, PacketArgs, compare};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -40,13 +40,8 @@ fn transcripts() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> (Header, Vec<Line>) {
-    let mut reader = Reader::new(BufReader::new(File::open(path).expect("it opens")));
-    let header = reader.header().expect("a header");
-    let mut lines = Vec::new();
-    while let Some(line) = reader.next_line().expect("a line") {
-        lines.push(line);
-    }
-    (header, lines)
+    let file = BufReader::new(File::open(path).expect("it opens"));
+    read::whole(file).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 #[test]

@@ -139,8 +139,10 @@ pub(crate) fn translated(
         _ if has_words => goes.b = port,
         _ => {}
     };
+    let first_word = if key.l3 == Family::Ip6 { expected.src >> 96 } else { expected.src };
     match function {
-        "nat-follow-master" => {
+        // The caller of a call is known by the first word of where it is expected from.
+        _ if function == "nat-follow-master" || (function == "Q.931" && first_word != 0) => {
             goes.src = there.dst;
             goes.dst = there.src;
             to_port(&mut goes, port);
@@ -156,19 +158,8 @@ pub(crate) fn translated(
             }
         }
         "Q.931" | "callforwarding" => {
-            let first_word = if key.l3 == Family::Ip6 { expected.src >> 96 } else { expected.src };
-            let calls = function == "callforwarding";
-            if !calls && first_word != 0 {
-                return translated(
-                    key,
-                    "nat-follow-master",
-                    (expected, pair),
-                    (dir, addr, port),
-                    (orig, reply),
-                );
-            }
             goes.src = if dir == 0 { key.dst } else { key.src };
-            goes.dst = if calls { addr } else { there.src };
+            goes.dst = if function == "callforwarding" { addr } else { there.src };
             to_port(&mut goes, port);
         }
         _ => return None,

@@ -13,7 +13,7 @@ use super::input::{frames_and_cut, frames_of_cut, named_once, text_of};
 use super::kernel::{Clock, Kernel};
 use super::replay::digest;
 use super::{Failure, remark};
-use crate::recording::{Agreement, Difference, Recording, agreement, options_of};
+use crate::recording::{Agreement, Difference, Recording, agreement, options_of, slack_of};
 use crate::report::story::described;
 
 /// The largest recording that is read: JSON takes some sixty times as much memory at worst.
@@ -51,7 +51,8 @@ impl ConformCapture {
             settings.apply(&options, &mut pace).map_err(bad)?;
         }
         let recording = Recording::new(settings, pace);
-        let mut recording = recording.map_err(|error| Failure::System(error.to_string()))?;
+        let recording = recording.map_err(|error| Failure::System(error.to_string()))?;
+        let mut recording = recording.with_slack(slack_of(&golden));
         frames_of_cut(&self.capture, |frame| recording.packet(frame))?;
         let model = recording.finish("", None);
         let agreement = agreement(&golden, &model);

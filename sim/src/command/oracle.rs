@@ -151,7 +151,7 @@ mod live {
 
     use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
     use indicatif::ProgressBar;
-    use nfexp_traces::transcript::read::Reader;
+    use nfexp_traces::transcript::read;
     use nfexp_traces::transcript::{Header, Line, Operation};
 
     use super::{Deed, Failure, ModelArgs, SequenceArgs};
@@ -378,15 +378,10 @@ mod live {
     }
 
     fn operations_of(path: &Path) -> Result<(Header, Vec<Operation>), Failure> {
-        let data = |error: String| Failure::Data(path.to_owned(), error);
         let input = bytes(path).map_err(|error| unreadable(path, &error))?;
-        let mut reader = Reader::new(BufReader::new(input));
-        let header = reader.header().map_err(|error| data(error.to_string()))?;
-        let mut operations = Vec::new();
-        while let Some(line) = reader.next_line().map_err(|error| data(error.to_string()))? {
-            operations.push(line.operation);
-        }
-        Ok((header, operations))
+        let (header, lines) = read::whole(BufReader::new(input))
+            .map_err(|error| Failure::Data(path.to_owned(), error.to_string()))?;
+        Ok((header, lines.into_iter().map(|line| line.operation).collect()))
     }
 
     fn write_transcript(mut out: impl Write, header: &Header, lines: &[Line]) -> io::Result<()> {

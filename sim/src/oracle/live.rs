@@ -222,8 +222,8 @@ fn play(
             while let Some(line) = run.lines.get(asked) {
                 asked += 1;
                 run.difference = ask(player, header, line);
-                run.searched = player.engine().ports_searched() > 0;
                 if run.difference.is_some() {
+                    run.searched = player.engine().ports_searched() > 0;
                     run.lines.truncate(asked);
                     return Ok(run);
                 }

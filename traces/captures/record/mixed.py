@@ -31,7 +31,8 @@ class Session:
             talk.open()
             self.streams.append((kind, talk))
         for _ in range(r.choice((10, 25, 60))):
-            r.choice((self.stream, self.stream, self.datagram, self.datagram, self.arrival))()
+            deeds = [self.stream, self.stream, self.datagram, self.datagram, self.arrival]
+            r.choice(deeds if self.six else deeds + [self.broadcast])()
 
     def host(self, mine, other):
         """Mostly the speaker's own address."""
@@ -54,6 +55,17 @@ class Session:
         if side:
             ends, ports = ends[::-1], ports[::-1]
         self.frames.append(datagram(17, udp(*ports, self.said(kind, side, ends if side == 0 else ends[::-1])), ends))
+
+    def broadcast(self):
+        """A request to all, and perhaps an answer of one."""
+        r = self.r
+        asker, other = r.sample(self.clients + self.servers, 2)
+        dport, sport = r.choice((137, 161)), r.choice((137, 45000, 45001))
+        everybody = r.choice(("10.6.0.255", "10.6.0.255", "255.255.255.255", other))
+        self.frames.append(datagram(17, udp(sport, dport, b"\0\1who?"), (asker, everybody)))
+        for _ in range(r.choice((0, 1, 2))):
+            answers = r.choice(((dport, sport), (dport, sport), (45002, sport)))
+            self.frames.append(datagram(17, udp(*answers, b"\0\1me"), (r.choice((other, "10.6.1.9")), asker)))
 
     def arrival(self):
         """What somebody may expect, or nobody."""
@@ -140,7 +152,7 @@ class Session:
             return b"[%s]" % host.encode() if ":" in host else host.encode()
 
         def contact():
-            more = r.choice((b"", b"", b"", b";expires=60", b";expires=0", b";expires=x", b";transport=tcp", b";transport=udp", b";transport=sctp"))
+            more = r.choice((b"", b"", b"", b";expires=60", b";expires=4", b";expires=2", b";expires=0", b";expires=x", b";transport=tcp", b";transport=udp", b";transport=sctp"))
             return b"Contact: <sip:me@%s:%d>%s\r\n" % (named(self.host(mine, other)), self.port(), more)
         method = r.choice((b"INVITE", b"INVITE", b"REGISTER", b"REGISTER", b"BYE", b"ACK", b"CANCEL", b"UPDATE", b"PRACK", b"OPTIONS"))
         if r.random() < 0.5:
@@ -149,7 +161,7 @@ class Session:
         for _ in range(r.choice((0, 1, 1, 1, 2))):
             lines += contact()
         if r.random() < 0.4:
-            lines += b"Expires: %d\r\n" % r.choice((0, 1, 60, 3600))
+            lines += b"Expires: %d\r\n" % r.choice((0, 1, 2, 4, 5, 60, 3600))
         body = b""
         if method in (b"INVITE", b"ACK", b"UPDATE", b"PRACK") and r.random() < 0.8:
             family = b"IP6" if self.six else b"IP4"

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Captures that nobody recorded: the recorded ones, changed at random, through the running kernel and through the model.
 
-    sudo RIG=path/to/rig.py ./mutate.py NFEXP [--seeds FOLDER] [--from N] [--count N] [--only WORD] [--grow KIND]
+    sudo RIG=path/to/rig.py ./mutate.py NFEXP [--seeds FOLDER] [--from N] [--count N] [--only WORD] [--grow KIND [--slow]]
                           [--keep FOLDER]
 
 NFEXP is the built command. Each number makes one capture: two or three sessions of the seeds, woven into each other, with
 payloads, segments, flags, numbers, fragments and order changed. The kernel's events are recorded with the rig and compared
 with `nfexp conform-capture`, both grades; what differs is kept. The same number makes the same capture. With `--grow` the
-sessions are not recorded ones but grown from a protocol's types (`grow.py`), and few of them are changed.
+sessions are not recorded ones but grown (`grown.py`), and few of them are changed; with `--slow` time passes in them: packets
+come in bursts, three seconds apart, and what ends does so a second before or behind one. Run many side by side.
 
 Module parameters (`param=`) are the whole machine's: killed amid a capture that turns one, it leaves it turned. Look at
 /sys/module/nf_conntrack_*/parameters then. (Asked to end, it turns it back.)
@@ -575,15 +576,33 @@ def sessions(kind, types, n):
         if packets:
             change(packets, r)
             story.append(change.__name__)
-    return packets, r.choice(OPTIONS), " ".join(story)
+    # The router itself may be one of the hosts.
+    here = "local=10.6.0.100/24" if kind == "mixed" and r.random() < 0.3 and all(p.v == 4 for p in packets) else ""
+    return packets, ";".join(filter(None, (r.choice(OPTIONS), here))), " ".join(story)
 
 
-def write(path, packets, step_us=1000):
+# Timeouts that may end in a slow capture. What masters take along, when a worker comes by seconds late, is not asked: no UDP
+# connection is as old as thirty seconds, and no registration of H.323, which gives its master another time, is in it.
+ENDS = ["nf_conntrack_tcp_timeout_" + state for state in (
+    "syn_sent", "syn_recv", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "unacknowledged", "max_retrans")]
+
+
+def slow(r, kind, n):
+    """When each of `n` packets comes, in microseconds, and the options of such a replay."""
+    begins, now, times = set(r.choices(range(n), k=6)), 0, []
+    for i in range(n):
+        now += 3_000_000 - now % 1_000_000 if i in begins else 1000
+        times.append(now)
+    short = r.sample(ENDS, r.randrange(len(ENDS))) if kind == "tcp" else []
+    return times, ";".join(["pace=1;tail=3"] + ["sysctl=%s:%d" % (name, r.choice((1, 2, 4, 5, 7, 8))) for name in short])
+
+
+def write(path, packets, times=None):
     with open(path, "wb") as f:
         f.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, RAW))
         for i, p in enumerate(packets):
-            b = p.bytes()
-            f.write(struct.pack("<IIII", 1000 + i * step_us // 1000000, i * step_us % 1000000, len(b), len(b)) + b)
+            b, at = p.bytes(), times[i] if times else i * 1000
+            f.write(struct.pack("<IIII", 1000 + at // 1000000, at % 1000000, len(b), len(b)) + b)
 
 
 def read(pcapio, path):
@@ -607,6 +626,7 @@ def main():
     ap.add_argument("--count", type=int, default=100)
     ap.add_argument("--only", default="", help="only seeds whose path has this in it")
     ap.add_argument("--grow", choices=sorted(grown.KINDS), help="sessions of this kind instead of recorded ones")
+    ap.add_argument("--slow", action="store_true", help="time passes in them")
     ap.add_argument("--keep", default="mutants", help="where captures that differ go")
     a = ap.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -627,7 +647,11 @@ def main():
             continue
         path = os.path.join(a.keep, "%06d.pcap" % n)
         golden = path[:-5] + ".golden.jsonl"
-        write(path, packets)
+        times = None
+        if a.slow:
+            packets = [p for p in packets if 1719 not in p.ports()]
+            times, opts = slow(random.Random(n), a.grow, len(packets))
+        write(path, packets, times)
         r = None
         # A timeout reads a second less when a second ends between two lines: then once more. A busy machine is late often.
         for _ in range(10):

@@ -31,6 +31,20 @@ pub enum ReadError {
     },
 }
 
+/// Reads all of a transcript, however long it is.
+///
+/// # Errors
+/// At the first line that is none of a transcript.
+pub fn whole(input: impl BufRead) -> Result<(Header, Vec<Line>), ReadError> {
+    let mut reader = Reader::new(input);
+    let header = reader.header()?;
+    let mut lines = Vec::new();
+    while let Some(line) = reader.next_line()? {
+        lines.push(line);
+    }
+    Ok((header, lines))
+}
+
 /// Reads a header, then line after line.
 #[derive(Debug)]
 pub struct Reader<R> {
