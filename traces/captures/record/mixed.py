@@ -12,34 +12,36 @@ from found import Talk, datagram, pptp, udp
 from grow import Grower, call_message
 from per import tpkt
 
-PORTS = (5000, 5001, 5002, 5060, 6000)
-STREAMS = {"calls": 1720, "ftp": 21, "irc": 6667, "sip-tcp": 5060, "pptp": 1723, "sane": 6566}
-DATAGRAMS = {"ras": 1719, "sip": 5060, "tftp": 69, "amanda": 10080}
-
 
 class Session:
+    PORTS = 5000, 5001, 5002, 5060, 6000
+    STREAMS = {"calls": 1720, "ftp": 21, "irc": 6667, "sip-tcp": 5060, "pptp": 1723, "sane": 6566}
+    DATAGRAMS = {"ras": 1719, "sip": 5060, "tftp": 69, "amanda": 10080}
+    PHONES, LASTING = (5060, 5061), 0.4
+    DEEDS = "stream", "stream", "datagram", "datagram", "arrival", "broadcast"
+    METHODS = b"INVITE", b"INVITE", b"REGISTER", b"REGISTER", b"BYE", b"ACK", b"CANCEL", b"UPDATE", b"PRACK", b"OPTIONS"
+
     def __init__(self, types, r):
         self.types, self.r = types, r
         self.six = r.random() < 0.3
         form = "fd00:6::%d" if self.six else "10.6.0.%d"
         self.clients, self.servers = [form % n for n in (2, 3)], [form % n for n in (100, 101)]
-        self.frames, self.streams, self.cseq = [], [], 1
+        self.frames, self.streams, self.asked = [], [], {}
         for _ in range(r.choice((2, 3, 5))):
-            kind = r.choice([k for k in STREAMS if not (self.six and k in ("irc", "pptp"))])
-            talk = Talk(STREAMS[kind], (r.choice(self.clients), r.choice(self.servers)), self.frames, opened=False)
-            talk.ports = (r.choice((40000, 40001, 40002)), STREAMS[kind])
+            kind = r.choice([k for k in self.STREAMS if not (self.six and k in ("irc", "pptp"))])
+            talk = Talk(self.STREAMS[kind], (r.choice(self.clients), r.choice(self.servers)), self.frames, opened=False)
+            talk.ports = (r.choice((40000, 40001, 40002)), self.STREAMS[kind])
             talk.open()
             self.streams.append((kind, talk))
         for _ in range(r.choice((10, 25, 60))):
-            deeds = [self.stream, self.stream, self.datagram, self.datagram, self.arrival]
-            r.choice(deeds if self.six else deeds + [self.broadcast])()
+            getattr(self, r.choice(self.DEEDS))()
 
     def host(self, mine, other):
         """Mostly the speaker's own address."""
         return self.r.choice((mine,) * 8 + (other,) + tuple(self.clients + self.servers))
 
     def port(self):
-        return self.r.choice(PORTS) if self.r.random() < 0.97 else self.r.choice((0, 1, 1023, 1024, 65535))
+        return self.r.choice(self.PORTS) if self.r.random() < 0.97 else self.r.choice((0, 1, 1023, 1024, 65535))
 
     def stream(self):
         kind, talk = self.r.choice(self.streams)
@@ -48,10 +50,10 @@ class Session:
         (talk.server if side else talk.client)(data)
 
     def datagram(self):
-        kind, side = self.r.choice(list(DATAGRAMS)), self.r.randrange(2)
+        kind, side = self.r.choice(list(self.DATAGRAMS)), self.r.randrange(2)
         ends = self.r.choice(self.clients), self.r.choice(self.servers)
-        mine = self.r.choice((5060, 5061)) if kind == "sip" else self.r.choice((41000, 41001))
-        ports = mine, DATAGRAMS[kind]
+        mine = self.r.choice(self.PHONES) if kind == "sip" else self.r.choice((41000, 41001))
+        ports = mine, self.DATAGRAMS[kind]
         if side:
             ends, ports = ends[::-1], ports[::-1]
         self.frames.append(datagram(17, udp(*ports, self.said(kind, side, ends if side == 0 else ends[::-1])), ends))
@@ -59,6 +61,8 @@ class Session:
     def broadcast(self):
         """A request to all, and perhaps an answer of one."""
         r = self.r
+        if self.six:
+            return
         asker, other = r.sample(self.clients + self.servers, 2)
         dport, sport = r.choice((137, 161)), r.choice((137, 45000, 45001))
         everybody = r.choice(("10.6.0.255", "10.6.0.255", "255.255.255.255", other))
@@ -72,7 +76,7 @@ class Session:
         r = self.r
         a, b = r.choice(((r.choice(self.servers), r.choice(self.clients)), (r.choice(self.clients), r.choice(self.servers)),
                          tuple(r.sample(self.clients, 2))))
-        sport, dport = r.choice((20, 45000, 45001, 5060) + PORTS), r.choice(PORTS)
+        sport, dport = r.choice((20, 45000, 45001, 5060) + self.PORTS), r.choice(self.PORTS)
         kind = r.randrange(4)
         if kind == 0:
             talk = Talk(dport, (a, b), self.frames, opened=False)
@@ -109,7 +113,7 @@ class Session:
         family = socket.AF_INET6 if self.six else socket.AF_INET
         mine, other = (socket.inet_pton(family, a) for a in (mine, other))
         for _ in range(20):
-            data = Grower(self.types, self.r, mine, [other], PORTS).message(message)
+            data = Grower(self.types, self.r, mine, [other], self.PORTS).message(message)
             if len(data) < 1200:
                 return data
         return b""
@@ -151,16 +155,22 @@ class Session:
         def named(host):
             return b"[%s]" % host.encode() if ":" in host else host.encode()
 
-        def contact():
-            more = r.choice((b"", b"", b"", b";expires=60", b";expires=4", b";expires=2", b";expires=0", b";expires=x", b";transport=tcp", b";transport=udp", b";transport=sctp"))
-            return b"Contact: <sip:me@%s:%d>%s\r\n" % (named(self.host(mine, other)), self.port(), more)
-        method = r.choice((b"INVITE", b"INVITE", b"REGISTER", b"REGISTER", b"BYE", b"ACK", b"CANCEL", b"UPDATE", b"PRACK", b"OPTIONS"))
-        if r.random() < 0.5:
-            self.cseq = r.choice((1, 2, 3, self.cseq + 1))
-        lines = b"Via: SIP/2.0/UDP %s:%d\r\nCSeq: %d %s\r\n" % (named(mine), self.port(), self.cseq, method)
-        for _ in range(r.choice((0, 1, 1, 1, 2))):
-            lines += contact()
-        if r.random() < 0.4:
+        answers = r.random() < 0.5
+        if answers and (other, tcp) in self.asked and r.random() < 0.8:
+            # An answer says again what was asked.
+            method, cseq, contacts = self.asked[other, tcp]
+        else:
+            method = r.choice(self.METHODS)
+            cseq = r.randrange(1, 9)
+            contacts = [(self.host(mine, other), self.port()) for _ in range(r.choice((0, 1, 1, 1, 2)))]
+        if not answers:
+            self.asked[mine, tcp] = method, cseq, contacts
+        lines = b"Via: SIP/2.0/UDP %s:%d\r\nCSeq: %d %s\r\n" % (named(mine), self.port(), cseq, method)
+        for host, port in contacts:
+            more = r.choice((b"", b"", b"", b";expires=60", b";expires=4", b";expires=2", b";expires=0", b";expires=x",
+                             b";transport=tcp", b";transport=udp", b";transport=sctp"))
+            lines += b"Contact: <sip:me@%s:%d>%s\r\n" % (named(host), port, more)
+        if r.random() < self.LASTING:
             lines += b"Expires: %d\r\n" % r.choice((0, 1, 2, 4, 5, 60, 3600))
         body = b""
         if method in (b"INVITE", b"ACK", b"UPDATE", b"PRACK") and r.random() < 0.8:
@@ -174,13 +184,26 @@ class Session:
                     (place() if r.random() < 0.3 else b"")
         if body or tcp or r.random() < 0.5:
             lines += b"Content-Length: %d\r\n" % len(body)
-        if r.random() < 0.5:
-            first = b"%s sip:you@%s:%d SIP/2.0\r\n" % (method, named(other), self.port())
+        if answers:
+            first = b"SIP/2.0 %d word\r\n" % r.choice((100, 180, 183, 200, 200, 200, 200, 200, 202, 404, 487))
         else:
-            first = b"SIP/2.0 %d word\r\n" % r.choice((100, 180, 183, 200, 200, 200, 202, 300, 404, 487))
+            first = b"%s sip:you@%s:%d SIP/2.0\r\n" % (method, named(other), self.port())
         return first + lines + b"\r\n" + body
+
+
+class Registrar(Session):
+    """Phones that register for seconds, and calls to them."""
+    PORTS, STREAMS, DATAGRAMS = (5060, 5062), {"sip-tcp": 5060}, {"sip": 5060}
+    PHONES, LASTING = (5060,), 0.95
+    DEEDS = ("datagram",) * 6 + ("stream", "arrival")
+    METHODS = (b"REGISTER",) * 8 + (b"INVITE", b"OPTIONS")
 
 
 def mixed(types, r):
     """Frames of one such session."""
     return Session(types, r).frames
+
+
+def registrar(types, r):
+    """The same of SIP alone."""
+    return Registrar(types, r).frames

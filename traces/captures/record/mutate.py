@@ -581,22 +581,6 @@ def sessions(kind, types, n):
     return packets, ";".join(filter(None, (r.choice(OPTIONS), here))), " ".join(story)
 
 
-# Timeouts that may end in a slow capture. What masters take along, when a worker comes by seconds late, is not asked: no UDP
-# connection is as old as thirty seconds, and no registration of H.323, which gives its master another time, is in it.
-ENDS = ["nf_conntrack_tcp_timeout_" + state for state in (
-    "syn_sent", "syn_recv", "fin_wait", "close_wait", "last_ack", "time_wait", "close", "unacknowledged", "max_retrans")]
-
-
-def slow(r, kind, n):
-    """When each of `n` packets comes, in microseconds, and the options of such a replay."""
-    begins, now, times = set(r.choices(range(n), k=6)), 0, []
-    for i in range(n):
-        now += 3_000_000 - now % 1_000_000 if i in begins else 1000
-        times.append(now)
-    short = r.sample(ENDS, r.randrange(len(ENDS))) if kind == "tcp" else []
-    return times, ";".join(["pace=1;tail=3"] + ["sysctl=%s:%d" % (name, r.choice((1, 2, 4, 5, 7, 8))) for name in short])
-
-
 def write(path, packets, times=None):
     with open(path, "wb") as f:
         f.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, RAW))
@@ -650,7 +634,7 @@ def main():
         times = None
         if a.slow:
             packets = [p for p in packets if 1719 not in p.ports()]
-            times, opts = slow(random.Random(n), a.grow, len(packets))
+            times, opts = grown.slow(a.grow, random.Random(n), len(packets))
         write(path, packets, times)
         r = None
         # A timeout reads a second less when a second ends between two lines: then once more. A busy machine is late often.
