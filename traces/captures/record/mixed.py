@@ -14,6 +14,7 @@ from per import tpkt
 
 
 class Session:
+    """Some connections among four hosts, then deed after deed. A method that is named as a kind of connection says one thing."""
     PORTS = 5000, 5001, 5002, 5060, 6000
     STREAMS = {"calls": 1720, "ftp": 21, "irc": 6667, "sip-tcp": 5060, "pptp": 1723, "sane": 6566}
     DATAGRAMS = {"ras": 1719, "sip": 5060, "tftp": 69, "amanda": 10080}
