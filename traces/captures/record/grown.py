@@ -4,10 +4,10 @@ import random
 
 import grow
 from found import RAW, made
-from mixed import mixed, registrar
+from mixed import gatekeeper, mixed, registrar
 from scenarios import scenario
 
-KINDS = {"h323": grow.h323, "mixed": mixed, "registrar": registrar, "sctp": grow.sctp, "tcp": grow.tcp}
+KINDS = {"gatekeeper": gatekeeper, "h323": grow.h323, "mixed": mixed, "registrar": registrar, "sctp": grow.sctp, "tcp": grow.tcp}
 # Timeouts that may end in a slow capture. What masters take along, when a worker comes by seconds late, is not asked: no UDP
 # connection is as old as thirty seconds, and no registration of H.323, which gives its master another time, is in it.
 ENDS = ["nf_conntrack_tcp_timeout_" + state for state in (

@@ -8,9 +8,9 @@ another does.
 import socket
 import struct
 
+import per
 from found import Talk, datagram, pptp, udp
 from grow import Grower, call_message
-from per import tpkt
 
 
 class Session:
@@ -123,7 +123,7 @@ class Session:
         return call_message(self.grown(mine, other, "H323-UserInformation"), self.r)
 
     def media(self, _, mine, other, __):
-        return tpkt(self.grown(mine, other, "MultimediaSystemControlMessage"))
+        return per.tpkt(self.grown(mine, other, "MultimediaSystemControlMessage"))
 
     def ras(self, _, mine, other, __):
         return self.grown(mine, other, "RasMessage")
@@ -200,6 +200,19 @@ class Registrar(Session):
     METHODS = (b"REGISTER",) * 8 + (b"INVITE", b"OPTIONS")
 
 
+class Gatekeeper(Session):
+    """Endpoints that register for seconds, and calls to them."""
+    PORTS, STREAMS, DATAGRAMS = (1720, 5000), {"calls": 1720}, {"gate": 1719}
+    DEEDS = ("datagram",) * 6 + ("stream", "arrival")
+
+    def gate(self, side, mine, other, _):
+        r, seq = self.r, self.r.randrange(1, 9)
+        lasts = r.choice((None, (1, False), (2, False), (4, False), (5, False), (60, False), (60, True)))
+        if side == 0:
+            return r.choice((per.rrq(seq, self.host(mine, other), self.port(), 1719, lasts),) * 4 + (per.urq(seq, mine, 1720), ))
+        return r.choice((per.rcf(seq, other, self.port(), lasts),) * 4 + (per.ucf(seq), per.acf(seq, self.host(mine, other), self.port())))
+
+
 def mixed(types, r):
     """Frames of one such session."""
     return Session(types, r).frames
@@ -208,3 +221,8 @@ def mixed(types, r):
 def registrar(types, r):
     """The same of SIP alone."""
     return Registrar(types, r).frames
+
+
+def gatekeeper(types, r):
+    """The same of H.323's registrations."""
+    return Gatekeeper(types, r).frames
