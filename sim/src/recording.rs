@@ -48,7 +48,7 @@ impl Recording {
 
     /// Goes on for a while behind the tail, to be compared with a recording whose timers may have
     /// fired earlier than ours ([`slack_of`]). What happens then is `late`, where the packets
-    /// between which it happens are told.
+    /// between which it happens are told; the head tells the `end` of the tail.
     #[must_use]
     pub fn with_slack(self, slack_secs: u64) -> Self {
         Self { slack_secs, ..self }
@@ -79,12 +79,16 @@ impl Recording {
         replay.finish(|router: &mut Router, happening: &Happening<'_>| {
             lines.extend(line(recorder, router, happening, "after"));
         });
+        let end_ns = replay.since_ns();
         replay.go_on(*slack_secs, |router: &mut Router, happening: &Happening<'_>| {
             lines.extend(line(recorder, router, happening, "late"));
         });
         let engine = self.replay.router.engine();
         let end = self.recorder.end(engine, &engine.conns_of(NetId::INIT));
-        let head = json!({ "head": self.head(name, sha256) });
+        let mut head = json!({ "head": self.head(name, sha256) });
+        if self.slack_secs > 0 {
+            head["head"]["end"] = (end_ns as f64 / 1e9).into();
+        }
         let end = end.map(|line| line.to_string());
         std::iter::once(head.to_string()).chain(self.lines).chain(end).collect()
     }
@@ -255,7 +259,7 @@ enum Grade {
 }
 
 /// Compares a recording of the kernel with one of the model. What is `late` in the model's may be
-/// missing in the kernel's, which had ended.
+/// missing in the kernel's, which had ended, and so may be what expired shortly before that.
 #[must_use]
 pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
     let difference = |grade| {
@@ -294,23 +298,43 @@ pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
 /// What was told: a place and an event.
 struct Told {
     what: (String, Value),
-    /// Whether it was behind the recording's end.
+    /// Whether it was behind the recording's end, or would be if its timer fired as late as it may.
     is_late: bool,
+}
+
+/// How late a timer of so many seconds may fire at most, in seconds: by the step of its level of the
+/// wheel, which begins at 63/8 such steps.
+fn lateness(secs: f64) -> f64 {
+    (secs * 8.0 / 63.0).min(SLACK_SECS as f64)
 }
 
 /// What has to agree: place and event, in order; numbers count by first appearance.
 fn told(lines: &[Value], grade: Grade) -> Vec<Told> {
     let mut numbers = [HashMap::new(), HashMap::new()];
     let mut told = Vec::new();
+    let head = lines.first().map_or(&Value::Null, |line| &line["head"]);
+    let (end, pace) = (head["end"].as_f64(), head["pace"].as_f64().unwrap_or(1.0));
+    let mut lifetimes = HashMap::new();
     for line in lines {
         let is_late = line["late"].is_number();
+        let left = end.filter(|_| line["after"].is_number()).zip(line["t"].as_f64());
+        let left = left.map(|(end, t)| (end - t) / pace);
         let place = match (&line["i"], if is_late { &line["late"] } else { &line["after"] }) {
             (Value::Number(at), _) => format!("packet {at}"),
             (_, Value::Number(at)) => format!("after packet {at}"),
             _ => continue,
         };
-        let mut tell = |event| told.push(Told { what: (place.clone(), event), is_late });
         for event in line["ev"].as_array().into_iter().flatten() {
+            let id = event["id"].to_string();
+            if let Some(secs) = event["timeout"].as_f64() {
+                lifetimes.insert(id.clone(), secs);
+            }
+            let may_be_late = event["expired"] == true
+                && left.is_some_and(|left| {
+                    lifetimes.get(&id).is_some_and(|secs| left < lateness(*secs))
+                });
+            let is_late = is_late || may_be_late;
+            let mut tell = |event| told.push(Told { what: (place.clone(), event), is_late });
             let mut event = event.clone();
             let of_conn = match event["e"].as_str() {
                 Some("exp_new" | "exp_destroy" | "exp_change") => false,
@@ -359,6 +383,28 @@ mod tests {
         let parted = parted.expect("the ports differ");
         assert_eq!(parted.model.map(|(place, _)| place), Some("packet 1".to_owned()));
         assert!(agreement(&lines(1, 5), &lines(1, 5)[..1]).first_difference.is_some());
+    }
+
+    /// Shortly before the end a timer of minutes may not have fired yet; one of seconds has.
+    #[test]
+    fn what_expired_just_before_the_end_may_be_missing() {
+        let lines = |timeout: u64, expired_at: Option<f64>| {
+            let new = json!({ "e": "exp_new", "id": 1, "timeout": timeout });
+            let gone = json!({ "e": "exp_destroy", "id": 1, "expired": true });
+            let gone = expired_at.map(|t| json!({ "after": 1, "t": t, "ev": [gone] }));
+            let mut lines =
+                vec![json!({ "head": { "end": 250.0 } }), json!({ "i": 1, "ev": [new] })];
+            lines.extend(gone);
+            lines
+        };
+        for (timeout, at, agrees) in
+            [(240, 244.0, true), (240, 232.0, false), (8, 249.5, true), (8, 248.0, false)]
+        {
+            let found = agreement(&lines(timeout, None), &lines(timeout, Some(at)));
+            assert_eq!(found.first_difference.is_none(), agrees, "{timeout} s at {at}");
+            let both = agreement(&lines(timeout, Some(249.0)), &lines(timeout, Some(at)));
+            assert_eq!(both.first_difference, None, "{timeout} s at {at}");
+        }
     }
 
     /// Behind the recording's end it told nothing; before, it would have.
