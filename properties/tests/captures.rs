@@ -43,13 +43,14 @@ fn rows(folder: &Path) -> Vec<Row> {
         .collect()
 }
 
-/// What the model makes of a capture; an error where an option is not modelled.
-fn play(row: &Row) -> Result<Vec<Value>, String> {
+/// What the model makes of a capture, as far as its `golden` goes; an error where an option is not
+/// modelled.
+fn play(row: &Row, golden: &[Value]) -> Result<Vec<Value>, String> {
     let mut settings = Settings::of(Revision::LINUX_6_18, None, row.expect_max);
     let mut pace = Pace::Frozen;
     settings.apply(&row.options, &mut pace)?;
     let recording = Recording::new(settings, pace).map_err(|error| error.to_string())?;
-    let mut recording = recording.with_slack(slack_of(&recorded(&row.golden)));
+    let mut recording = recording.with_slack(slack_of(golden));
     let mut capture = Capture::open(&row.capture).map_err(|error| error.to_string())?;
     loop {
         match capture.next_packet() {
@@ -85,11 +86,12 @@ enum Grade {
 /// How a row differs, readable, if it does.
 fn difference(row: &Row, grade: Grade) -> Option<String> {
     let name = row.golden.display();
-    let model = match play(row) {
+    let golden = recorded(&row.golden);
+    let model = match play(row, &golden) {
         Err(error) => return Some(format!("{name}: {error}")),
         Ok(model) => model,
     };
-    let agreement = agreement(&recorded(&row.golden), &model);
+    let agreement = agreement(&golden, &model);
     if let Some(difference) = agreement.first_difference {
         return Some(format!("{name}: {difference:#?}"));
     }

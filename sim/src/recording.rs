@@ -263,21 +263,14 @@ enum Grade {
 #[must_use]
 pub fn agreement(kernel: &[Value], model: &[Value]) -> Agreement {
     let difference = |grade| {
-        let (kernel, model) = (told(kernel, grade), told(model, grade));
-        let mut rest = kernel.iter().map(|told| &told.what).peekable();
-        let mut counts = Vec::new();
-        for told in model {
-            let was_told = match told.is_late {
-                true => rest.next_if_eq(&&told.what).is_some(),
-                false => {
-                    rest.next();
-                    true
-                }
-            };
-            counts.extend(was_told.then_some(told.what));
-        }
-        let kernel: Vec<_> = kernel.into_iter().map(|told| told.what).collect();
-        Difference::first(&kernel, &counts)
+        let (kernel, mut model) = (told(kernel, grade), told(model, grade));
+        let mut rest = kernel.iter().peekable();
+        model.retain(|told| {
+            let beside = rest.next_if(|there| !told.is_late || there.what == told.what);
+            beside.is_some() || !told.is_late
+        });
+        let what = |told: Vec<Told>| told.into_iter().map(|told| told.what).collect::<Vec<_>>();
+        Difference::first(&what(kernel), &what(model))
     };
     let letters = |lines: &[Value]| {
         let head = lines.first().and_then(|line| line["head"]["ctinfo"].as_str());

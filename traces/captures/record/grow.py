@@ -136,8 +136,8 @@ class Grower:
         if f.size == "fixed":
             if f.kept and f.low in (4, 16):
                 # One that is not of the connection's family says nothing.
-                fitting = [a for a in (self.own if r.random() < 0.75 else r.choice(self.others),) if len(a) == f.low]
-                p.octets(fitting[0] if fitting else self.some(f.low))
+                address = self.own if r.random() < 0.75 else r.choice(self.others)
+                p.octets(address if len(address) == f.low else self.some(f.low))
                 self.address = True
             elif f.low > 2:
                 p.octets(self.some(f.low))

@@ -54,10 +54,8 @@ class Session:
         kind, side = self.r.choice(list(self.DATAGRAMS)), self.r.randrange(2)
         ends = self.r.choice(self.clients), self.r.choice(self.servers)
         mine = self.r.choice(self.PHONES) if kind == "sip" else self.r.choice((41000, 41001))
-        ports = mine, self.DATAGRAMS[kind]
-        if side:
-            ends, ports = ends[::-1], ports[::-1]
-        self.frames.append(datagram(17, udp(*ports, self.said(kind, side, ends if side == 0 else ends[::-1])), ends))
+        ports, way, data = (mine, self.DATAGRAMS[kind]), 1 - 2 * side, self.said(kind, side, ends)
+        self.frames.append(datagram(17, udp(*ports[::way], data), ends[::way]))
 
     def broadcast(self):
         """A request to all, and perhaps an answer of one."""

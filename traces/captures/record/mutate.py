@@ -531,6 +531,17 @@ def hosts(folders):
     return found
 
 
+def disturb(packets, r, counts, kinds):
+    """Changes the packets as often as one of `counts`, each time by one of `kinds`; answers what was done."""
+    names = []
+    for _ in range(r.choice(counts)):
+        change = r.choice(r.choice(kinds))
+        if packets:
+            change(packets, r)
+            names.append(change.__name__)
+    return names
+
+
 def made(seeds, local, n, only):
     """Capture `n`: its packets, the options of its replay, and a word on what it is."""
     r = random.Random(n)
@@ -549,11 +560,7 @@ def made(seeds, local, n, only):
         story.append(os.path.basename(name))
         if r.random() < 0.12 and name not in local:
             to_six(session, r)
-        for _ in range(r.choice((1, 2, 3, 5, 8, 12))):
-            change = r.choice(r.choice((TEXT, TEXT, TCP, ORDER)))
-            if session:
-                change(session, r)
-                story.append(change.__name__)
+        story += disturb(session, r, (1, 2, 3, 5, 8, 12), (TEXT, TEXT, TCP, ORDER))
         woven, i, j = [], 0, 0
         while i < len(packets) or j < len(session):
             take = r.choice((1, 3, 10))
@@ -570,12 +577,7 @@ def sessions(kind, types, n):
     """Capture `n` of sessions that nobody recorded."""
     r = random.Random(n)
     packets = [Packet(frame) for frame in grown.KINDS[kind](types, r)]
-    story = [kind]
-    for _ in range(r.choice((0, 0, 0, 1, 2, 4))):
-        change = r.choice(r.choice((TEXT, TCP, ORDER)))
-        if packets:
-            change(packets, r)
-            story.append(change.__name__)
+    story = [kind] + disturb(packets, r, (0, 0, 0, 1, 2, 4), (TEXT, TCP, ORDER))
     # The router itself may be one of the hosts.
     here = "local=10.6.0.100/24" if kind == "mixed" and r.random() < 0.3 and all(p.v == 4 for p in packets) else ""
     return packets, ";".join(filter(None, (r.choice(OPTIONS), here))), " ".join(story)
@@ -617,7 +619,7 @@ def main():
     sys.path.insert(0, os.path.dirname(os.environ["RIG"]))
     import pcapio
     import rig
-    folders = a.seeds or [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    folders = [] if a.grow else a.seeds or [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     seeds, types = {}, grow.read_types()
     for path in sorted(os.path.normpath(p) for f in folders for p in glob.glob(f + "/**/*.*cap*", recursive=True)):
         if "/lies/" not in path and (found := read(pcapio, path)):
