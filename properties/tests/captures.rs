@@ -3,7 +3,8 @@
 //!
 //! The captures of `traces/captures` always run; those of the folder that `NFEXP_CAPTURES`
 //! names run too. Two grades: the events of expectations and announced connections must agree in
-//! every capture; all events and every packet's fate in every one of our own.
+//! every capture; all events, every packet's fate, all totals and what is left at the end in every one
+//! of our own.
 
 use std::collections::HashMap;
 use std::fs;
@@ -79,7 +80,7 @@ fn recorded(path: &Path) -> Vec<Value> {
 enum Grade {
     /// The events of expectations and announced connections.
     Expectations,
-    /// All events, and every packet's fate.
+    /// All events, every packet's fate, and what the recording counts.
     All,
 }
 
@@ -95,14 +96,37 @@ fn difference(row: &Row, grade: Grade) -> Option<String> {
     if let Some(difference) = agreement.first_difference {
         return Some(format!("{name}: {difference:#?}"));
     }
-    let higher = agreement.in_any_event.is_none() && agreement.fates.is_empty();
-    let told = format!("{name}: fates of {:?}, {:?}", agreement.fates, agreement.in_any_event);
+    let total = other_total(&golden, &model);
+    let in_any = agreement.in_any_event;
+    let higher = in_any.is_none() && agreement.fates.is_empty() && total.is_none();
+    let told = format!("{name}: fates of {:?}, {in_any:?}, {total:?}", agreement.fates);
     match grade {
         Grade::All if !higher => return Some(told),
         Grade::Expectations if !higher => eprintln!("only the lower grade: {told}"),
         _ => {}
     }
     None
+}
+
+/// A total of all packets, or what is left at their end and goes with a flush, where that differs.
+fn other_total(golden: &[Value], model: &[Value]) -> Option<String> {
+    let totals = ["packets", "injected", "skipped", "counts", "related", "expired", "max_gap"];
+    let is_timed = golden[0]["head"]["tail"].is_number();
+    let of = |lines: &[Value]| {
+        let totals = totals.map(|name| (name, lines[0]["head"][name].clone()));
+        let end = |name| {
+            let mut end = lines.iter().find_map(|line| line[name].as_object()).cloned();
+            if is_timed && let Some(end) = &mut end {
+                // The kernel collects connections when it likes.
+                end.remove("conntracks");
+            }
+            (name, end.into())
+        };
+        [&totals[..], &[end("final"), end("flush")]].concat()
+    };
+    let (golden, model) = (of(golden), of(model));
+    let mut pairs = golden.into_iter().zip(model);
+    pairs.find(|(golden, model)| golden != model).map(|pair| format!("{pair:?}"))
 }
 
 /// Every difference, in the order of the rows.
@@ -146,6 +170,52 @@ fn our_own_captures_replay_as_the_kernel_saw_them() {
     assert!(rows.len() >= 30, "only {} captures", rows.len());
     let differences = differences(&rows, Grade::All);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// A capture of ours, of a second, in which nobody comes: all that is announced expires after five
+/// minutes, give or take a wheel's step.
+fn in_vain(tail: u64) -> Row {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
+    let capture = folder.join("edges/edge-sane-in-between.pcap");
+    let options = format!("pace=1;tail={tail}");
+    Row { golden: PathBuf::new(), capture, options, expect_max: None }
+}
+
+/// Where a running kernel's timers ran a while, ours are given one more.
+#[test]
+fn what_a_kernel_ended_before_us_is_no_difference() {
+    let mut kernel = play(&in_vain(320), &[]).expect("the options are known");
+    kernel[0]["head"]["kernel"] = "6.18".into();
+    let parted = |recording: &[Value], tail| {
+        let model = play(&in_vain(tail), recording).expect("the options are known");
+        agreement(&kernel, &model).first_difference.is_some()
+    };
+    assert!(parted(&[], 305), "nothing has expired by then");
+    assert!(!parted(&kernel, 305));
+    assert!(parted(&kernel, 290), "no kernel is so early");
+}
+
+#[test]
+fn a_line_tells_when() {
+    let row = in_vain(320);
+    let mut capture = Capture::open(&row.capture).expect("it is there");
+    let mut stamps = Vec::new();
+    while let Some(frame) = capture.next_packet().expect("it is whole") {
+        stamps.push(frame.time_ns);
+    }
+    let (mut at_packets, mut behind) = (0, 0);
+    for line in play(&row, &[]).expect("the options are known") {
+        let Some(told) = line["t"].as_f64() else { continue };
+        if let Some(packet) = line["i"].as_u64() {
+            let captured = (stamps[packet as usize - 1] - stamps[0]) as f64 / 1e9;
+            assert!((told - captured).abs() < 1e-6, "packet {packet}: {told}, {captured}");
+            at_packets += 1;
+        } else {
+            assert!((300.0..318.0).contains(&told), "{line}");
+            behind += 1;
+        }
+    }
+    assert!(at_packets > 3 && behind > 0, "{at_packets} and {behind} lines");
 }
 
 #[test]

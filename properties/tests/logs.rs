@@ -181,3 +181,25 @@ fn time_passes_between_stamps_and_not_twice_where_a_clock_was_set_back() {
     assert_eq!(passed(&at), ["advance 17500j", "advance 250j"]);
     assert_eq!(passed(&when), passed(&at));
 }
+
+/// Of two that end one behind the other neither waits for a successor.
+#[test]
+fn whoever_a_log_says_is_gone_goes() {
+    let line = |number: u8| {
+        let mask = "mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535";
+        format!(
+            "300 proto=6 src=10.1.0.{number} dst=10.0.0.1 sport=0 dport=5000 {mask} \
+             master-src=10.1.0.{number} master-dst=10.0.0.1 sport=40000 dport=21 class=0 helper=ftp\n"
+        )
+    };
+    let events = [("    [NEW] ", 1), ("    [NEW] ", 2), ("[DESTROY] ", 1), ("[DESTROY] ", 2)];
+    let text: String = events.map(|(event, number)| format!("{event}{}", line(number))).concat();
+    let mut importer = LogImporter::new("a log", Revision::LINUX_6_18);
+    for line in lines(text.as_bytes()) {
+        importer.take(&line.expect("a tool's line").1).expect("there is room");
+    }
+    let trace = importer.finish().expect("the trace plays").to_string();
+    for said in ["destroy e1 unexpect", "destroy e2 unexpect"] {
+        assert!(trace.lines().any(|line| line == said), "{said} in {trace}");
+    }
+}

@@ -20,7 +20,7 @@ use nfexp_model::revision::Revision;
 use nfexp_properties::explore::{Limits, Verdict, explore};
 use nfexp_properties::scenario::Scenario;
 use nfexp_sim::conform::check;
-use nfexp_sim::revisions::{Captured, changes, partings};
+use nfexp_sim::revisions::{Captured, Parting, changes, partings};
 use nfexp_traces::text::{Trace, parse};
 use nfexp_traces::transcript::read;
 
@@ -151,6 +151,10 @@ fn whatever_two_revisions_answer_differently_knobs_explain() {
             for parting in partings(&trace, from, to).expect("few answers") {
                 found += 1;
                 assert!(!parting.knobs.is_empty(), "{}: {parting:?}", path.display());
+                // A knob that does it alone is not one that does something else.
+                let alone = parting.knobs.len() == 1;
+                let twice = parting.also.iter().any(|knob| parting.knobs.contains(knob));
+                assert!(!(alone && twice), "{}: {parting:?}", path.display());
             }
         }
     }
@@ -201,5 +205,7 @@ fn many_differences_take_as_long_as_one() {
     let told = told.recv_timeout(Duration::from_secs(60)).expect("it takes a second or two");
     let listings: Vec<_> = told.iter().filter(|parting| parting.step == "show net=0").collect();
     assert_eq!(listings.len(), 3000);
-    assert!(listings.iter().all(|parting| parting.knobs == ["wheel", "class_text"]), "{told:?}");
+    let both = ["wheel", "class_text"];
+    let explained = |parting: &&Parting| parting.knobs == both && parting.also == both;
+    assert!(listings.iter().all(explained), "{told:?}");
 }

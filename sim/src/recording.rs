@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 
 use nfexp_model::error::NoMemory;
-use nfexp_model::netns::NetId;
 use nfexp_model::revision::Revision;
 use nfexp_traces::capture::Frame;
 use serde_json::{Map, Value, json};
@@ -83,8 +82,7 @@ impl Recording {
         replay.go_on(*slack_secs, |router: &mut Router, happening: &Happening<'_>| {
             lines.extend(line(recorder, router, happening, "late"));
         });
-        let engine = self.replay.router.engine();
-        let end = self.recorder.end(engine, &engine.conns_of(NetId::INIT));
+        let end = self.recorder.end(&mut self.replay.router);
         let mut head = json!({ "head": self.head(name, sha256) });
         if self.slack_secs > 0 {
             head["head"]["end"] = (end_ns as f64 / 1e9).into();
@@ -376,6 +374,18 @@ mod tests {
         let parted = parted.expect("the ports differ");
         assert_eq!(parted.model.map(|(place, _)| place), Some("packet 1".to_owned()));
         assert!(agreement(&lines(1, 5), &lines(1, 5)[..1]).first_difference.is_some());
+    }
+
+    #[test]
+    fn a_recording_is_followed_where_a_kernels_timers_ran() {
+        let of = |kernel: &str, tail: Option<u64>| {
+            slack_of(&[json!({ "head": { "kernel": kernel, "tail": tail } })])
+        };
+        assert_eq!(of("6.18.44", Some(3)), SLACK_SECS);
+        assert_eq!(
+            [of("6.18.44", None), of("nfexp 0.1.0 as 6.18", Some(3)), slack_of(&[])],
+            [0; 3]
+        );
     }
 
     /// Shortly before the end a timer of minutes may not have fired yet; one of seconds has.

@@ -529,6 +529,47 @@ mod tests {
         replay.totals().letters.clone()
     }
 
+    /// A datagram of UDP from port 40000 to port 9, played at so many seconds.
+    fn datagrams(replay: &mut Replay, seconds: &[i64]) {
+        for (number, second) in (1..).zip(seconds) {
+            let head = [0x45, 0, 0, 28, 0, 7, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 1, 1];
+            let bytes = [&head[..], &[0x9c, 0x40, 0, 9, 0, 8, 0, 0]].concat();
+            let time_ns = second * 1_000_000_000;
+            let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len: 28 };
+            replay.packet(&frame, &mut |_, _| {});
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_asked_for_is_of_one_protocol() {
+        for (only, played) in
+            [("udp/9", 1), ("udp", 1), ("udp/40000", 1), ("tcp/9", 0), ("tcp", 0), ("udp/10", 0)]
+        {
+            let mut selection = Selection::default();
+            selection.only_parse(only).expect("a selection");
+            let settings = Settings::of(Revision::LINUX_6_18, None, None);
+            let router = Router::new(settings).expect("memory");
+            let mut replay = Replay::new(router, Pace::CAPTURED, selection, false);
+            datagrams(&mut replay, &[0]);
+            assert_eq!(1 - replay.totals().filtered, played, "{only}");
+        }
+    }
+
+    /// Where no time passes between packets, the time behind them begins with the first.
+    #[test]
+    fn a_tail_is_as_long_as_it_says() {
+        for (tail, ends) in [(25, 0), (40, 1)] {
+            let settings = Settings::of(Revision::LINUX_6_18, None, None);
+            let router = Router::new(settings).expect("memory");
+            let pace = Pace::CAPTURED.with_speed(0).with_tail(tail);
+            let mut replay = Replay::new(router, pace, Selection::default(), false);
+            datagrams(&mut replay, &[0, 45]);
+            let mut ended = 0;
+            replay.finish(|_, happening| ended += happening.events.len());
+            assert_eq!(ended, ends, "UDP waits half a minute, and {tail} s are asked for");
+        }
+    }
+
     #[test]
     fn fragments_wait_by_the_clock_of_the_replay() {
         assert_eq!(letters(Pace::Frozen), "fN", "no time passes");

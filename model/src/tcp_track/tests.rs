@@ -46,6 +46,31 @@ quickcheck::quickcheck! {
 }
 
 #[test]
+fn an_acknowledgement_is_a_repetition_if_all_of_it_is() {
+    let first = TcpHeader { payload_len: 3, ..header(ACK, 101, 501) };
+    let mut track = open();
+    let mut counted = |kind, reply, header: &TcpHeader<'_>| {
+        track.count_repetition(kind, reply, header);
+        track.retrans
+    };
+    for (reply, other) in [
+        (true, first),
+        (false, TcpHeader { seq: 102, payload_len: 2, ..first }),
+        (false, TcpHeader { ack: 502, ..first }),
+        (false, TcpHeader { payload_len: 4, ..first }),
+        (false, TcpHeader { window: 1001, ..first }),
+    ] {
+        assert_eq!(counted(Kind::Ack, false, &first), 0, "another before it");
+        assert_eq!(counted(Kind::Ack, false, &first), 1);
+        assert_eq!(counted(Kind::Fin, reply, &other), 1, "no acknowledgement is none of them");
+        assert_eq!(counted(Kind::Ack, false, &first), 2);
+        assert_eq!(counted(Kind::Ack, reply, &other), 0, "{reply} {other:?}");
+    }
+    let counts: Vec<_> = (0..257).map(|_| counted(Kind::Ack, false, &first)).collect();
+    assert_eq!((counts[255], counts[256]), (255, 0), "a byte");
+}
+
+#[test]
 fn a_syn_after_the_end_begins_another_connection() {
     let mut track = open();
     for (direction, header) in [

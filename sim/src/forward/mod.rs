@@ -155,6 +155,22 @@ impl Router {
         self.engine.poll_event()
     }
 
+    /// All connections end, as a user's flush ends them.
+    ///
+    /// # Source
+    /// `ctnetlink_flush_conntrack()`, 6.18.
+    pub fn flush(&mut self) {
+        // One may take others along: where they stand is asked first.
+        let ids = self.engine.conns_of(NET).into_iter();
+        let places: Vec<_> = ids.map(|id| self.engine.place_of(id)).collect();
+        for (tuple, zone) in places {
+            if let Some((ct, _)) = self.engine.find_conn(NET, zone, &tuple) {
+                self.delete(&ct);
+                self.engine.put_conn(self.at(), ct);
+            }
+        }
+    }
+
     /// Expectations that were given another time since the last call.
     pub fn take_retimed(&mut self) -> Vec<ExpectId> {
         std::mem::take(&mut self.retimed)

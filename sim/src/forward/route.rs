@@ -298,6 +298,13 @@ mod tests {
             v4(host, "10.0.4.1", "10.0.5.255"),
             Route::Send { broadcast: Some(mask), looped: Looped::Delivered }
         );
+        for (dst, looped) in [
+            ("255.255.255.255", Looped::Delivered),
+            ("224.0.0.1", Looped::Delivered),
+            ("10.0.3.255", Looped::Not),
+        ] {
+            assert_eq!(v4(host, "10.0.4.1", dst), Route::Send { broadcast: None, looped }, "{dst}");
+        }
         assert!(Host::parse("10.0.4.1/33").is_err());
         assert!(Host::parse("fe80::1/64").is_err());
     }

@@ -11,6 +11,7 @@ use nfexp_model::conn::{ConnId, Status};
 use nfexp_model::event::{ConnEvent, ConnEventKind, Event, ExpectEvent, ExpectEventKind};
 use nfexp_model::expectation::{ExpectId, Flags};
 use nfexp_model::kernel::{Jiffies, Up};
+use nfexp_model::netns::NetId;
 use nfexp_model::tuple::{Addr, L3, Mask, Ntop, Proto, Tuple};
 use serde_json::{Map, Value, json};
 
@@ -185,18 +186,23 @@ impl Recorder {
 
     /// The last two lines: what is left, and in which order a flush takes it, by master.
     #[must_use]
-    pub fn end(&self, engine: &Engine<Up>, conns: &[ConnId]) -> [Value; 2] {
+    pub fn end(&self, router: &mut Router) -> [Value; 2] {
         let mut alive: Vec<u64> = self.exps.values().copied().collect();
         alive.sort_unstable();
-        let number = |id: &ExpectId| self.exps.get(id).copied().unwrap_or(0);
-        let mut by_master: Vec<Vec<u64>> = conns
-            .iter()
-            .map(|conn| engine.expectations_of(*conn).iter().map(number).collect())
-            .filter(|list: &Vec<u64>| !list.is_empty())
-            .collect();
-        by_master.sort();
+        let engine = router.engine();
+        let conns = engine.conns_of(NetId::INIT);
         let expected = |id: &&ConnId| engine.conn(**id).status().has(Status::EXPECTED);
         let related = conns.iter().filter(expected).count();
+        router.flush();
+        let mut by_master: BTreeMap<ConnId, Vec<u64>> = BTreeMap::new();
+        while let Some(event) = router.poll_event() {
+            if let Event::Expect(ExpectEvent { id, master, .. }) = event {
+                let number = self.exps.get(&id).copied().unwrap_or(0);
+                by_master.entry(master).or_default().push(number);
+            }
+        }
+        let mut by_master: Vec<Vec<u64>> = by_master.into_values().collect();
+        by_master.sort();
         [
             json!({ "final": {
                 "expectations": alive, "conntracks": conns.len(), "related": related } }),

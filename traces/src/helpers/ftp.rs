@@ -406,6 +406,11 @@ mod tests {
         let (old, now, new) = (Revision::LINUX_3_9, Revision::LINUX_6_18, Revision::LINUX_7_2);
         for (direction, payload, readings) in [
             (Direction::Reply, "227 Go (10,0,0,1,195,80)\r\n", [server; 3]),
+            (
+                Direction::Reply,
+                "227 Go (10,0,0,1,195,255)\r\n",
+                ["tcp 10.0.0.2:0 > 10.0.0.1:50175"; 3],
+            ),
             (Direction::Reply, "227 Go =10,0,0,1,195,80\r\n", ["partial", server, server]),
             (Direction::Reply, "227 (10,0,0,1,195,80\r\n", ["partial", server, server]),
             (Direction::Reply, "229 Go (|||115536|)\r\n", [server, server, "partial"]),

@@ -204,6 +204,10 @@ collect m";
                  \"a\":{\"name\":\"ftp\\u0000\"}}`",
             ),
             (
+                "lookup tcp 10.0.0.2:* > 10.0.0.1:21",
+                "line 1, column 8: expected a tuple without wildcards, found `tcp`",
+            ),
+            (
                 "advance 300",
                 "line 1, column 9: expected a span with a unit, as in `300s`, found `300`",
             ),
@@ -211,6 +215,30 @@ collect m";
         ] {
             let error = parse(text).expect_err(text);
             assert_eq!(error.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_mask() {
+        let read = |src: &str, dst: &str| {
+            let line = format!("expect e master=m tcp {src}:* > {dst}:5");
+            parse_step(&line, HZ).map(|step| step.to_string())
+        };
+        let (v4, v6) = ("10.0.0.1", "[fd00::1]");
+        for (prefix, mask, dst) in [
+            ("10.0.0.0/24", "10.0.0.0/255.255.255.0", v4),
+            ("10.0.0.9/32", "10.0.0.9", v4),
+            ("10.0.0.9/0", "10.0.0.9/0.0.0.0", v4),
+            ("[fd00::]/16", "[fd00::]/ffff::", v6),
+            ("[fd00::9]/128", "[fd00::9]", v6),
+            ("[fd00::9]/0", "[fd00::9]/::", v6),
+        ] {
+            let (short, long) = (read(prefix, dst), read(mask, dst));
+            assert!(short.is_ok() && short == long, "{prefix}: {short:?}, {long:?}");
+        }
+        for (prefix, dst) in [("10.0.0.0/33", v4), ("[fd00::]/129", v6), ("10.0.0.0/x", v4)] {
+            let error = read(prefix, dst).expect_err(prefix).to_string();
+            assert!(error.contains("expected an address and a port"), "{error}");
         }
     }
 

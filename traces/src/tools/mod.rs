@@ -317,5 +317,7 @@ mod tests {
         assert!(of(first.replacen(" dst=10.0.0.1", " dst=fd00::1", 1)).ends_with("of IPv4"));
         assert!(of(first.replacen("master-src=10.0.0.2", "master-src=::", 1)).ends_with("of IPv4"));
         assert!(error("<flow type=\"old\">").contains("column 13: expected `new`, `destroy`"));
+        let cut = "<flow><layer3 protonum=\"2\" protoname=\"ipv4";
+        assert_eq!(error(cut), format!("line 1, column {}: expected `\">`", cut.len() + 1));
     }
 }

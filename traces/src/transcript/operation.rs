@@ -419,3 +419,24 @@ impl Fill {
         u64::from(self.masters).saturating_mul(u64::from(self.per) + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_master_has_a_port_and_every_expectation() {
+        for (masters, per, has) in [
+            (1, 65_535, true),
+            (1, 65_536, false),
+            (64_536, 1, true),
+            (64_537, 1, false),
+            (256, 255, true),
+            (256, 256, false),
+            (0, 65_535, true),
+            (0, 65_536, false),
+        ] {
+            assert_eq!(Fill { masters, per }.has_ports(), has, "{masters} of {per}");
+        }
+    }
+}
