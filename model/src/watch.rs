@@ -197,3 +197,41 @@ impl<P: Platform> Locked<'_, P> {
         linked
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Config, MasterCheck};
+    use crate::event::Origin;
+    use crate::expectation::{Announcement, Flags};
+    use crate::helper::Class;
+    use crate::kernel::Up;
+    use crate::tuple::{L3, Mask, Proto, Tuple};
+
+    #[test]
+    fn what_was_found_is_of_where_it_was_looked_for() {
+        let engine = Engine::<Up>::new(Config { netns: 2, ..Config::SMALL }).expect("memory");
+        let ip = |text: &str| text.parse().expect("a literal address");
+        let tuple = Tuple::new(Proto::TCP, ip("10.0.0.2"), 40000, ip("10.0.0.1"), 21);
+        let reply = tuple.inverse().expect("tcp answers");
+        let master = engine.alloc_conn(NetId::INIT, Zone(1), tuple, reply).expect("memory");
+        engine.attach(&master, engine.helper_named("ftp")).expect("memory");
+        let said = Announcement {
+            class: Class::DEFAULT,
+            tuple: Tuple { sport: 0, dport: 5000, ..tuple },
+            mask: Mask::exact(L3::Ipv4, true, false),
+            flags: Flags::NONE,
+            expires: None,
+        };
+        let how = (Origin::KERNEL, MasterCheck::Own);
+        let announced = engine.announce(At::default(), master.id(), &said, how).expect("memory");
+        announced.expect("there is room");
+        let found = engine.find_get(At::default(), NetId::INIT, Zone(1), &said.tuple);
+        let found = found.expect("it was announced");
+        for (net, zone, fits) in [(0, 1, true), (0, 2, false), (1, 1, false), (1, 2, false)] {
+            let audited = engine.audit_found(NetId(net), Zone(zone), &found);
+            assert_eq!(audited.is_ok(), fits, "net {net}, zone {zone}: {audited:?}");
+        }
+        engine.put(found);
+    }
+}

@@ -188,6 +188,8 @@ fn what_a_kernel_ended_before_us_is_no_difference() {
     kernel[0]["head"]["kernel"] = "6.18".into();
     let parted = |recording: &[Value], tail| {
         let model = play(&in_vain(tail), recording).expect("the options are known");
+        let end = model[0]["head"]["end"].as_f64();
+        assert_eq!(end.map(f64::floor), (!recording.is_empty()).then_some(tail as f64));
         agreement(&kernel, &model).first_difference.is_some()
     };
     assert!(parted(&[], 305), "nothing has expired by then");

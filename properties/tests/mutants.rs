@@ -115,6 +115,28 @@ fn answers<P: Platform<Rcu = UpRcu>>(trace: &Trace, revision: Revision) -> Vec<S
     answers
 }
 
+/// Each form of a question is looked at where it is answered: in a world in which it is answered
+/// wrong, that step names the invariant.
+#[test]
+fn what_a_step_answers_is_looked_at() {
+    let setting = "config expect-max=2\n\
+        conn m tcp 10.0.0.2:40000 > 10.0.0.1:6667 zone=1 helper=irc\nconfirm m\n\
+        expect e master=m tcp 10.0.0.2:* > 10.0.0.1:1\n";
+    let another = "f master=m tcp 10.0.0.2:* > 10.0.0.1:2";
+    for (slip, asked, invariant) in [
+        (Slip::RefusesEarly, format!("expect {another}"), 12),
+        (Slip::RefusesEarly, format!("alloc {another}\nrelate f"), 12),
+        (Slip::ZoneIgnored, "lookup tcp 10.0.0.2:1 > 10.0.0.1:1 zone=2".to_owned(), 11),
+    ] {
+        let trace = parse(&format!("{setting}{asked}\n")).expect("a trace");
+        let kernel = Revision::LINUX_6_18;
+        assert!(!answers::<Up>(&trace, kernel).iter().any(|line| line.starts_with("error: ")));
+        let told = world::with(Some(slip), || answers::<Mutated>(&trace, kernel));
+        let last = told.last().and_then(|line| line.strip_prefix("error: "));
+        assert_eq!(last.and_then(broken_by), Some(invariant), "{slip:?}, {asked}: {told:?}");
+    }
+}
+
 struct Played {
     trace: Trace,
     kernel: Revision,

@@ -388,6 +388,30 @@ mod tests {
         );
     }
 
+    /// Of an announced connection the lower grade holds whose it is, and of any other nothing.
+    #[test]
+    fn a_grade_holds_so_much_of_a_connection() {
+        let of = |orig: u64, master: Option<u64>, status: &str| {
+            let mut event = json!({ "e": "ct_new", "id": 1, "orig": { "sport": orig },
+                "reply": { "sport": 1 }, "status": [status] });
+            if let Some(master) = master {
+                event["master"] = json!({ "sport": master });
+            }
+            [json!({ "head": {} }), json!({ "i": 1, "ev": [event] })]
+        };
+        for (kernel, model, lower, higher) in [
+            (of(5, Some(3), "seen"), of(5, Some(3), "seen"), true, true),
+            (of(5, Some(3), "seen"), of(5, Some(3), "new"), true, false),
+            (of(5, Some(3), "seen"), of(5, Some(4), "seen"), false, false),
+            (of(5, Some(3), "seen"), of(6, Some(3), "seen"), false, false),
+            (of(5, None, "seen"), of(6, None, "seen"), true, false),
+        ] {
+            let Agreement { first_difference, in_any_event, .. } = agreement(&kernel, &model);
+            let agrees = (first_difference.is_none(), in_any_event.is_none());
+            assert_eq!(agrees, (lower, higher), "{kernel:?}, {model:?}");
+        }
+    }
+
     /// Shortly before the end a timer of minutes may not have fired yet; one of seconds has.
     #[test]
     fn what_expired_just_before_the_end_may_be_missing() {

@@ -555,6 +555,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_comes_later_than_was_asked_for_is_not_played() {
+        let mut settings = Settings::of(Revision::LINUX_6_18, None, None);
+        let mut pace = Pace::CAPTURED;
+        settings.apply("until=2.5", &mut pace).expect("an option");
+        let selection = settings.selection.clone();
+        assert_eq!(selection.until_ns, Some(2_500_000_000));
+        let router = Router::new(settings).expect("memory");
+        let mut replay = Replay::new(router, pace, selection, true);
+        datagrams(&mut replay, &[0, 2, 3]);
+        assert_eq!(replay.totals().letters, "NN");
+    }
+
     /// Where no time passes between packets, the time behind them begins with the first.
     #[test]
     fn a_tail_is_as_long_as_it_says() {

@@ -590,4 +590,29 @@ mod tests {
         }
         assert!(plain_ones > 1000 && others > 1000, "{plain_ones} {others}");
     }
+
+    /// What a header says of its datagram's length: all of it, and in UDP-Lite as far as the checksum
+    /// goes.
+    #[test]
+    fn a_length_that_lies_is_no_header() {
+        for (length, checksum, of_udp, of_udp_lite) in [
+            (12, 1, true, true),
+            (13, 1, false, false),
+            (11, 1, true, true),
+            (8, 1, true, true),
+            (7, 1, false, false),
+            (1, 1, false, false),
+            (0, 1, false, true),
+            (12, 0, true, false),
+            (0, 0, false, false),
+        ] {
+            let body = [0, 1, 0, 2, 0, length, 0, checksum, b'a', b'b', b'c', b'd'];
+            let read = [Proto::UDP, Proto::UDPLITE].map(|proto| udp(proto, &body));
+            for (read, fits) in read.iter().zip([of_udp, of_udp_lite]) {
+                let expected = fits.then_some(([1, 2], &b"abcd"[..]));
+                assert_eq!(*read, expected, "{length} with checksum {checksum}");
+            }
+        }
+        assert_eq!(udp(Proto::UDP, &[0, 1, 0, 2, 0, 8, 0]), None);
+    }
 }

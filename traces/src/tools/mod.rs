@@ -260,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_read_behind_what_is_no_line_of_a_tool() {
+        let [first, ..] = RECORDED.map(|text| text.lines().next().expect("a line"));
+        let text = format!("{first}\nwhat?\n{first}\n");
+        let read: Vec<_> = lines(text.as_bytes()).map(|line| line.is_ok()).collect();
+        assert_eq!(read, [true, false]);
+    }
+
+    #[test]
     fn what_conntrack_says_behind_the_last_one_is_no_fault() {
         for text in ["2 expectations have been shown.", "1 expectation events have been shown."] {
             let line = format!("conntrack v1.4.7 (conntrack-tools): {text}");
