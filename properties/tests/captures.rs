@@ -11,8 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nfexp_model::revision::Revision;
+use nfexp_sim::forward::Router;
 use nfexp_sim::recording::{Recording, agreement, options_of, slack_of};
-use nfexp_sim::replay::Pace;
+use nfexp_sim::replay::{Pace, Replay};
 use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::{Capture, CaptureError};
 use serde_json::Value;
@@ -170,6 +171,37 @@ fn our_own_captures_replay_as_the_kernel_saw_them() {
     assert!(rows.len() >= 30, "only {} captures", rows.len());
     let differences = differences(&rows, Grade::All);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Who forgets to give a reference back leaves what it referred to.
+#[test]
+fn nothing_is_left_of_a_capture_that_is_over() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
+    let (mut left, mut most) = (Vec::new(), 0);
+    for row in rows(&folder) {
+        let mut settings = Settings::of(Revision::LINUX_6_18, None, row.expect_max);
+        let mut pace = Pace::Frozen;
+        settings.apply(&row.options, &mut pace).expect("options of our own");
+        let selection = settings.selection.clone();
+        let router = Router::new(settings).expect("there is memory");
+        let mut replay = Replay::new(router, pace, selection, false);
+        let mut capture = Capture::open(&row.capture).expect("it is there");
+        while let Some(frame) = capture.next_packet().expect("it is whole") {
+            replay.packet(&frame, &mut |_, _| {});
+        }
+        replay.finish(|_, _| {});
+        let alive = |router: &Router| {
+            let engine = router.engine();
+            engine.run_rcu_callbacks();
+            engine.memory().expectations.live() + engine.memory().conns.live()
+        };
+        most = most.max(alive(&replay.router));
+        replay.router.flush();
+        if alive(&replay.router) != 0 {
+            left.push(row.capture);
+        }
+    }
+    assert!(left.is_empty() && most > 100, "{left:?}, {most} in one of them");
 }
 
 /// A capture of ours, of a second, in which nobody comes: all that is announced expires after five

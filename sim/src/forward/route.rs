@@ -305,6 +305,10 @@ mod tests {
         ] {
             assert_eq!(v4(host, "10.0.4.1", dst), Route::Send { broadcast: None, looped }, "{dst}");
         }
+        for (mask, broadcast) in [(30, Some([10, 0, 4, 3])), (31, None), (32, None)] {
+            let host = Host::parse(&format!("10.0.4.1/{mask}")).expect("a literal host");
+            assert_eq!(host.broadcast(), broadcast.map(Ipv4Addr::from), "/{mask}");
+        }
         assert!(Host::parse("10.0.4.1/33").is_err());
         assert!(Host::parse("fe80::1/64").is_err());
     }

@@ -190,6 +190,24 @@ def edge_irc_lengths():
     return made(frames)
 
 
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_irc_short():
+    """IRC: announcements of the least length behind names of any, and what stands between their numbers"""
+    all_of = talks(6667)
+    for name in range(3):
+        for between in (b" ", b"  ", b"", b" x"):
+            for port in (b"5", b"50", b"65537", b""):
+                for end in (b"\n", b"\1\n", b""):
+                    t = next(all_of)
+                    t.client(b"PRIVMSG b :\1DCC CHAT " + b"c" * name + b" " + number(t.ends[0]) + between + port + end)
+    for protocol in (b"SEND", b"CHAT", b"MOVE", b"TSEND", b"SCHAT"):
+        for begin in (b"PRIVMSG b :\1DCC ", b"privmsg b :\1DCC ", b"PRIVMSG b : \1DCC ", b"PRIVMSG b :x\1DCC ", b"PRIVMSG b :\1dcc ", b"NOTICE b :\1DCC ",
+                      b"PRIVMSG :\1DCC ", b"PRIVMSG b c d :\1DCC ", b"PRIVMSG b:\1DCC ", b"PRIVMSG b :\1DCC x :\1DCC "):
+            t = next(all_of)
+            t.client(begin + protocol + b" f " + number(t.ends[0]) + b" 5000 1\1\r\n")
+    return made(t.frames)
+
+
 # FTP.
 
 @scenario("edges", "own-packets", link=RAW, made=True)
@@ -351,6 +369,23 @@ def edge_sip_registrations():
             for contact in (b"Contact: <sip:me@A:5062>;expires=90", b"Contact: <sip:me@10.9.9.9:5062>;expires=90", b"Contact: *", b""):
                 p.both(lambda a: register(a, b"Contact: <sip:me@A:5062>", b"Expires: 60"),
                        lambda a, c=code, s=cseq, t=contact: register(a, t, first=b"SIP/2.0 " + c + b" OK", cseq=b"CSeq: " + s))
+    return made(p.frames)
+
+
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_sip_parameters():
+    """SIP: transports and times of a registration before, within and behind its contact, in what asks and in what answers"""
+    p = Phones()
+    plain = b"Contact: <sip:me@A:5062>"
+    places = (b"Contact: <sip:meP@A:5062>", b"Contact: \"meP\" <sip:me@A:5062>", b"Contact: P <sip:me@A:5062>", b"Contact: <sip:me@A:5062P>",
+              b"Contact: <sip:me@A:5062>P", b"Contact: <sip:me@A:5062>, <sip:me@A:5063>P", b"Contact: <sip:me@A:5063>P, <sip:me@A:5062>",
+              b"Contact: <sip:me@9.9.9.9:5062>P, <sip:me@A:5062>", b"Contact: <sip:me@A:5062>\r\nX: P", b"X: P\r\nContact: <sip:me@A:5062>")
+    for of in (b";transport=udp", b";transport=tcp", b";TRANSPORT=TCP", b";transport=ud", b";transport=sctp", b"transport=tcp", b";expires=0",
+               b";expires=90", b";expires=x", b"expires=0"):
+        for place in places:
+            there = place.replace(b"P", of)
+            p.both(lambda a: register(a, there, b"Expires: 60"), lambda a: register(a, plain, b"Expires: 60", first=b"SIP/2.0 200 OK"))
+            p.both(lambda a: register(a, plain, b"Expires: 60"), lambda a: register(a, there, b"Expires: 60", first=b"SIP/2.0 200 OK"))
     return made(p.frames)
 
 
@@ -547,6 +582,26 @@ def edge_q931_bits():
         m = whole(t.ends[0], 5000)
         for part in (m[:n], m[n:], m[:4], m[4:], m[:4], m[4:-1], m[-1:], m + m[:n], m[n:] + m, m[:4], m[4:] + m, m):
             t.client(part)
+    return made(t.frames)
+
+
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_q931_lists():
+    """Q.931: call references of every length, kinds of two bytes, elements in front, and lists as long as they may be, and longer"""
+    all_of = talks(1720)
+    body = lambda a, n: per.call_proceeding((a, n))[4 + 5:]
+    heads = [b"\x08" + bytes([n]) + bytes(range(0x7d, 0x7d + m)) for n in range(5) for m in (n, n + 1, max(n - 1, 0))]
+    for head in heads:
+        for kind in (b"\x02", b"\x82\x00", b"\x82", b"\x7e", b"\xfe\x7e"):
+            t = next(all_of)
+            t.client(per.tpkt(head + kind + body(t.ends[0], 5000)))
+    for front in (b"\x04\x03abc", b"\x04\x00", b"\x04", b"\xa1", b"\xa1\x00", b"\x7d\x01\x7e", b"\x7e\x00\x00", b"\x7e\x00\x01", b"\x04\xff"):
+        t = next(all_of)
+        t.client(per.tpkt(b"\x08\x02\x00\x01\x02" + front + body(t.ends[0], 5000)))
+    channels = lambda a, count: [per.channel(1, 1, (a, 6000 + 2 * n), (a, 6001 + 2 * n)).bytes() for n in range(count)]
+    for count in (29, 30, 31):
+        t = next(all_of)
+        t.client(per.setup(channels=channels(t.ends[0], count)))
     return made(t.frames)
 
 

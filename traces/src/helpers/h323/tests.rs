@@ -34,4 +34,10 @@ fn a_segment_holds_frames_one_behind_the_other() {
 fn a_header_may_come_alone() {
     assert_eq!(frames(&[&[3, 0, 0, 7], &[8, 9, 10]]), [vec![], vec![(0, 3)]]);
     assert_eq!(frames(&[&[3, 0, 0, 7], &[8, 9], &[8, 9, 10]]), [vec![], vec![], vec![]]);
+    // Only the next packet is its contents, even if that has none.
+    for between in [&[][..], &[3, 0, 0, 5, 1], &[3, 0, 0, 3]] {
+        let told = frames(&[&[3, 0, 0, 7], between, &[8, 9, 10]]);
+        assert_eq!(told[2], [], "{between:?}");
+    }
+    assert_eq!(frames(&[&[3, 0, 0, 7], &[3, 0, 0, 6], &[8, 9]])[2], [(0, 2)], "the last counts");
 }

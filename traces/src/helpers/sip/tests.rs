@@ -41,6 +41,16 @@ fn contacts_long_short_and_folded() {
 }
 
 #[test]
+fn a_contact_ends_behind_its_port() {
+    let text = "X\r\nContact: <sip:me@10.0.0.2:5062;transport=tcp>\r\n\r\n";
+    for scan in [scan(text), old(text)] {
+        let found = scan.walk(&Header::CONTACT, &mut Walk::default());
+        let Ok(Some((span, ..))) = found else { panic!("it is there: {:?}", scan.way) };
+        assert!(text[..span.at + span.len].ends_with(":5062"), "{:?}: {span:?}", scan.way);
+    }
+}
+
+#[test]
 fn old_kernels_read_numbers_as_c_does() {
     assert_eq!(old("4294967297 ").number(0), (1, 10), "in 32 bits");
     assert_eq!(old("18446744073709551621").number(0), (5, 20), "in 64 before");
@@ -118,6 +128,8 @@ fn a_stream_is_cut_where_its_lengths_say() {
     let one = "BYE sip:x SIP/2.0\r\nl: 4\r\n\r\nbody";
     assert_eq!(message_length(scan(one)), Some(one.len()));
     assert_eq!(message_length(scan(&one[..one.len() - 1])), None);
+    let early = "BYE sip:x SIP/2.0\r\nl: 4\r\nTo: somebody\r\nFrom: me\r\n\r\nbody";
+    assert_eq!(message_length(scan(&format!("{early}{one}"))), Some(early.len()));
     let two = format!("{one}{one}");
     assert_eq!(message_length(scan(&two)), Some(one.len()));
     assert_eq!(message_length(scan("BYE sip:x SIP/2.0\r\n\r\n")), None, "no length");
