@@ -507,6 +507,7 @@ impl Replay {
 
 #[cfg(test)]
 mod tests {
+    use nfexp_model::event::ConnEventKind;
     use nfexp_model::revision::Revision;
 
     use super::*;
@@ -537,6 +538,32 @@ mod tests {
             let time_ns = second * 1_000_000_000;
             let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len: 28 };
             replay.packet(&frame, &mut |_, _| {});
+        }
+    }
+
+    /// A connection in which anything is said to SIP lives an hour, whatever those of UDP do.
+    #[test]
+    fn a_message_of_sip_keeps_its_connection() {
+        for (text, begun) in [("OPTIONS sip:x SIP/2.0\r\n\r\n", 1), ("", 2)] {
+            let settings = Settings::of(Revision::LINUX_6_18, None, None);
+            let router = Router::new(settings).expect("memory");
+            let mut replay = Replay::new(router, Pace::CAPTURED, Selection::default(), false);
+            let mut told = 0;
+            for (number, second) in [(1, 0), (2, 3000)] {
+                let length = 28 + text.len() as u8;
+                let head = [0x45, 0, 0, length, 0, 7, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 1, 1];
+                let udp = [0x13, 0xc4, 0x13, 0xc4, 0, length - 20, 0, 0];
+                let bytes = [&head[..], &udp, text.as_bytes()].concat();
+                let (time_ns, original_len) = (second * 1_000_000_000, bytes.len() as u32);
+                let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len };
+                replay.packet(&frame, &mut |_, happening| {
+                    let begins = |event: &&Event| {
+                        matches!(event, Event::Conn(conn) if conn.kind == ConnEventKind::New)
+                    };
+                    told += happening.events.iter().filter(begins).count();
+                });
+            }
+            assert_eq!(told, begun, "{text:?}");
         }
     }
 

@@ -438,6 +438,33 @@ mod tests {
     }
 
     #[test]
+    fn a_first_fragment_says_what_follows_and_how_long_its_header_is() {
+        let (most, rest) = ([0; 65_464].as_slice(), [0; 16].as_slice());
+        // Of 60 bytes, where those behind it have 20. Of IPv4 all say the same protocol.
+        let play = |ends, other, last: &[u8], first_is_last: bool| {
+            let mut defrag = Defrag::default();
+            let mut parts = [(0, true, most, 60, Proto::TCP), (most.len(), false, last, 20, other)];
+            if first_is_last {
+                parts.reverse();
+            }
+            let mut whole = parts.map(|(offset, more, body, headers, proto)| {
+                let (datagram, fragment) = part(offset, more, body);
+                let datagram = Datagram { ends, proto, ..datagram };
+                let whole = defrag.take(0, &datagram, Fragment { headers, ..fragment });
+                whole.map(|whole| (whole.proto, whole.body.len()))
+            });
+            assert_eq!((whole[0], defrag.bytes), (None, [0; 2]), "nothing is held any more");
+            whole[1].take()
+        };
+        for (ends, other) in [(Ends::V4(&[0; 8]), Proto::TCP), (Ends::V6(&[0; 32]), Proto::UDP)] {
+            for first_is_last in [false, true] {
+                let whole = [11, 12].map(|bytes| play(ends, other, &rest[..bytes], first_is_last));
+                assert_eq!(whole, [Some((Proto::TCP, 65_475)), None], "{ends:?} {first_is_last}");
+            }
+        }
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut defrag = Defrag::default();
         let body = [0; 4096];

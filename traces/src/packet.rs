@@ -615,4 +615,38 @@ mod tests {
         }
         assert_eq!(udp(Proto::UDP, &[0, 1, 0, 2, 0, 8, 0]), None);
     }
+
+    #[test]
+    fn what_cannot_be_tracked_has_no_ports() {
+        let (ends, body) = (Ends::V4(&[10, 0, 0, 1, 10, 0, 0, 2]), &[0, 1, 0, 2, 0, 8, 0, 0][..]);
+        let (fragment, marked, options) = (None, false, &[][..]);
+        for (proto, trackable, has) in
+            [(Proto::UDP, true, true), (Proto::UDP, false, false), (Proto::ICMP, true, false)]
+        {
+            let datagram = Datagram { ends, proto, fragment, marked, options, trackable, body };
+            let of = [plain_tuple(&datagram), unfit_packet(&datagram).map(|packet| packet.tuple)];
+            assert_eq!(of.map(|tuple| tuple.is_some()), [has; 2], "{proto:?} {trackable}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_may_end_within_its_fragment_header() {
+        for (body, lost) in [
+            (&[][..], false),
+            (&[6], true),
+            (&[6, 0, 0], true),
+            (&[6, 0, 0, 7], false),
+            (&[6, 0, 0, 8], true),
+            (&[6, 0, 1, 0, 0, 0, 0], true),
+            (&[0, 0, 0, 0], true),
+            (&[60, 0, 0, 0], true),
+            (&[6, 0, 0, 8, 0, 0, 0, 1], false),
+        ] {
+            assert_eq!(is_lost_fragment(Proto(44), body), lost, "{body:?}");
+            let behind = [&[44, 0, 0, 0, 0, 0, 0, 0], body].concat();
+            let lost = lost || body.is_empty();
+            assert_eq!(is_lost_fragment(Proto(60), &behind), lost, "behind another: {body:?}");
+        }
+        assert!(!is_lost_fragment(Proto(60), &[6, 0, 0, 0, 0, 0, 0, 0]), "there is none");
+    }
 }

@@ -305,6 +305,8 @@ mod tests {
         ] {
             assert_eq!(v4(host, "10.0.4.1", dst), Route::Send { broadcast: None, looped }, "{dst}");
         }
+        let own = Host::parse("10.0.4.1/23").expect("a literal host");
+        assert!(own.is(Addr::v4([10, 0, 4, 1])) && !own.is(Addr::v4([10, 0, 4, 2])));
         for (mask, broadcast) in [(30, Some([10, 0, 4, 3])), (31, None), (32, None)] {
             let host = Host::parse(&format!("10.0.4.1/{mask}")).expect("a literal host");
             assert_eq!(host.broadcast(), broadcast.map(Ipv4Addr::from), "/{mask}");

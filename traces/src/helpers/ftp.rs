@@ -418,6 +418,12 @@ mod tests {
             (Direction::Original, "PORT 10,0,0,2,194,336\r\n", [client, client, "partial"]),
             (Direction::Original, "PORT 8,512,0,2,195,80\r\n", [client, client, "partial"]),
             (Direction::Original, "EPRT |1|10.0.0.2|115536|\r\n", [client, client, "partial"]),
+            (
+                Direction::Original,
+                "EPRT |1|10.0.0.2|65535|\r\n",
+                ["tcp 10.0.0.1:0 > 10.0.0.2:65535"; 3],
+            ),
+            (Direction::Original, "EPRT |1|10.0.0.2|65536|\r\n", ["partial"; 3]),
         ] {
             let readings_are = [old, now, new]
                 .map(|revision| line_on(revision, (direction, false, false), payload));

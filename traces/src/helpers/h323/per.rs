@@ -579,6 +579,8 @@ mod tests {
         ] {
             assert_eq!(read(kind, bit, &long), end, "{kind:?}");
         }
+        let longer = [&[1, 2], &[0; 40][..]].concat();
+        assert_eq!(read(BitString(Size::Word, 3), 0, &longer), Some((None, 34, 5)), "261 bits");
         assert_eq!(read(Oid, 1, &[9, 2, 0, 0]), Some((None, 4, 0)));
         assert_eq!(read(Oid, 1, &[9, 3, 0, 0]), None);
     }
