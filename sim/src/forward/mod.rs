@@ -432,7 +432,7 @@ impl Router {
             let found = found.and_then(|found| self.unless_over(found));
             let (ct, direction) = match found {
                 Some(found) => found,
-                None if self.begins_in_vain() => return Fate::Invalid,
+                None if self.begins_in_vain(&packet.tuple) => return Fate::Invalid,
                 None => match self.begin(packet) {
                     Ok(ct) => (ct, Direction::Original),
                     Err(fate) => return fate,
@@ -455,8 +455,12 @@ impl Router {
     }
 
     /// Whether a connection would never be confirmed, seen by no helper, and consume no expectation.
-    fn begins_in_vain(&self) -> bool {
-        !self.is_routed() && !self.counts_lookups && self.engine.init_in_vain(self.at(), NET)
+    fn begins_in_vain(&self, tuple: &Tuple) -> bool {
+        // What nothing answers begins none.
+        !self.is_routed()
+            && !self.counts_lookups
+            && tuple.inverse().is_some()
+            && self.engine.init_in_vain(self.at(), NET)
     }
 
     /// A reference to the connection of a flow that was found.
