@@ -3,8 +3,8 @@
 //!
 //! The captures of `traces/captures` always run; those of the folder that `NFEXP_CAPTURES`
 //! names run too. Two grades: the events of expectations and announced connections must agree in
-//! every capture; all events, every packet's fate, all totals and what is left at the end in every one
-//! of our own.
+//! every capture; all events, every packet's fate, all totals and what is left at the end in every
+//! one of our own.
 
 use std::collections::HashMap;
 use std::fs;
