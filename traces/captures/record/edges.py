@@ -192,9 +192,9 @@ def edge_irc_lengths():
 
 @scenario("edges", "own-packets", link=RAW, made=True)
 def edge_irc_short():
-    """IRC: announcements of the least length behind names of any, and what stands between their numbers"""
+    """IRC: announcements of the least length, behind names that just leave room for one, and what stands between their numbers"""
     all_of = talks(6667)
-    for name in range(3):
+    for name in (0, 3, 4, 5):
         for between in (b" ", b"  ", b"", b" x"):
             for port in (b"5", b"50", b"65537", b""):
                 for end in (b"\n", b"\1\n", b""):
