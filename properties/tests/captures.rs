@@ -26,6 +26,11 @@ struct Row {
     expect_max: Option<u32>,
 }
 
+/// The folder of our own captures.
+fn ours() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures")
+}
+
 fn rows(folder: &Path) -> Vec<Row> {
     let index = fs::read_to_string(folder.join("INDEX.tsv")).expect("the folder has an index");
     let mut lines = index.lines();
@@ -166,8 +171,7 @@ fn in_real_time(folder: &Path, rows: &[Row]) -> Vec<Row> {
 
 #[test]
 fn our_own_captures_replay_as_the_kernel_saw_them() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
-    let rows = rows(&folder);
+    let rows = rows(&ours());
     assert!(rows.len() >= 30, "only {} captures", rows.len());
     let differences = differences(&rows, Grade::All);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -205,9 +209,8 @@ fn alive(row: &Row, ended_by_timers: bool) -> [u32; 2] {
 /// Who forgets to give a reference back, or to arm a timer, leaves something.
 #[test]
 fn nothing_is_left_of_a_capture_that_is_over() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
     let mut most = 0;
-    for row in rows(&folder) {
+    for row in rows(&ours()) {
         for ended_by_timers in [false, true] {
             let [behind, left] = alive(&row, ended_by_timers);
             assert_eq!(left, 0, "{}, by timers: {ended_by_timers}", row.capture.display());
@@ -220,8 +223,7 @@ fn nothing_is_left_of_a_capture_that_is_over() {
 /// A capture of ours, of a second, in which nobody comes: all that is announced expires after five
 /// minutes, give or take a wheel's step.
 fn in_vain(tail: u64) -> Row {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/captures");
-    let capture = folder.join("edges/edge-sane-in-between.pcap");
+    let capture = ours().join("edges/edge-sane-in-between.pcap");
     let options = format!("pace=1;tail={tail}");
     Row { golden: PathBuf::new(), capture, options, expect_max: None }
 }

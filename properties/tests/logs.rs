@@ -17,6 +17,7 @@ use nfexp_sim::log::{LogImporter, agree, heard, tool_line};
 use nfexp_sim::replay::{Happening, Pace, Replay, Selection};
 use nfexp_sim::settings::Settings;
 use nfexp_traces::capture::Capture;
+use nfexp_traces::text::Trace;
 use nfexp_traces::tools::{EventWord, ToolLine, lines};
 
 fn captures(folder: &str) -> Vec<PathBuf> {
@@ -85,11 +86,7 @@ fn logs_have_the_events_of_their_replays_and_no_others() {
 fn a_log_becomes_a_trace_that_plays() {
     for capture in captures("ftp") {
         let text = fs::read(capture.with_extension("expect.log")).expect("a capture has a log");
-        let mut importer = LogImporter::new("a log", Revision::LINUX_6_18);
-        for line in lines(&text[..]) {
-            importer.take(&line.expect("a tool's line").1).expect("there is room");
-        }
-        let trace = importer.finish().expect("the trace plays").to_string();
+        let trace = imported("a log", &text[..]).to_string();
         let begun =
             logged(&capture).iter().filter(|line| line.event == Some(EventWord::New)).count();
         assert_eq!(trace.lines().filter(|line| line.starts_with("new ")).count(), begun, "{trace}");
@@ -106,39 +103,42 @@ fn a_listing_becomes_a_trace_in_either_form() {
         let kept = text.lines().filter(|line| keep(line)).map(|line| line.replace(event, ""));
         kept.collect::<Vec<_>>().join("\n")
     };
-    let imported = |text: &str| {
-        let mut importer = LogImporter::new("a listing", Revision::LINUX_6_18);
-        for line in lines(text.as_bytes()) {
-            importer.take(&line.expect("a tool's line").1).expect("there is room");
-        }
-        let trace = importer.finish().expect("the trace plays").to_string();
+    let begun = |text: &str| {
+        let trace = imported("a listing", text.as_bytes()).to_string();
         trace.lines().filter(|line| line.starts_with("new ")).count()
     };
     let text = rows("list.txt", &|_| true, "");
     let xml = rows("events.xml", &|line| line.contains("type=\"new\""), " type=\"new\"");
-    assert_eq!(imported(&text), text.lines().count(), "{text}");
-    assert!(imported(&xml) > 10 && imported(&xml) == xml.lines().count(), "{xml}");
+    assert_eq!(begun(&text), text.lines().count(), "{text}");
+    assert!(begun(&xml) > 10 && begun(&xml) == xml.lines().count(), "{xml}");
+}
+
+/// What a tool tells of an expectation of FTP, whose master comes from there.
+fn expected(from: &str) -> String {
+    let mask = "mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535";
+    format!(
+        "proto=6 src={from} dst=10.0.0.1 sport=0 dport=5000 {mask} \
+         master-src={from} master-dst=10.0.0.1 sport=40000 dport=21 class=0 helper=ftp"
+    )
+}
+
+/// The trace that a log becomes.
+fn imported(name: &str, text: &[u8]) -> Trace {
+    let mut importer = LogImporter::new(name, Revision::LINUX_6_18);
+    for line in lines(text) {
+        importer.take(&line.expect("a tool's line").1).expect("there is room");
+    }
+    importer.finish().expect("the trace plays")
 }
 
 #[test]
 fn a_log_of_more_masters_than_there_is_memory_for_becomes_a_trace_while_few_expect() {
-    let master = |number: u32| {
-        let from = format!("10.1.{}.{}", number >> 8, number & 0xff);
-        let mask = "mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535";
-        format!(
-            "proto=6 src={from} dst=10.0.0.1 sport=0 dport=5000 {mask} \
-             master-src={from} master-dst=10.0.0.1 sport=40000 dport=21 class=0 helper=ftp"
-        )
-    };
+    let master = |number: u32| expected(&format!("10.1.{}.{}", number >> 8, number & 0xff));
     let both = |line: String| format!("    [NEW] 300 {line}\n[DESTROY] 300 {line}\n");
     // The first of them comes again when it has gone.
     let numbers = (1..=17_000).chain([1]);
     let text: String = numbers.map(|number| both(master(number))).collect();
-    let mut importer = LogImporter::new("a long log", Revision::LINUX_6_18);
-    for line in lines(text.as_bytes()) {
-        importer.take(&line.expect("a tool's line").1).expect("there is room");
-    }
-    let trace = importer.finish().expect("the trace plays");
+    let trace = imported("a long log", text.as_bytes());
     assert_eq!(trace.setup.conns, Some(1 << 14));
     let said = trace.blocks.iter().flat_map(|block| &block.answers).flat_map(|said| &said.lines);
     let (mut told, mut gone) = (0, 0);
@@ -185,20 +185,10 @@ fn time_passes_between_stamps_and_not_twice_where_a_clock_was_set_back() {
 /// Of two that end one behind the other neither waits for a successor.
 #[test]
 fn whoever_a_log_says_is_gone_goes() {
-    let line = |number: u8| {
-        let mask = "mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535";
-        format!(
-            "300 proto=6 src=10.1.0.{number} dst=10.0.0.1 sport=0 dport=5000 {mask} \
-             master-src=10.1.0.{number} master-dst=10.0.0.1 sport=40000 dport=21 class=0 helper=ftp\n"
-        )
-    };
     let events = [("    [NEW] ", 1), ("    [NEW] ", 2), ("[DESTROY] ", 1), ("[DESTROY] ", 2)];
-    let text: String = events.map(|(event, number)| format!("{event}{}", line(number))).concat();
-    let mut importer = LogImporter::new("a log", Revision::LINUX_6_18);
-    for line in lines(text.as_bytes()) {
-        importer.take(&line.expect("a tool's line").1).expect("there is room");
-    }
-    let trace = importer.finish().expect("the trace plays").to_string();
+    let line = |(event, number)| format!("{event}300 {}\n", expected(&format!("10.1.0.{number}")));
+    let text: String = events.map(line).concat();
+    let trace = imported("a log", text.as_bytes()).to_string();
     for said in ["destroy e1 unexpect", "destroy e2 unexpect"] {
         assert!(trace.lines().any(|line| line == said), "{said} in {trace}");
     }

@@ -530,40 +530,41 @@ mod tests {
         replay.totals().letters.clone()
     }
 
-    /// A datagram of UDP from port 40000 to port 9, played at so many seconds.
-    fn datagrams(replay: &mut Replay, seconds: &[i64]) {
+    /// A replay with these options.
+    fn replay(options: &str, mut pace: Pace) -> Replay {
+        let mut settings = Settings::of(Revision::LINUX_6_18, None, None);
+        settings.apply(options, &mut pace).expect("options");
+        let selection = settings.selection.clone();
+        Replay::new(Router::new(settings).expect("memory"), pace, selection, true)
+    }
+
+    /// UDP from and to these ports, with this in it, at so many seconds; how many connections begin.
+    fn datagrams(replay: &mut Replay, ports: [u16; 2], text: &str, seconds: &[i64]) -> usize {
+        let [[a, b], [c, d]] = ports.map(u16::to_be_bytes);
+        let length = 8 + text.len() as u8;
+        let mut begun = 0;
         for (number, second) in (1..).zip(seconds) {
-            let head = [0x45, 0, 0, 28, 0, 7, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 1, 1];
-            let bytes = [&head[..], &[0x9c, 0x40, 0, 9, 0, 8, 0, 0]].concat();
-            let time_ns = second * 1_000_000_000;
-            let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len: 28 };
-            replay.packet(&frame, &mut |_, _| {});
+            let head =
+                [0x45, 0, 0, 20 + length, 0, 7, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 1, 1];
+            let bytes = [&head[..], &[a, b, c, d, 0, length, 0, 0], text.as_bytes()].concat();
+            let (time_ns, original_len) = (second * 1_000_000_000, bytes.len() as u32);
+            let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len };
+            replay.packet(&frame, &mut |_, happening| {
+                let begins = |event: &&Event| {
+                    matches!(event, Event::Conn(conn) if conn.kind == ConnEventKind::New)
+                };
+                begun += happening.events.iter().filter(begins).count();
+            });
         }
+        begun
     }
 
     /// A connection in which anything is said to SIP lives an hour, whatever those of UDP do.
     #[test]
     fn a_message_of_sip_keeps_its_connection() {
         for (text, begun) in [("OPTIONS sip:x SIP/2.0\r\n\r\n", 1), ("", 2)] {
-            let settings = Settings::of(Revision::LINUX_6_18, None, None);
-            let router = Router::new(settings).expect("memory");
-            let mut replay = Replay::new(router, Pace::CAPTURED, Selection::default(), false);
-            let mut told = 0;
-            for (number, second) in [(1, 0), (2, 3000)] {
-                let length = 28 + text.len() as u8;
-                let head = [0x45, 0, 0, length, 0, 7, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 1, 1];
-                let udp = [0x13, 0xc4, 0x13, 0xc4, 0, length - 20, 0, 0];
-                let bytes = [&head[..], &udp, text.as_bytes()].concat();
-                let (time_ns, original_len) = (second * 1_000_000_000, bytes.len() as u32);
-                let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len };
-                replay.packet(&frame, &mut |_, happening| {
-                    let begins = |event: &&Event| {
-                        matches!(event, Event::Conn(conn) if conn.kind == ConnEventKind::New)
-                    };
-                    told += happening.events.iter().filter(begins).count();
-                });
-            }
-            assert_eq!(told, begun, "{text:?}");
+            let mut replay = replay("", Pace::CAPTURED);
+            assert_eq!(datagrams(&mut replay, [5060; 2], text, &[0, 3000]), begun, "{text:?}");
         }
     }
 
@@ -572,26 +573,17 @@ mod tests {
         for (only, played) in
             [("udp/9", 1), ("udp", 1), ("udp/40000", 1), ("tcp/9", 0), ("tcp", 0), ("udp/10", 0)]
         {
-            let mut selection = Selection::default();
-            selection.only_parse(only).expect("a selection");
-            let settings = Settings::of(Revision::LINUX_6_18, None, None);
-            let router = Router::new(settings).expect("memory");
-            let mut replay = Replay::new(router, Pace::CAPTURED, selection, false);
-            datagrams(&mut replay, &[0]);
+            let mut replay = replay(&format!("only={only}"), Pace::CAPTURED);
+            datagrams(&mut replay, [40000, 9], "", &[0]);
             assert_eq!(1 - replay.totals().filtered, played, "{only}");
         }
     }
 
     #[test]
     fn what_comes_later_than_was_asked_for_is_not_played() {
-        let mut settings = Settings::of(Revision::LINUX_6_18, None, None);
-        let mut pace = Pace::CAPTURED;
-        settings.apply("until=2.5", &mut pace).expect("an option");
-        let selection = settings.selection.clone();
-        assert_eq!(selection.until_ns, Some(2_500_000_000));
-        let router = Router::new(settings).expect("memory");
-        let mut replay = Replay::new(router, pace, selection, true);
-        datagrams(&mut replay, &[0, 2, 3]);
+        let mut replay = replay("until=2.5", Pace::CAPTURED);
+        assert_eq!(replay.selection.until_ns, Some(2_500_000_000));
+        datagrams(&mut replay, [40000, 9], "", &[0, 2, 3]);
         assert_eq!(replay.totals().letters, "NN");
     }
 
@@ -599,11 +591,8 @@ mod tests {
     #[test]
     fn a_tail_is_as_long_as_it_says() {
         for (tail, ends) in [(25, 0), (40, 1)] {
-            let settings = Settings::of(Revision::LINUX_6_18, None, None);
-            let router = Router::new(settings).expect("memory");
-            let pace = Pace::CAPTURED.with_speed(0).with_tail(tail);
-            let mut replay = Replay::new(router, pace, Selection::default(), false);
-            datagrams(&mut replay, &[0, 45]);
+            let mut replay = replay("", Pace::CAPTURED.with_speed(0).with_tail(tail));
+            datagrams(&mut replay, [40000, 9], "", &[0, 45]);
             let mut ended = 0;
             replay.finish(|_, happening| ended += happening.events.len());
             assert_eq!(ended, ends, "UDP waits half a minute, and {tail} s are asked for");
