@@ -96,3 +96,34 @@ fn a_divergence_that_finds_no_place_does_not_hide_the_others() {
     let head: serde_json::Value = small.lines().next().expect("a head").parse().expect("JSON");
     assert_eq!(head["n"], small.lines().count() as u64 - 1, "{small}");
 }
+
+/// A program is told of the running kernel what a person is: where it parts from a model with a
+/// knob turned, and which; and what both were asked.
+#[test]
+fn what_the_running_kernel_says_is_told_as_json() {
+    let place = format!("{}/asked", env!("CARGO_TARGET_TMPDIR"));
+    let asked = ["--format", "json", "--save", &place];
+    let sequence = ["oracle", "compare", "--profile", "clash", "--seed", "5"];
+    let turned = [&sequence[..], &["--inject", "clash_scope"], &asked].concat();
+    let (code, told, why) = run(&turned);
+    if [3, 4].contains(&code) {
+        println!("skipped: {why}");
+        return;
+    }
+    assert_eq!(code, 1, "{told}{why}");
+    let row: serde_json::Value = told.parse().expect("one line of JSON");
+    let diverges = &row["diverges"];
+    assert_eq!(diverges["knob"], "clash_scope", "{told}");
+    let kept = diverges["transcript"].as_str().expect("it was kept");
+    let lines = fs::read_to_string(kept).expect("it was kept").lines().count() as u64;
+    assert_eq!(diverges["steps"], lines - 1, "{told}");
+    let (code, told, why) = run(&[&["oracle", "compare", kept], &asked[..]].concat());
+    assert_eq!(code, 0, "{told}{why}");
+    let row: serde_json::Value = told.parse().expect("one line of JSON");
+    assert!(row["diverges"].is_null() && row["agree"] == lines - 1, "{told}");
+    let soak = ["oracle", "soak", "--minutes", "0", "-n", "40", "--waiting", "0"];
+    let (code, told, why) = run(&[&soak[..], &asked].concat());
+    assert_eq!(code, 0, "{told}{why}");
+    let row: serde_json::Value = told.parse().expect("one line of JSON");
+    assert!(row["operations"] == 40 && row["cells"][0]["times"].is_u64(), "{told}");
+}

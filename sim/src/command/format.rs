@@ -17,7 +17,7 @@ use crate::report::rows::{lines, with_header};
 pub(super) enum TextOrJson {
     /// For people.
     Text,
-    /// JSON lines, one per recording, or per step that differs.
+    /// JSON lines: one per recording or sequence, or per step that differs.
     Json,
 }
 

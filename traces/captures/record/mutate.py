@@ -615,6 +615,8 @@ def main():
     ap.add_argument("--slow", action="store_true", help="time passes in them")
     ap.add_argument("--keep", default="mutants", help="where captures that differ go")
     a = ap.parse_args()
+    if a.slow and not a.grow:
+        ap.error("--slow: expected --grow KIND beside it")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.path.insert(0, os.path.dirname(os.environ["RIG"]))
     import pcapio
