@@ -83,9 +83,11 @@ impl<'a, P: Platform> Locked<'a, P> {
                 terms.limit
             };
             if u32::from(expecting.get()) >= max {
-                self.make_room_in_class(at, exp, max);
+                let named = self.make_room_in_class(at, exp, max);
+                // KERNEL: __nf_ct_expect_check(), 7.2: the newcomer comes in whatever is left; but
+                // an eviction that names nobody refuses it.
                 if u32::from(expecting.get()) >= max
-                    && engine.config.revision.class_limit == ClassLimit::PolicyOnly
+                    && (engine.config.revision.class_limit == ClassLimit::PolicyOnly || !named)
                 {
                     return Err(RelateError::ClassFull);
                 }
@@ -219,8 +221,14 @@ impl<'a, P: Platform> Locked<'a, P> {
         same_net && same_zone
     }
 
+    /// Whether somebody was named, or nobody needs to be any more.
     #[inline(never)]
-    fn make_room_in_class(&mut self, at: At, newcomer: Object<'a, Expectation<P>>, max: u32) {
+    fn make_room_in_class(
+        &mut self,
+        at: At,
+        newcomer: Object<'a, Expectation<P>>,
+        max: u32,
+    ) -> bool {
         if self.engine.config.revision.expiry == Expiry::Collected {
             let (master, class) = (newcomer.master(), newcomer.class());
             let expecting = &self.engine.memory.conns.get(master).expecting[class.index()];
@@ -228,16 +236,17 @@ impl<'a, P: Platform> Locked<'a, P> {
             // KERNEL: evict_oldest_expect(), 7.2: one goes for each newcomer as long as the class
             // is full, which two that came as a pair may have filled beyond its limit.
             if u32::from(expecting.get()) < max {
-                return;
+                return true;
             }
         }
-        self.evict(at, newcomer, Pressure::ClassFull);
+        self.evict(at, newcomer, Pressure::ClassFull)
     }
 
-    /// Asks who goes, and ends that one unless it is firing; only that one is tried.
+    /// Asks who goes, and ends that one unless it is firing; only that one is tried. Whether
+    /// somebody was named.
     #[doc(alias = "evict_oldest_expect")]
     #[inline(always)]
-    fn evict(&mut self, at: At, newcomer: Object<'a, Expectation<P>>, pressure: Pressure) {
+    fn evict(&mut self, at: At, newcomer: Object<'a, Expectation<P>>, pressure: Pressure) -> bool {
         let engine = self.engine;
         let table = EngineTable(engine);
         let victim = if self.state.decides {
@@ -249,6 +258,7 @@ impl<'a, P: Platform> Locked<'a, P> {
             let victim = engine.memory.expectations.get_object(victim);
             self.end(victim, &Ending::by_kernel(at, Cause::Eviction));
         }
+        victim.is_some()
     }
 
     /// Asks another eviction than the kernel's.
