@@ -12,6 +12,10 @@
 //! * The kernel's policy, which only listens, ends all as one that is asked and answers the same,
 //!   in every kernel.
 //! * Who suffers is seen by namespace, source and master.
+//! * A policy that always names a victim refuses nobody, in any number of namespaces; one that names
+//!   nobody in a full class refuses in every kernel; and policies tell classes by their worth.
+
+use std::collections::BTreeSet;
 
 use nfexp_model::expectation::ExpectId;
 use nfexp_model::revision::Revision;
@@ -27,7 +31,7 @@ use nfexp_sim::research::policy::victim::Victim;
 use nfexp_sim::research::setup::Setup;
 use nfexp_sim::research::statistics::{Estimate, erlang_b};
 use nfexp_sim::research::sweep::study::shipped;
-use nfexp_sim::research::workload::{Happening, Workload};
+use nfexp_sim::research::workload::{Happening, What, Workload};
 use nfexp_sim::research::world::{Outcome, World};
 
 fn one_class(
@@ -81,6 +85,7 @@ fn play_by(
         seed: 7,
         replication,
         masters: masters_of(&happenings),
+        announced: happenings.len() as u32,
         horizon,
         recording: Recording::default(),
     };
@@ -305,4 +310,87 @@ fn who_listens_ends_all_as_who_is_asked_and_answers_as_the_kernel() {
         let otherwise = play_by(&document, (&otherwise, revision), 32, 0);
         assert!(listens.accounts != otherwise.accounts, "{scenario}: it can be told apart");
     }
+}
+
+/// So many irc masters in so many namespaces; a second class is worth nine times as much.
+fn two_classes(namespaces: u32, limits: &str) -> Document {
+    let class = |name: &str, worth: u32| {
+        format!(
+            r#"
+[[class]]
+name = "{name}"
+helper = "irc"
+arrivals = {{ law = "poisson", per_second = 4.0, source = "the test" }}
+delay = {{ law = "exponential", mean = "10s", source = "the test" }}
+answered = {{ share = 0.8, source = "the test" }}
+masters = {{ count = 60, source = "the test" }}
+namespaces = {{ count = {namespaces}, source = "the test" }}
+worth = {{ is = {worth}, source = "the test" }}
+{limits}"#
+        )
+    };
+    let run = "name = \"two\"\n[run]\nlasts = \"1500s\"\nsource = \"the test\"\n";
+    Document::parse(&(run.to_owned() + &class("plain", 1) + &class("dear", 9))).expect("it reads")
+}
+
+#[test]
+fn who_always_names_a_victim_refuses_nobody_whatever_the_namespace() {
+    let document = two_classes(4, "");
+    for name in [
+        "oldest-global",
+        "newest-global",
+        "random-global",
+        "fair-share",
+        "fair-share-kind",
+        "hazard",
+    ] {
+        let name = if name == "hazard" { "table=hazard" } else { name };
+        let outcome = play(&document, name, 16, 0);
+        let all = |ending: Ending| -> u64 {
+            outcome.accounts.iter().map(|account| account.of(ending)).sum()
+        };
+        assert_eq!(all(Ending::RefusedByTable), 0, "{name}");
+        assert!(all(Ending::EvictedByTable) > 1000, "{name}");
+    }
+}
+
+#[test]
+fn a_full_class_that_gives_up_nobody_refuses_in_every_kernel() {
+    let document = two_classes(1, "policy = { max_expected = 2, source = \"the test\" }");
+    let tail_drop = policy("tail-drop").expect("the policy is known");
+    for revision in Revision::ALL {
+        let outcome = play_by(&document, (&tail_drop, revision), 1 << 16, 0);
+        let refused: u64 = outcome.accounts.iter().map(|one| one.of(Ending::RefusedByClass)).sum();
+        // Two each of a hundred and twenty masters.
+        let most = outcome.measure.held.len() - 1;
+        assert!(refused > 1000 && most <= 240, "{}: {refused} {most}", revision.name);
+    }
+}
+
+#[test]
+fn policies_tell_classes_of_one_helper_by_their_worth() {
+    for limits in ["", "policy = { max_expected = 8, source = \"the test\" }"] {
+        let outcome = play(&two_classes(1, limits), "cheapest", 64, 0);
+        let share = |kind: usize| {
+            let account = &outcome.accounts[kind];
+            account.hits as f64 / account.useful as f64
+        };
+        assert!(share(0) < 0.5 && share(1) > 0.9, "{} {}", share(0), share(1));
+    }
+}
+
+/// One class in four namespaces has both zones in each.
+#[test]
+fn every_namespace_has_all_the_zones() {
+    let text = shipped("mixed-isp-nat").expect("shipped");
+    let mut document = Document::parse(text).expect("it reads");
+    document.set("run.lasts", "200s", "the test").expect("there");
+    let scenario = document.read();
+    let cast = Cast::of(&scenario).expect("the helpers are there");
+    let opened = Workload::new(&scenario, &cast, 7, 0, 1000).filter_map(|one| match one.what {
+        What::Open { who, .. } => Some((who.net, who.zone)),
+        _ => None,
+    });
+    let places: BTreeSet<(u16, u16)> = opened.collect();
+    assert_eq!(places.len(), 8, "{places:?}");
 }

@@ -98,7 +98,7 @@ fn resolve(spec: &ClassSpec, helpers: &mut Vec<Helper>) -> Result<Kind, String> 
         let names: Vec<&str> = IN_TREE.iter().map(|helper| helper.name).collect();
         format!("helper {}: expected one of {}", spec.helper, names.join(", "))
     };
-    let mut place = place.ok_or_else(known)?;
+    let place = place.ok_or_else(known)?;
     let helper = helpers[place];
     let class = match &spec.class {
         None => Class::DEFAULT,
@@ -113,8 +113,9 @@ fn resolve(spec: &ClassSpec, helpers: &mut Vec<Helper>) -> Result<Kind, String> 
     let mut policy = *helper.policy(class).expect("filtered above");
     if let Some(limits) = &spec.policy {
         policy = limits.value.over(policy);
-        place = with_policy(helpers, place, class, policy);
     }
+    // Policies know a kind by its helper and class: each has a helper of its own.
+    let place = with_policy(helpers, place, class, policy);
     Ok(Kind {
         name: spec.name.clone(),
         helper: u16::try_from(place).map_err(|_| "too many helpers".to_owned())?,

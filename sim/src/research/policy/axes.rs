@@ -134,6 +134,16 @@ pub enum Timeout {
 }
 
 impl Timeout {
+    /// How long one lives at most, where its policy says `usual`, both in seconds.
+    #[must_use]
+    pub fn longest(&self, usual: f64) -> f64 {
+        match self {
+            Self::Usual | Self::Shrinking | Self::Quantile(_) => usual,
+            Self::Fixed(span) => span.0,
+            Self::Factor(factor) => usual * factor,
+        }
+    }
+
     /// The lifetime in ticks.
     pub(super) fn ticks(&self, newcomer: &Entry, usual: u64, book: &Book) -> u64 {
         let hz = f64::from(book.hz);

@@ -41,7 +41,8 @@ pub struct Entry {
     pub touched: i64,
 }
 
-/// Whose expectations a question is about.
+/// Whose expectations a question is about. The limit is a namespace's: each scope ends there, for
+/// nobody elsewhere could make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// One class of one master.
@@ -54,7 +55,7 @@ pub enum Scope {
     Kind,
     /// One namespace.
     Net,
-    /// All.
+    /// All that share the limit: those of the namespace.
     Table,
 }
 
@@ -87,9 +88,8 @@ impl Scope {
             Self::Class => entry.master << 2 | u64::from(entry.class & 3),
             Self::Master => entry.master,
             Self::Source => entry.source,
-            Self::Kind => u64::from(entry.class),
-            Self::Net => u64::from(entry.net),
-            Self::Table => 0,
+            Self::Kind => u64::from(entry.net) << 32 | u64::from(entry.class),
+            Self::Net | Self::Table => u64::from(entry.net),
         }
     }
 }
@@ -163,10 +163,8 @@ impl Book {
     /// What is remembered of an owner.
     #[must_use]
     pub fn record(&self, scope: Scope, owner: u64) -> Record {
-        match scope {
-            Scope::Table => Record { live: self.count, ..Record::default() },
-            _ => self.owners[scope as usize].get(&owner).copied().unwrap_or_default(),
-        }
+        let scope = if scope == Scope::Table { Scope::Net } else { scope };
+        self.owners[scope as usize].get(&owner).copied().unwrap_or_default()
     }
 
     pub(super) fn insert(&mut self, entry: Entry) {

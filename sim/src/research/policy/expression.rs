@@ -283,12 +283,20 @@ impl Parser<'_> {
         }
         self.peek();
         let rest = &self.text[self.at..];
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'));
-        let word = &rest[..end.unwrap_or(rest.len())];
-        // `nan` and `inf` are numbers to the library.
-        if word.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-            && let Ok(number) = word.parse::<f64>()
+        let is_within = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        let mut end = rest.find(|c| !is_within(c)).unwrap_or(rest.len());
+        // The sign of an exponent: `1e-3`.
+        let is_number = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+        if is_number
+            && rest[..end].ends_with(['e', 'E'])
+            && let Some(digits) = rest[end..].strip_prefix(['-', '+'])
+            && digits.starts_with(|c: char| c.is_ascii_digit())
         {
+            end += 1 + digits.find(|c| !is_within(c)).unwrap_or(digits.len());
+        }
+        let word = &rest[..end];
+        // `nan` and `inf` are numbers to the library.
+        if is_number && let Ok(number) = word.parse::<f64>() {
             let number = self.finite(self.at, Expression::Number(number))?;
             self.at += word.len();
             return Ok(number);
@@ -327,6 +335,16 @@ impl Parser<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_may_have_an_exponent() {
+        for text in ["1e3", "1e-3*age", "2.5E+2 + age", "1e-3-1e-3"] {
+            Expression::parse(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+        }
+        for text in ["1e", "1e-", "1e-age"] {
+            Expression::parse(text).expect_err(text);
+        }
+    }
 
     fn of_numbers(text: &str) -> f64 {
         let book = Book::new(1000);

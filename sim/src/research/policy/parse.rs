@@ -92,8 +92,16 @@ fn compose(text: &str) -> Result<Spec, String> {
         if axis.is_empty() {
             continue;
         }
-        let (name, value) =
-            axis.split_once('=').ok_or_else(|| format!("expected axis=value, not `{axis}`"))?;
+        let Some((name, value)) = axis.split_once('=') else {
+            let known = names::NAMED.iter().find(|named| named.name == axis);
+            return Err(match known {
+                Some(named) => format!(
+                    "expected axis=value: `{axis}` is a name; its axes are `{}`",
+                    named.composition
+                ),
+                None => format!("expected axis=value, not `{axis}`"),
+            });
+        };
         let (name, value) = (name.trim(), value.trim());
         if given.contains(&name) {
             return Err(format!("character {character}: expected `{name}` once, not `{axis}`"));
@@ -156,7 +164,12 @@ fn admission(text: &str) -> Result<Admission, String> {
             burst: number(burst)?,
         }),
         ["doorkeeper", scope, least] => {
-            Ok(Admission::Doorkeeper { scope: Scope::parse(scope)?, share: share(least)? })
+            let scope = Scope::parse(scope)?;
+            if matches!(scope, Scope::Master | Scope::Class) {
+                let expected = "admit: expected doorkeeper of table, net, kind or source";
+                return Err(format!("{expected}: of a master nothing is remembered"));
+            }
+            Ok(Admission::Doorkeeper { scope, share: share(least)? })
         }
         ["reserve", kept] => Ok(Admission::Reserve { share: share(kept)? }),
         _ => Err(format!(
@@ -303,6 +316,9 @@ mod tests {
             "quota=source:3",
             "quota=source:-1:refuse",
             "quota=source:x1e999:refuse",
+            "admit=doorkeeper:master:0.5",
+            "admit=doorkeeper:class:0.5",
+            "kernel+timeout=30s",
             "admit=all+x=1",
             "admit=tokens:source:nan:1",
             "admit=early-drop:1.5",

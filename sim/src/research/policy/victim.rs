@@ -118,13 +118,14 @@ impl Victim for Ranked {
     }
 }
 
-/// The oldest of the owner who holds most; the newcomer counts with its owner.
+/// The oldest of the owner who holds most of its namespace; the newcomer counts with its owner.
 #[derive(Debug)]
 pub struct Share {
     scope: Scope,
     held: Map<u64, BTreeSet<(u64, u32)>>,
-    /// By how much they hold, and of equals the one whose oldest is the oldest last.
-    owners: BTreeSet<(u32, u64, u64)>,
+    /// Of each namespace, by how much they hold, and of equals the one whose oldest is the oldest
+    /// last.
+    owners: BTreeSet<(u16, u32, u64, u64)>,
 }
 
 impl Share {
@@ -134,37 +135,44 @@ impl Share {
         Self { scope, held: Map::default(), owners: BTreeSet::new() }
     }
 
-    fn move_owner(&mut self, owner: u64, change: impl FnOnce(&mut BTreeSet<(u64, u32)>) -> bool) {
+    fn move_owner(
+        &mut self,
+        entry: &Entry,
+        change: impl FnOnce(&mut BTreeSet<(u64, u32)>) -> bool,
+    ) {
+        let owner = self.scope.owner(entry);
         let held = self.held.entry(owner).or_default();
-        if let Some(place) = place_of(owner, held) {
+        if let Some(place) = place_of(entry.net, owner, held) {
             self.owners.remove(&place);
         }
         change(held);
-        match place_of(owner, held) {
+        match place_of(entry.net, owner, held) {
             None => self.held.remove(&owner).is_some(),
             Some(place) => self.owners.insert(place),
         };
     }
 }
 
-fn place_of(owner: u64, held: &BTreeSet<(u64, u32)>) -> Option<(u32, u64, u64)> {
+fn place_of(net: u16, owner: u64, held: &BTreeSet<(u64, u32)>) -> Option<(u16, u32, u64, u64)> {
     let oldest = held.first()?.0;
-    Some((held.len() as u32, u64::MAX - oldest, owner))
+    Some((net, held.len() as u32, u64::MAX - oldest, owner))
 }
 
 impl Victim for Share {
     fn inserted(&mut self, entry: &Entry, _: &Book) {
         let item = (entry.seq, entry.id.index());
-        self.move_owner(self.scope.owner(entry), |held| held.insert(item));
+        self.move_owner(entry, |held| held.insert(item));
     }
 
     fn removed(&mut self, entry: &Entry) {
         let item = (entry.seq, entry.id.index());
-        self.move_owner(self.scope.owner(entry), |held| held.remove(&item));
+        self.move_owner(entry, |held| held.remove(&item));
     }
 
     fn victim(&mut self, newcomer: &Entry, book: &Book) -> Option<ExpectId> {
-        let (most, _, greatest) = *self.owners.last()?;
+        let net = newcomer.net;
+        let of_net = (net, 0, 0, 0)..=(net, u32::MAX, u64::MAX, u64::MAX);
+        let (_, most, _, greatest) = *self.owners.range(of_net).next_back()?;
         // The newcomer's own gives if it would hold more than all others.
         let own = self.scope.owner(newcomer);
         let own_holds = self.held.get(&own).map_or(0, |held| held.len() as u32);

@@ -223,7 +223,9 @@ impl Workload {
             master_state.open = true;
             master_state.who.source = sources.map_or(number, |sources| number % sources);
             master_state.who.net = nets.map_or(0, |nets| (number % nets) as u16);
-            master_state.who.zone = zones.map_or(0, |zones| (number % zones) as u16);
+            // Each namespace has all the zones.
+            let within = number / nets.unwrap_or(1);
+            master_state.who.zone = zones.map_or(0, |zones| (within % zones) as u16);
             let who = master_state.who;
             What::Open { master, who }
         });
