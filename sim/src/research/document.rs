@@ -106,7 +106,8 @@ impl Document {
         Ok(document)
     }
 
-    /// Changes a number: `class.irc.arrivals.per_second`. Its source becomes `why`.
+    /// Changes a number: `class.irc.arrivals.per_second`. Its source becomes `why`, beside that of
+    /// the other numbers there.
     ///
     /// # Errors
     /// If there is nothing at that path.
@@ -141,8 +142,11 @@ impl Document {
             }),
         };
         *slot = parsed.ok_or_else(|| format!("{path}: expected a number, not `{value}`"))?;
-        if table.contains_key("source") {
-            table.insert("source".into(), Value::String(why.to_owned()));
+        let numbers = table.iter().filter(|(key, value)| *key != "source" && is_number(value));
+        let alone = numbers.count() < 2;
+        if let Some(Value::String(source)) = table.get_mut("source") {
+            // What stands beside it comes from where it came.
+            *source = if alone { why.to_owned() } else { format!("{last} {why}; {source}") };
         }
         self.scenario().map_err(|why| format!("{path}={value}: {}", why.1))?;
         Ok(())
@@ -382,5 +386,50 @@ answered = { share = 0.97, source = "the test" }
         let masters = "masters = { count = 5, source = \"the test\" }\n";
         let why = burst("own_masters = true", masters).expect_err("they are five, or new ones");
         assert!(why.starts_with("class.ftp: burst.own_masters: expected no `masters`"), "{why}");
+    }
+
+    /// Whatever table it stands in: what means nothing is no parameter.
+    #[test]
+    fn a_key_that_means_nothing_is_refused() {
+        for (right, wrong) in [
+            ("lasts = \"100s\"", "lasts = \"100s\"\nexpectmax = 3"),
+            ("per_second = 1.5", "per_second = 1.5, per_minute = 2"),
+            ("sigma = 1,", "sigma = 1, mean = \"1s\","),
+            ("share = 0.97", "share = 0.97, chare = 1"),
+        ] {
+            let why = Document::parse(&TEXT.replace(right, wrong)).expect_err(wrong);
+            assert!(why.starts_with("line ") && why.contains("unknown field `"), "{why}");
+        }
+        for more in [
+            "policy = { max_expeted = 1, source = \"x\" }",
+            "loss = { conection = 0.9, source = \"x\" }",
+            "worth = { is = 2, was = 1, source = \"x\" }",
+            "during = { from = \"0s\", to = \"9s\", at = \"1s\", source = \"x\" }",
+            "masters = { count = 1, of = 2, source = \"x\" }",
+        ] {
+            let why = Document::parse(&format!("{TEXT}{more}\n")).expect_err(more);
+            assert!(why.contains("unknown field `"), "{why}");
+        }
+        let gap = "gap = { law = \"constant\", is = \"1ms\", isnt = 2, source = \"x\" }";
+        let burst = format!("{TEXT}burst = {{ mean = 2, {gap}, source = \"x\" }}\n");
+        let why = Document::parse(&burst).expect_err("it is a law within a burst");
+        assert!(why.contains("unknown field `isnt`"), "{why}");
+    }
+
+    #[test]
+    fn what_is_not_set_keeps_its_source() {
+        let mut document = Document::parse(TEXT).expect("it is fine");
+        document.set("class.ftp.delay.sigma", "0.5", "set by the study").expect("there");
+        let source = &document.read().classes[0].delay.source;
+        assert_eq!(source, "sigma set by the study; the test");
+    }
+
+    #[test]
+    fn names_are_parts_of_paths() {
+        for name in ["a/b", "my.class", "a=b", " "] {
+            let text = TEXT.replace("name = \"ftp\"", &format!("name = {name:?}"));
+            let why = Document::parse(&text).expect_err(name);
+            assert!(why.contains("expected a name without `.`, `/` and `=`"), "{why}");
+        }
     }
 }

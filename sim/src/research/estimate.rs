@@ -88,7 +88,7 @@ fn sessions(arrivals: &Arrivals, lasts: f64) -> f64 {
             f64::from(*count) * batches
         }
         Arrivals::Pulsed { per_second, on, period } => {
-            (per_second * on.0).round() * (lasts / period.0).max(1.0)
+            per_second * on.0 * (lasts / period.0).max(1.0)
         }
     }
 }

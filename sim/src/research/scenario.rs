@@ -21,7 +21,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nfexp_model::helper::{Class, ExpectPolicy, IN_TREE};
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use toml::{Table, Value};
 
 use super::cast::Cast;
 use super::law::{Arrivals, Law, Span, brief};
@@ -107,6 +109,7 @@ impl RecordingSpec {
 
 /// How long a scenario lasts.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Run {
     /// From the first moment to the last.
     pub lasts: Span,
@@ -123,13 +126,38 @@ const fn usual_limit() -> u32 {
 }
 
 /// Something with numbers, and where they come from.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sourced<T> {
     /// The numbers.
-    #[serde(flatten)]
     pub value: T,
     /// Where they come from.
     pub source: String,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Sourced<T> {
+    /// What `serde(flatten)` would do, but a key that means nothing is refused.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = Table::deserialize(deserializer)?;
+        let source = table.remove("source").ok_or_else(|| D::Error::missing_field("source"))?;
+        let source = source.try_into().map_err(|_| D::Error::custom("source: expected text"))?;
+        let mut numbers = Value::Table(table);
+        without_sources(&mut numbers);
+        let value = numbers.try_into();
+        let value = value.map_err(|error: toml::de::Error| D::Error::custom(error.message()))?;
+        Ok(Self { value, source })
+    }
+}
+
+/// Laws within laws have sources, too; the document has asked for them.
+fn without_sources(value: &mut Value) {
+    match value {
+        Value::Table(table) => {
+            table.remove("source");
+            table.iter_mut().for_each(|(_, inner)| without_sources(inner));
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_sources),
+        _ => {}
+    }
 }
 
 /// Announcements of one kind.
@@ -192,6 +220,7 @@ pub struct ClassSpec {
 
 /// A share that is answered.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Answered {
     /// From 0 to 1.
     pub share: f64,
@@ -199,6 +228,7 @@ pub struct Answered {
 
 /// How many of something.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Count {
     /// At least one.
     pub count: u32,
@@ -206,6 +236,7 @@ pub struct Count {
 
 /// Several announcements of one session.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Burst {
     /// How many, in the mean; geometric. Exactly so many if `exact`.
     pub mean: f64,
@@ -222,6 +253,7 @@ pub struct Burst {
 
 /// A part of the run.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct During {
     /// Its begin.
     pub from: Span,
@@ -231,6 +263,7 @@ pub struct During {
 
 /// Limits and lifetime of a class.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// How many a master may have; the helper's if not given.
     #[serde(default)]
@@ -265,6 +298,7 @@ impl Limits {
 
 /// What is lost on the way.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Loss {
     /// Which share of the announcements.
     #[serde(default)]
@@ -276,6 +310,7 @@ pub struct Loss {
 
 /// What a match is worth.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Worth {
     /// Against 1 for others.
     pub is: u32,
@@ -317,6 +352,7 @@ impl Scenario {
             if self.classes[..at].iter().any(|other| other.name == class.name) {
                 return Err(fail("expected a name of its own".into()));
             }
+            is_part_of_a_path(&class.name).map_err(fail)?;
             class.check().map_err(fail)?;
         }
         let masters = self.classes.iter().filter_map(|class| class.masters.as_ref());
@@ -335,6 +371,7 @@ impl Scenario {
             {
                 return Err(fail("expected a name of its own".into()));
             }
+            is_part_of_a_path(&recording.name).map_err(fail)?;
             if recording.source.trim().is_empty() {
                 return Err(fail("expected `source = …`".into()));
             }
@@ -345,6 +382,14 @@ impl Scenario {
         }
         // What it names must be there: a helper, and a class of it.
         Cast::of(self).map(drop)
+    }
+}
+
+/// Numbers are named by paths (`class.ftp.answered.share`), a recording's kinds by `office/sip`.
+fn is_part_of_a_path(name: &str) -> Result<(), String> {
+    match name.contains(['.', '/', '=']) || name.trim().is_empty() {
+        true => Err("expected a name without `.`, `/` and `=`".into()),
+        false => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::research::random::Stream;
 
 /// When sessions begin.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "law", rename_all = "kebab-case")]
+#[serde(tag = "law", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Arrivals {
     /// Without memory.
     Poisson {
@@ -149,14 +149,17 @@ impl Arrivals {
                 place.now = place.batch + place.offsets.pop()?;
             }
             Self::Pulsed { per_second, on, period } => {
-                // As many as belong there: 0.29 a second for 100 s are not 28.999…
-                let per_pulse = libm::round(per_second * on.0) as u32;
-                if per_pulse == 0 {
+                if *per_second <= 0.0 {
                     return None;
                 }
-                let (pulse, within) = (place.count / per_pulse, place.count % per_pulse);
-                place.count += 1;
-                place.now = f64::from(pulse) * period.0 + f64::from(within) / per_second;
+                // How many belong into so many pulses: 0.29 a second for 100 s are not 28.999…,
+                // and of half an announcement a pulse every second has one.
+                let each = per_second * on.0;
+                let nth = f64::from(place.count);
+                let pulse = libm::ceil((nth + 1.0 - 1e-6) / each) - 1.0;
+                let before = libm::floor(pulse * each + 1e-6);
+                place.count = place.count.wrapping_add(1);
+                place.now = pulse * period.0 + (nth - before) / per_second;
             }
         }
         Some(place.now)
@@ -299,6 +302,16 @@ mod tests {
         let (mut place, mut stream) = (Place::default(), Stream::keyed(1, 0, "law", "rate"));
         let within = (0..100).filter(|_| pulses.next(&mut place, &mut stream, NEVER) < Some(300.0));
         assert_eq!(within.count(), 29);
+        // Five in two pulses, and one in four.
+        for (per_second, first) in [(2.5, &[0.0, 0.4, 10.0, 10.4, 10.8, 20.0][..]), (0.25, &[30.0])]
+        {
+            let pulses = Arrivals::Pulsed { per_second, on: Span(1.0), period: Span(10.0) };
+            let mut place = Place::default();
+            for at in first {
+                let next = pulses.next(&mut place, &mut stream, NEVER).expect("it never ends");
+                assert!((next - at).abs() < 1e-9, "{next} for {at}");
+            }
+        }
         let never = Arrivals::Poisson { per_second: 0.0 };
         assert_eq!(never.next(&mut Place::default(), &mut stream, NEVER), None);
     }

@@ -67,7 +67,7 @@ pub fn brief(number: f64) -> String {
 
 /// How long something takes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(tag = "law", rename_all = "kebab-case")]
+#[serde(tag = "law", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Law {
     /// Always the same.
     Constant {
@@ -128,6 +128,7 @@ pub enum Law {
 
 /// A part of a mixture.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Part {
     /// How often, against the other parts.
     pub weight: f64,

@@ -70,6 +70,9 @@ const MOST_POINTS: usize = 20_000;
 /// How many cells a study may have: each is a run, and a row of the answer.
 pub const MOST_CELLS: usize = 2_000_000;
 
+/// The size that a scenario names; a study's own go before.
+pub const SIZE: &str = "run.expect_max";
+
 /// A number of things, which may be more than can be counted.
 pub fn many(count: usize) -> String {
     if count == usize::MAX { "uncountably many".into() } else { count.to_string() }
@@ -108,6 +111,7 @@ const fn usual_most() -> u64 {
 
 /// A number that is set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Set {
     /// Where: `class.irc.arrivals.per_second`.
     pub path: String,
@@ -117,6 +121,7 @@ pub struct Set {
 
 /// A number that is varied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Vary {
     /// Where.
     pub path: String,
@@ -223,6 +228,11 @@ impl Study {
         each_once("policies", &self.policies)?;
         each_once("revisions", &self.revisions)?;
         each_once("expect_max", &self.expect_max)?;
+        let changed = self.set.iter().map(|set| &set.path);
+        let mut changed = changed.chain(self.vary.iter().map(|vary| &vary.path));
+        if !self.expect_max.is_empty() && changed.any(|path| path == SIZE) {
+            return Err(format!("{SIZE} would change nothing: `expect_max` says which sizes"));
+        }
         for (at, vary) in self.vary.iter().enumerate() {
             let path = &vary.path;
             each_once(path, &vary.values)?;
