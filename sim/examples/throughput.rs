@@ -94,6 +94,7 @@ fn measured(
         seed: 1,
         replication: 0,
         masters: masters_at_once(&scenario, &cast),
+        announced: u32::MAX,
         horizon,
         recording: Recording::default(),
     };

@@ -289,3 +289,72 @@ fn a_capture_held_against_a_kernel_is_a_line() {
     assert_eq!(kernel["place"], model["place"]);
     assert_ne!(kernel["event"], model["event"]);
 }
+
+/// A scenario of one class, in a file of this name.
+fn one_class(name: &str, answered: f64, timeout: &str) -> String {
+    let text = format!(
+        r#"
+name = "one"
+[run]
+lasts = "600s"
+source = "the test"
+[[class]]
+name = "only"
+helper = "irc"
+arrivals = {{ law = "poisson", per_second = 2, source = "the test" }}
+delay = {{ law = "exponential", mean = "200ms", source = "the test" }}
+answered = {{ share = {answered:?}, source = "the test" }}
+policy = {{ timeout = "{timeout}", source = "the test" }}
+"#
+    );
+    file(name, text.as_bytes())
+}
+
+/// No share is told of nothing; a timeout shorter than what is advised usually is kept.
+#[test]
+fn research_tells_nothing_of_nothing() {
+    let nobody = one_class("nobody.toml", 0.0, "3s");
+    let (code, told, why) = run(&["sweep", "--scenario", &nobody, "--replications", "3"]);
+    let row = told.lines().find(|line| line.starts_with(" kernel")).expect("a row");
+    let recall = row.split_whitespace().nth(2);
+    assert_eq!((code, recall), (0, Some("-")), "{told}{why}");
+    let soon = one_class("soon.toml", 1.0, "1s");
+    let (code, told, why) = run(&["size", "--scenario", &soon, "--target", "0.9"]);
+    assert!([0, 1, 3].contains(&code) && told.contains("timeout 1s"), "{code} {told}{why}");
+}
+
+/// Where a table of so many is full depends on how long one stays.
+#[test]
+fn a_table_is_full_as_soon_as_the_policys_own_timeout_says() {
+    let attack = ["attack", "--replications", "3", "--most", "0.01", "--set", "run.lasts=100s"];
+    let full = |policy: &str| {
+        let (_, rows) = json(&[&attack[..], &["--policy", policy]].concat());
+        rows[0]["holds_full_per_second"].as_f64().expect("a rate")
+    };
+    let (kernel, short) = (full("kernel"), full("short-timeout"));
+    assert!((kernel * 300.0 - 256.0).abs() < 1e-9 && (short * 30.0 - 256.0).abs() < 1e-9);
+}
+
+/// What would change nothing is refused, whichever way it is said.
+#[test]
+fn a_size_is_said_once() {
+    let set = ["--set", "run.expect_max=5"];
+    for verb in [
+        &["sweep", "--scenario", "ftp", "--expect-max", "8"][..],
+        &["size", "--scenario", "ftp"],
+        &["sweep", "sim/studies/quick.toml"],
+        &["sensitivity", "--scenario", "ftp", "--knob", "expect_max=64..128"],
+        &["sensitivity", "--scenario", "ftp", "--knob", "run.expect_max=64..128"],
+    ] {
+        let (code, _, why) = run(&[verb, &set].concat());
+        let code_of_file = if verb[1].starts_with("--") { 2 } else { 65 };
+        assert_eq!(code, code_of_file, "{verb:?}: {why}");
+        assert!(why.contains("run.expect_max would change nothing"), "{why}");
+    }
+    let knob = "class.attack.arrivals.per_second=1";
+    let (code, _, why) = run(&["attack", "--set", knob]);
+    assert!(code == 2 && why.contains("it is what is tried"), "{why}");
+    let twice = ["--knob", "expect_max=64..128", "--knob", "run.expect_max=64..128"];
+    let (code, _, why) = run(&[&["sensitivity", "--scenario", "ftp"], &twice[..]].concat());
+    assert!(code == 2 && why.contains("expected one knob"), "{why}");
+}

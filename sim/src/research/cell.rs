@@ -17,6 +17,7 @@ use super::ledger::{Account, Ending};
 use super::measure::{Measure, Owned, Recording};
 use super::optimum::{Bracket, Offer};
 use super::policy::Spec;
+use super::policy::axes::Timeout;
 use super::scenario::Scenario;
 use super::setup::Setup;
 use super::statistics::jain;
@@ -194,6 +195,8 @@ impl Block<'_> {
             return Err(Stopped::Asked(too_many("more", self.most_happenings)));
         }
         let masters = masters_of(&happenings);
+        let announced = happenings.iter().filter(|one| matches!(one.what, What::Announce { .. }));
+        let announced = u32::try_from(announced.count()).unwrap_or(u32::MAX);
         let granted = self.granted.map(|granted| Cast::of(&granted.read()));
         let cast = granted.transpose().map_err(Stopped::Asked)?.unwrap_or(cast);
         let offered = |cast: &Cast| Offer::of(cast, &self.revision, &happenings, horizon);
@@ -217,6 +220,7 @@ impl Block<'_> {
                     seed: self.seed,
                     replication: self.replication,
                     masters,
+                    announced,
                     horizon,
                     recording: self.recording,
                 };
@@ -227,7 +231,14 @@ impl Block<'_> {
                 let ceilings = without.as_ref().filter(|_| !policy.class_limits);
                 let (bracket, by_worth) = ceilings.unwrap_or(&under);
                 let ceilings = [bracket, by_worth.as_ref().unwrap_or(bracket)];
-                let mut cell = of_outcome(&scenario, &cast, &outcome, ceilings);
+                let mut cell = of_outcome(&scenario, &cast, &policy.timeout, &outcome, ceilings);
+                if cell.useful > 0 && cell.recall > cell.optimum_upper + 1e-9 {
+                    let (recall, most) = (cell.recall, cell.optimum_upper);
+                    return Err(here(format!(
+                        "recall {recall} where no policy reaches more than {most}: this is an error \
+                         of nfexp's own"
+                    )));
+                }
                 cell.policy.clone_from(&policy.name);
                 cell.expect_max = expect_max;
                 cell.replication = self.replication;
@@ -263,23 +274,33 @@ pub fn masters_of(happenings: &[Happening]) -> u32 {
 }
 
 /// From which bin on a run is in its steady state, and whether it is at all.
-fn warm_up(scenario: &Scenario, cast: &Cast, measure: &Measure) -> (usize, bool) {
+fn warm_up(
+    scenario: &Scenario,
+    cast: &Cast,
+    timeout: &Timeout,
+    measure: &Measure,
+) -> (usize, bool) {
     if scenario.run.value.transient {
         return (0, true);
     }
     let longest = cast.kinds.iter().map(|kind| kind.timeout_secs).max().unwrap_or(0);
-    let floor = (micros(3.0 * f64::from(longest)) / measure.width) as usize;
+    let bins = |secs: f64| (micros(3.0 * secs) / measure.width) as usize;
+    let (usual, asked) = (f64::from(longest), timeout.longest(f64::from(longest)));
+    // A policy's own timeout that is next to never says nothing about when a table settles.
+    let has_room = bins(asked) <= measure.bins.len() / 2;
+    let floor = if has_room { bins(asked.max(usual)) } else { bins(usual) };
     steady::warm_up(&measure.bins, floor)
 }
 
 fn of_outcome(
     scenario: &Scenario,
     cast: &Cast,
+    timeout: &Timeout,
     outcome: &Outcome,
     [bracket, by_worth]: [&Bracket; 2],
 ) -> Cell {
     let measure = &outcome.measure;
-    let (cut, steady) = warm_up(scenario, cast, measure);
+    let (cut, steady) = warm_up(scenario, cast, timeout, measure);
     let bins = &measure.bins[cut..];
     let sum = |of: fn(&super::measure::Bin) -> u64| bins.iter().map(of).sum::<u64>();
     let (useful, hits) = (sum(|bin| u64::from(bin.useful)), sum(|bin| u64::from(bin.hits)));

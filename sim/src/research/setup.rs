@@ -25,6 +25,8 @@ pub struct Setup {
     pub replication: u32,
     /// How many masters may be open at once.
     pub masters: u32,
+    /// How many expectations are announced at most: more need no memory.
+    pub announced: u32,
     /// When it ends.
     pub horizon: Micros,
     /// What is recorded beside the counts.
@@ -40,13 +42,14 @@ impl Setup {
         // As nf_conntrack_expect_init() has it: four a bucket, whole pages of buckets.
         let usual = (self.expect_max / 4).max(1).next_multiple_of(512);
         let nets = u32::from(cast.namespaces);
+        let most = self.expect_max.saturating_mul(nets).min(self.announced);
         Config {
             revision: self.revision,
             hz: self.hz,
             hash_size: self.hash_size.unwrap_or(usual),
             expect_max: self.expect_max,
             hash_seed: 0x5eed,
-            expectations: self.expect_max.saturating_mul(nets).saturating_add(SPARE).min(1 << 26),
+            expectations: most.saturating_add(SPARE).min(1 << 26),
             conns: self.masters.saturating_add(64),
             conns_ready: u32::MAX,
             cpus: 1,

@@ -28,7 +28,8 @@ impl Estimate {
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
         let n = values.len();
-        let mean = values.iter().sum::<f64>() / n.max(1) as f64;
+        // The sum of nothing is minus nothing.
+        let mean = (values.iter().sum::<f64>() + 0.0) / n.max(1) as f64;
         let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
         let half = match n {
             0 | 1 => f64::INFINITY,
@@ -86,6 +87,9 @@ impl Estimate {
 impl std::fmt::Display for Estimate {
     /// `0.9963 ± 0.0004`, as many digits as the interval is worth; never a bare mean.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.of == 0 {
+            return f.write_str("-");
+        }
         if self.half.is_infinite() {
             return write!(f, "{:.4} ± ?", self.mean);
         }
@@ -327,7 +331,8 @@ mod tests {
         assert!((0.058..0.08).contains(&half), "{half}");
         let spread = [(90, 100), (80, 100), (85, 100)];
         assert_eq!(Estimate::of_shares(&spread), Estimate::of(&[0.9, 0.8, 0.85]));
-        assert!(Estimate::of_shares(&[(0, 0); 3]).half.is_infinite());
+        let nothing = Estimate::of_shares(&[(0, 0); 3]);
+        assert!(nothing.half.is_infinite() && nothing.to_string() == "-");
     }
 
     #[test]

@@ -15,11 +15,12 @@ use crate::command::{Failure, counting, remark};
 use crate::report::text::{counted, ruled};
 use crate::research::cast::Cast;
 use crate::research::law::brief;
+use crate::research::policy;
 use crate::research::statistics::{Estimate, Verdict};
 use crate::research::steady;
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::shard;
-use crate::research::sweep::study::{Number, Set, Study};
+use crate::research::sweep::study::{Number, SIZE, Set, Study};
 
 /// The arguments of `nfexp attack`.
 #[derive(Debug, Args)]
@@ -187,8 +188,14 @@ impl Attack {
         let document = study.document(beside).map_err(|why| self.asked.wrong(why))?;
         let scenario = document.read();
         document.clone().set(&self.knob, "1", "tried").map_err(Failure::Usage)?;
+        if study.set.iter().any(|set| set.path == self.knob) {
+            let why = format!("--set {} would change nothing: it is what is tried", self.knob);
+            return Err(self.asked.wrong(why));
+        }
+        study.check().map_err(|why| self.asked.wrong(why))?;
         if study.expect_max.is_empty() {
             study.expect_max.push(scenario.run.value.expect_max);
+            study.set.retain(|set| set.path != SIZE);
         }
         let cast = Cast::of(&scenario).map_err(Failure::Usage)?;
         let attacker = self.knob.split('.').nth(1).unwrap_or_default();
@@ -208,7 +215,8 @@ impl Attack {
             for &expect_max in &study.expect_max {
                 let at = (policy.as_str(), expect_max);
                 let one = |rate: f64| self.recall_at((study, beside), at, rate, bar);
-                let holds_full = f64::from(expect_max) / seconds;
+                let spec = policy::parse::policy(policy).map_err(|why| self.asked.wrong(why))?;
+                let holds_full = f64::from(expect_max) / spec.timeout.longest(seconds);
                 let tried = self.search(holds_full, one)?;
                 let (below, from) = bracket(&tried, self.until_recall);
                 let (answer, said) = said(below, from, self.most);
@@ -284,7 +292,7 @@ impl Attack {
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
         let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| bar.inc(1));
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
-        let steady = rows.iter().all(|row| row.cell.steady);
+        let steady = steady::speak(rows.iter().map(|row| row.cell.steady));
         Ok(Tried { rate, recall: recall_of(rows.iter().map(|row| &row.cell)), steady })
     }
 

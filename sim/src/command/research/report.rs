@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::sweep::{Asked, jobs, progress};
+use super::sweep::{Asked, jobs, progress, settled};
 use crate::command::output::{could_be_written, is_another, quoted, write_beside};
 use crate::command::{Failure, remark};
 use crate::report::text::counted;
@@ -69,7 +69,7 @@ impl Report {
             }
         }
         remark(format_args!("{} with {} pictures", self.out.display(), pictures.len()));
-        Ok(())
+        settled(&lines)
     }
 
     /// What was typed, without what does not change the page.

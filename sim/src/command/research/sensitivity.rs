@@ -18,10 +18,10 @@ use crate::research::law::brief;
 use crate::research::policy::parse::lasting;
 use crate::research::random::Stream;
 use crate::research::statistics::{Estimate, morris, sobol};
-use crate::research::steady::said;
+use crate::research::steady::{said, speak};
 use crate::research::sweep::plan::Plan;
 use crate::research::sweep::shard;
-use crate::research::sweep::study::{MOST_CELLS, Number, Set, Study, many};
+use crate::research::sweep::study::{MOST_CELLS, Number, SIZE, Set, Study, many};
 
 /// The arguments of `nfexp sensitivity`.
 #[derive(Debug, Args)]
@@ -51,6 +51,9 @@ pub struct Sensitivity {
 
 /// A row is a plan for every knob and one or two more, each with its cells.
 const MOST_ROWS: u32 = 100_000;
+
+/// From how many rows on a bootstrap's intervals hold what they say, nearly.
+const ENOUGH: u32 = 64;
 
 /// How sensitivity is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -201,6 +204,26 @@ impl Sensitivity {
                 return Err(Failure::Usage(format!("{}: expected once", knob.path)));
             }
         }
+        for knob in &knobs {
+            let sized = [SIZE, "expect_max"].contains(&knob.path.as_str());
+            let would = |what: &str| {
+                let why = format!("{what} would change nothing: {} is a knob", knob.path);
+                self.asked.wrong(why)
+            };
+            if let Some(set) =
+                study.set.iter().find(|set| set.path == knob.path || sized && set.path == SIZE)
+            {
+                return Err(would(&format!("--set {}", set.path)));
+            }
+            if sized && !study.expect_max.is_empty() {
+                return Err(would("expect_max of the study or the command line"));
+            }
+        }
+        if [SIZE, "expect_max"].iter().all(|size| knobs.iter().any(|knob| knob.path == *size)) {
+            return Err(Failure::Usage(format!(
+                "{SIZE} and expect_max are one: expected one knob"
+            )));
+        }
         let is_long = |set: &Set| set.path == "run.lasts";
         if self.knob.is_empty() && !study.set.iter().any(is_long) {
             let value = Number::Text("6000s".into());
@@ -208,6 +231,12 @@ impl Sensitivity {
         }
         self.check((&study, beside.as_deref()), &knobs)?;
         remark(format_args!("seed {}, {} rows", study.seed, self.rows));
+        if self.method == Method::Sobol && self.rows < ENOUGH {
+            remark(format_args!(
+                "intervals of fewer than {ENOUGH} rows are too narrow: the true index may lie \
+                 outside one in five times"
+            ));
+        }
         Self::tell_means(&study, &knobs);
         let mut stream = Stream::keyed(study.seed, 0, "sensitivity", "design");
         let (mut failed, mut unsteady) = (None, Vec::new());
@@ -361,7 +390,7 @@ impl Sensitivity {
         let plan = Plan::of(study, beside).map_err(|why| self.asked.wrong(why))?;
         let rows = shard::run_in_memory(&plan, self.jobs, &|_, _| bar.inc(1));
         let rows = rows.map_err(|why| self.asked.stopped(why))?;
-        if rows.iter().any(|row| !row.cell.steady) {
+        if !speak(rows.iter().map(|row| row.cell.steady)) {
             let turned = knobs
                 .iter()
                 .zip(inputs)

@@ -23,7 +23,9 @@ use crate::research::measure::Recording;
 use crate::research::policy::Spec;
 use crate::research::scenario::Scenario;
 use crate::research::statistics::{Estimate, Verdict};
+use crate::research::steady::speak;
 use crate::research::sweep::shard::pool;
+use crate::research::sweep::study::SIZE;
 use crate::research::workload::{Happening, NEVER, What, Workload};
 use nfexp_model::revision::Revision;
 use nfexp_model::tuple::Proto;
@@ -156,6 +158,10 @@ impl Size {
             let why = format!("replications: {expected}, not {given}: fewer verify nothing");
             return Err(self.asked.wrong(why));
         }
+        if study.set.iter().any(|set| set.path == SIZE) {
+            let why = format!("{SIZE} would change nothing: the size is what is looked for");
+            return Err(self.asked.wrong(why));
+        }
         let document = study.check().and_then(|()| study.document(beside.as_deref()));
         let asked_for = document.map_err(|why| self.asked.wrong(why))?;
         let mut document = asked_for.clone();
@@ -219,7 +225,7 @@ impl Size {
             _ => Keeps::Inconclusive,
         };
         advice.extend(unadvised(&scenario, &advice)?);
-        let steady = cells.iter().all(|detail| detail.cell.steady);
+        let steady = speak(cells.iter().map(|detail| detail.cell.steady));
         trial.bar.finish_and_clear();
         let found = Found { expect_max, recall, steady, verdict };
         let rows = advice.iter().map(|one| self.row(&trial, found, one));
@@ -366,7 +372,7 @@ fn speaks(cells: &[Detail], expect_max: u32) -> Result<(), Failure> {
         format!("replication {} at expect_max {expect_max}", detail.cell.replication)
     };
     let unsteady: Vec<String> = cells.iter().filter(|detail| !detail.cell.steady).map(of).collect();
-    if !unsteady.is_empty() {
+    if !speak(cells.iter().map(|detail| detail.cell.steady)) {
         return Err(unsettled(&unsteady));
     }
     match cells.iter().find(|detail| detail.cell.useful == 0) {
@@ -417,7 +423,7 @@ fn advise(
         let place = ((waits.len() - 1) as f64 * (1.0 - allowed / 2.0)) as usize;
         // Half as long again: a sample knows little of what is rarer than itself.
         let timeout = (waits[place] as f64 * 1.5 / 1e6) as u32 + 1;
-        let timeout_secs = timeout.clamp(3, kind.timeout_secs);
+        let timeout_secs = timeout.max(3).min(kind.timeout_secs);
         let max_expected = kind.max_expected.max(1);
         let usual = Advice::of(kind, &cast, Advised::Yes);
         advice.push(Advice { timeout_secs, max_expected, ..usual });

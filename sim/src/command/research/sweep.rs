@@ -18,7 +18,7 @@ use crate::research::sweep::plan::{Plan, Row};
 use crate::research::sweep::script::{Scheduler, script};
 use crate::research::sweep::shard::{self, Shard, Unmerged};
 use crate::research::sweep::study::{Number, Set, Study, Vary};
-use crate::research::sweep::summary;
+use crate::research::sweep::summary::{self, Line};
 
 /// The arguments of `nfexp sweep`.
 #[derive(Debug, Args)]
@@ -315,15 +315,19 @@ fn tell(plan: &Plan, found: &[Row], format: Format, metrics: bool) -> Result<(),
         Format::Csv => out.write_all(&shard::bytes(found))?,
         Format::Json => out.write_all(rows::lines(lines.iter()).as_bytes())?,
     }
-    let unsteady = lines.iter().filter(|line| !line.steady).count();
-    if unsteady > 0 {
-        return Err(Failure::Inconclusive(format!(
+    settled(&lines)
+}
+
+/// Refuses to call settled what is not.
+pub(super) fn settled(lines: &[Line]) -> Result<(), Failure> {
+    match lines.iter().filter(|line| !line.steady).count() {
+        0 => Ok(()),
+        unsteady => Err(Failure::Inconclusive(format!(
             "{unsteady} of {} lines reached no steady state in their first half: let the run \
              last longer (--set run.lasts=…)",
             lines.len()
-        )));
+        ))),
     }
-    Ok(())
 }
 
 /// A bar with an estimate, on a terminal.
@@ -409,7 +413,8 @@ impl Part {
                 if missing > 0 {
                     let missing = counted(missing as u64, "block");
                     return Err(Failure::Inconclusive(format!(
-                        "{missing} missing: sweep run makes what is missing or damaged"
+                        "{missing} missing: sweep run makes what is missing or damaged (what was run with \
+                         --seed, --set or the like is of another plan)"
                     )));
                 }
             }
@@ -420,7 +425,7 @@ impl Part {
                     Unmerged::Damaged { path, why } => Failure::Data(path, why),
                     Unmerged::Missing(_) => Failure::Inconclusive(why.to_string()),
                 })?;
-                out.write_all(&shard::bytes(&rows))?;
+                tell(&plan, &rows, Format::Csv, false)?;
             }
             Self::Script { study, scheduler, shards, out: folder } => {
                 is_no_output(folder)?;

@@ -60,9 +60,13 @@ enum What {
     Chain(usize),
 }
 
-/// The best choice of intervals and chains for so many slots.
+/// How much work a flow may be: paths times arcs. Half a minute, where all of them are needed.
+const MOST_WORK: u64 = 1 << 27;
+
+/// The best choice of intervals and chains for so many slots; `None` where that takes too long to
+/// find.
 #[must_use]
-pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Choice {
+pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Option<Choice> {
     let mut choice = Choice { matches: vec![0; chains.len()], ..Choice::default() };
     let mut items = Vec::new();
     for (at, one) in intervals.iter().enumerate() {
@@ -94,6 +98,9 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Choice {
             continue;
         }
         if from >= reach && !component.is_empty() {
+            if work(&component, chains, slots) > MOST_WORK {
+                return None;
+            }
             solve(&component, &points, intervals, chains, slots, &mut choice);
             component.clear();
         }
@@ -101,9 +108,22 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Choice {
         component.push(item);
     }
     if !component.is_empty() {
+        if work(&component, chains, slots) > MOST_WORK {
+            return None;
+        }
         solve(&component, &points, intervals, chains, slots, &mut choice);
     }
-    choice
+    Some(choice)
+}
+
+/// One path for each slot, each through all that is there.
+fn work(component: &[Item], chains: &[Chain], slots: u32) -> u64 {
+    let arcs = component.iter().map(|item| match item.what {
+        What::Interval(_) => 1,
+        What::Chain(at) => chains[at].matches.len() as u64,
+    });
+    let paths = u64::from(slots).min(component.len() as u64);
+    arcs.sum::<u64>().saturating_mul(paths)
 }
 
 fn keep_interval(choice: &mut Choice, one: &Interval) {

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //!  one-shot, worth 1, limit C        greedy::Sweep      exact
-//!  worths, PERMANENT, limit C        flow::best         exact (min-cost flow)
+//!  worths, PERMANENT, limit C        flow::best         exact (min-cost flow), where that ends soon
+//!   the same, where it does not      bracket            lower: nested sweep; upper: a sweep a layer
 //!  limits per master and class, too  bracket            lower: nested sweep, all or the flow's
 //!                                                       upper: the least of the relaxations
 //! ```
@@ -26,7 +27,7 @@ pub mod flow;
 pub mod greedy;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nfexp_model::revision::{ClassLimit, Revision};
 
@@ -306,6 +307,37 @@ impl Offer {
         bins
     }
 
+    /// No choice exceeds this: matches of permanent ones are kept one by one, and of what is worth
+    /// two, each one's worth is a layer of its own, for which its own best choice is made.
+    fn layered(&self, intervals: &[Interval], chains: &[Chain], expect_max: u32) -> Vec<u64> {
+        let mut pieces = intervals.to_vec();
+        for Chain { from, matches, worth, group, net } in chains {
+            let begins = std::iter::once(from).chain(matches);
+            let piece = |(from, to): (&Micros, &Micros)| Interval {
+                from: *from,
+                to: *to,
+                worth: *worth,
+                group: *group,
+                net: *net,
+            };
+            pieces.extend(begins.zip(matches).map(piece));
+        }
+        pieces.sort_by_key(|piece| piece.from);
+        let levels: BTreeSet<u32> = pieces.iter().map(|piece| piece.worth).collect();
+        let mut upper = vec![0; BINS];
+        let mut below = 0;
+        for level in levels {
+            let of_level: Vec<Interval> =
+                pieces.iter().filter(|piece| piece.worth >= level).copied().collect();
+            let kept = self.swept(&of_level, expect_max);
+            for (all, kept) in upper.iter_mut().zip(kept) {
+                *all += kept * u64::from(level - below);
+            }
+            below = level;
+        }
+        upper
+    }
+
     /// With worths or permanent ones: the flow, which knows no groups, is the upper bound. What of
     /// its choice also keeps the groups' limits is feasible, and so is the nested sweep of all.
     fn by_flow(
@@ -314,7 +346,10 @@ impl Offer {
         chains: &[Chain],
         expect_max: u32,
     ) -> (Vec<u64>, Vec<u64>) {
-        let chosen = flow::best(intervals, chains, expect_max);
+        let of_all = self.nested(&Kept::all(intervals, chains), expect_max);
+        let Some(chosen) = flow::best(intervals, chains, expect_max) else {
+            return (of_all, self.layered(intervals, chains, expect_max));
+        };
         let mut upper = vec![0; BINS];
         for one in &chosen.kept {
             self.enter(&mut upper, &[one.to], one.worth);
@@ -325,7 +360,6 @@ impl Offer {
             self.enter(&mut upper, &chain.matches, chain.worth);
         }
         let of_flow = self.nested(&Kept::all(&chosen.kept, &shorter), expect_max);
-        let of_all = self.nested(&Kept::all(intervals, chains), expect_max);
         let lower = if total(&of_all) > total(&of_flow) { of_all } else { of_flow };
         (lower, upper)
     }
@@ -396,7 +430,7 @@ mod tests {
     #[test]
     fn nobody_keeps_more_after_a_cut_than_the_optimum_and_what_was_open() {
         let mut stream = Stream::keyed(1, 0, "optimum", "cut");
-        let mut needed = [0; 2];
+        let (mut needed, mut looser) = ([0; 2], 0);
         for case in 0..2000 {
             let with_chains = case % 2;
             let worths = if with_chains == 1 { 3 } else { 1 };
@@ -427,6 +461,9 @@ mod tests {
                 }
             }
             let bracket = offer.worth_bracket(slots);
+            let layered = offer.layered(&offer.intervals, &offer.chains, slots);
+            assert!(total(&layered) >= total(&bracket.upper), "case {case}");
+            looser += u32::from(total(&layered) > total(&bracket.upper));
             for cut in 0..20 {
                 let best = best_from(cut, &items, slots);
                 let upper = bracket.upper[cut as usize..].iter().sum::<u64>();
@@ -435,9 +472,13 @@ mod tests {
                     best <= upper + carried,
                     "case {case} from {cut}: {best} {upper} {carried}"
                 );
+                let upper = layered[cut as usize..].iter().sum::<u64>();
+                assert!(best <= upper + carried, "case {case} from {cut}: {best} {upper}, layers");
                 needed[with_chains] += u32::from(best > upper);
             }
         }
         assert!(needed.iter().all(|needed| *needed > 100), "nothing is ever carried: {needed:?}");
+        // Where there are chains, as in half of the cases.
+        assert!((1..500).contains(&looser), "a layer's bound is loose in {looser} of 2000 cases");
     }
 }

@@ -307,7 +307,9 @@ pub fn status(plan: &Plan, folders: &[PathBuf]) -> Status {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmerged {
     /// No folder has this block.
-    #[error("block {0} is missing: sweep run makes it")]
+    #[error(
+        "block {0} is missing: sweep run makes it (with another --seed, --set or the like it is of another plan)"
+    )]
     Missing(String),
     /// A file is not what a run wrote, or not what another run did.
     #[error("{}: {why}", .path.display())]

@@ -10,7 +10,7 @@ use super::plan::{Plan, Row};
 use crate::report::text::ruled;
 use crate::research::cell::Cell;
 use crate::research::statistics::Estimate;
-use crate::research::steady::said;
+use crate::research::steady::{said, speak};
 
 /// One line of the answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,7 +27,7 @@ pub struct Line {
     pub policy: String,
     /// The size.
     pub expect_max: u32,
-    /// Whether every replication reached a steady state.
+    /// Whether replications reached a steady state: nine in ten of them, at least.
     pub steady: bool,
     /// Which share of the useful arrivals found their expectation.
     pub recall: Estimate,
@@ -90,8 +90,10 @@ impl Line {
     /// Whether some matches are worth more than others, as far as this line tells.
     #[must_use]
     pub fn has_worths(&self) -> bool {
-        (self.worth, self.worth_lower, self.worth_upper)
-            != (self.recall, self.optimum_lower, self.optimum_upper)
+        let means = |of: [Estimate; 2]| of.map(|one| one.mean);
+        means([self.worth_lower, self.worth_upper])
+            != means([self.optimum_lower, self.optimum_upper])
+            || self.recall.of > 0 && self.worth.mean != self.recall.mean
     }
 }
 
@@ -131,8 +133,10 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         varied: row.varied.clone(),
         policy: row.cell.policy.clone(),
         expect_max: row.cell.expect_max,
-        steady: cells.iter().all(|cell| cell.steady),
-        recall: Estimate::of(&recalls),
+        steady: speak(cells.iter().map(|cell| cell.steady)),
+        recall: Estimate::of_shares(
+            &cells.iter().map(|cell| (cell.hits, cell.useful)).collect::<Vec<_>>(),
+        ),
         optimum_lower: estimate(&|cell| cell.optimum_lower),
         optimum_upper: estimate(&|cell| cell.optimum_upper),
         regret: Estimate::of_pairs(&values(&|cell| cell.optimum_upper), &recalls),
@@ -167,8 +171,9 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
 }
 
 /// Which columns of the tables a warm-up is cut off from, and which not.
-pub const COVERS: &str = "thrown out, table full and what --metrics adds, even classes excepted, \
-    are of the whole run, warm-up included; the rest is of what follows the warm-up";
+pub const COVERS: &str = "thrown out, table full, else lost (refused by a class that is full or not \
+    admitted, expired, refreshed, or gone with the master) and what --metrics adds, even classes \
+    excepted, are of the whole run, warm-up included; the rest is of what follows the warm-up";
 
 /// What stands in the columns of the second table, and what it means: `nfexp sweep --metrics`
 /// and the page say the same.
@@ -224,12 +229,17 @@ pub fn metrics_of(line: &Line) -> [String; 10] {
 #[must_use]
 pub fn text(lines: &[Line]) -> String {
     let worths = lines.iter().any(Line::has_worths);
+    let otherwise = lines.iter().any(|line| line.lost_other.mean > 0.0);
     let recovers = lines.iter().any(|line| line.recovery.is_some());
     let mut head = vec!["policy", "expect_max", "recall", "optimum", "regret"];
     if worths {
         head.extend(["worth", "its optimum"]);
     }
-    head.extend(["thrown out", "table full", "stale", "worst kind"]);
+    head.extend(["thrown out", "table full"]);
+    if otherwise {
+        head.push("else lost");
+    }
+    head.extend(["stale", "worst kind"]);
     if recovers {
         head.push("recovery");
     }
@@ -247,12 +257,11 @@ pub fn text(lines: &[Line]) -> String {
             let (lower, upper) = (line.worth_lower.mean, line.worth_upper.mean);
             row.extend([line.worth.to_string(), format!("[{lower:.4}, {upper:.4}]")]);
         }
-        row.extend([
-            line.premature.to_string(),
-            line.refused_table.to_string(),
-            line.stale.to_string(),
-            line.least_kind.to_string(),
-        ]);
+        row.extend([line.premature.to_string(), line.refused_table.to_string()]);
+        if otherwise {
+            row.push(line.lost_other.to_string());
+        }
+        row.extend([line.stale.to_string(), line.least_kind.to_string()]);
         if recovers {
             let seconds = |recovery: Estimate| format!("{recovery} s");
             row.push(line.recovery.map_or_else(String::new, seconds));
