@@ -312,9 +312,9 @@ fn who_listens_ends_all_as_who_is_asked_and_answers_as_the_kernel() {
     }
 }
 
-/// So many irc masters in so many namespaces; a second class is worth nine times as much.
-fn two_classes(namespaces: u32, limits: &str) -> Document {
-    let class = |name: &str, worth: u32| {
+/// Two classes of sixty irc masters each, in so many namespaces.
+fn classes_of(namespaces: u32, more: [&str; 2]) -> String {
+    let class = |(name, more): (&str, &str)| {
         format!(
             r#"
 [[class]]
@@ -325,17 +325,16 @@ delay = {{ law = "exponential", mean = "10s", source = "the test" }}
 answered = {{ share = 0.8, source = "the test" }}
 masters = {{ count = 60, source = "the test" }}
 namespaces = {{ count = {namespaces}, source = "the test" }}
-worth = {{ is = {worth}, source = "the test" }}
-{limits}"#
+{more}"#
         )
     };
     let run = "name = \"two\"\n[run]\nlasts = \"1500s\"\nsource = \"the test\"\n";
-    Document::parse(&(run.to_owned() + &class("plain", 1) + &class("dear", 9))).expect("it reads")
+    run.to_owned() + &["first", "second"].into_iter().zip(more).map(class).collect::<String>()
 }
 
 #[test]
 fn who_always_names_a_victim_refuses_nobody_whatever_the_namespace() {
-    let document = two_classes(4, "");
+    let document = Document::parse(&classes_of(4, [""; 2])).expect("it reads");
     for name in [
         "oldest-global",
         "newest-global",
@@ -356,7 +355,8 @@ fn who_always_names_a_victim_refuses_nobody_whatever_the_namespace() {
 
 #[test]
 fn a_full_class_that_gives_up_nobody_refuses_in_every_kernel() {
-    let document = two_classes(1, "policy = { max_expected = 2, source = \"the test\" }");
+    let two = "policy = { max_expected = 2, source = \"the test\" }";
+    let document = Document::parse(&classes_of(1, [two; 2])).expect("it reads");
     let tail_drop = policy("tail-drop").expect("the policy is known");
     for revision in Revision::ALL {
         let outcome = play_by(&document, (&tail_drop, revision), 1 << 16, 0);
@@ -367,16 +367,22 @@ fn a_full_class_that_gives_up_nobody_refuses_in_every_kernel() {
     }
 }
 
+/// A kernel sees a helper and its class; one that has a policy of its own is a helper of its own.
 #[test]
-fn policies_tell_classes_of_one_helper_by_their_worth() {
-    for limits in ["", "policy = { max_expected = 8, source = \"the test\" }"] {
-        let outcome = play(&two_classes(1, limits), "cheapest", 64, 0);
-        let share = |kind: usize| {
-            let account = &outcome.accounts[kind];
-            account.hits as f64 / account.useful as f64
-        };
-        assert!(share(0) < 0.5 && share(1) > 0.9, "{} {}", share(0), share(1));
-    }
+fn policies_tell_classes_by_their_worth_where_a_kernel_can() {
+    let worth = |limits: &str| {
+        let dear = format!("worth = {{ is = 9, source = \"the test\" }}\n{limits}");
+        Document::parse(&classes_of(1, ["", &dear]))
+    };
+    let why = worth("").expect_err("they cannot be told apart");
+    assert!(why.starts_with("class.second: worth: 9 where class first"), "{why}");
+    let document = worth("policy = { max_expected = 8, source = \"the test\" }").expect("it reads");
+    let outcome = play(&document, "cheapest", 64, 0);
+    let share = |kind: usize| {
+        let account = &outcome.accounts[kind];
+        account.hits as f64 / account.useful as f64
+    };
+    assert!(share(0) < 0.5 && share(1) > 0.9, "{} {}", share(0), share(1));
 }
 
 /// One class in four namespaces has both zones in each.

@@ -58,9 +58,11 @@ impl Cast {
         let mut helpers = IN_TREE.to_vec();
         let mut kinds = Vec::new();
         for spec in &scenario.classes {
-            kinds.push(
-                resolve(spec, &mut helpers).map_err(|why| format!("class.{}: {why}", spec.name))?,
-            );
+            let resolved = resolve(spec, &mut helpers).and_then(|kind| {
+                is_told_apart(&kind, &kinds)?;
+                Ok(kind)
+            });
+            kinds.push(resolved.map_err(|why| format!("class.{}: {why}", spec.name))?);
         }
         for recording in &scenario.recordings {
             let of = of_recording(recording, &mut helpers);
@@ -81,6 +83,21 @@ impl Cast {
     }
 }
 
+/// Refuses a kind that is worth more, or less, than another that policies take for the same: a
+/// kernel sees a helper and its class. An attacker's is worth whatever he pretends to be.
+fn is_told_apart(kind: &Kind, others: &[Kind]) -> Result<(), String> {
+    let place = |kind: &Kind| (kind.helper, kind.class);
+    let friends = others.iter().filter(|other| !other.hostile && place(other) == place(kind));
+    match friends.filter(|_| !kind.hostile).find(|other| other.worth != kind.worth) {
+        None => Ok(()),
+        Some(Kind { name, worth, .. }) => Err(format!(
+            "worth: {} where class {name}, of the same helper and class, is worth {worth}, and no \
+             policy tells them apart: expected the same, or a `policy` of its own (a helper object)",
+            kind.worth
+        )),
+    }
+}
+
 /// The same helpers without any limit per class.
 #[must_use]
 pub fn unlimited(helpers: &[Helper]) -> Cow<'static, [Helper]> {
@@ -98,7 +115,7 @@ fn resolve(spec: &ClassSpec, helpers: &mut Vec<Helper>) -> Result<Kind, String> 
         let names: Vec<&str> = IN_TREE.iter().map(|helper| helper.name).collect();
         format!("helper {}: expected one of {}", spec.helper, names.join(", "))
     };
-    let place = place.ok_or_else(known)?;
+    let mut place = place.ok_or_else(known)?;
     let helper = helpers[place];
     let class = match &spec.class {
         None => Class::DEFAULT,
@@ -113,9 +130,8 @@ fn resolve(spec: &ClassSpec, helpers: &mut Vec<Helper>) -> Result<Kind, String> 
     let mut policy = *helper.policy(class).expect("filtered above");
     if let Some(limits) = &spec.policy {
         policy = limits.value.over(policy);
+        place = with_policy(helpers, place, class, policy);
     }
-    // Policies know a kind by its helper and class: each has a helper of its own.
-    let place = with_policy(helpers, place, class, policy);
     Ok(Kind {
         name: spec.name.clone(),
         helper: u16::try_from(place).map_err(|_| "too many helpers".to_owned())?,

@@ -20,8 +20,9 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::recorded::{Recorded, Sort};
+use super::recorded::{Recorded, Said, Sort};
 use super::workload::Micros;
+use crate::report::text::counted;
 
 /// From an announcement to its connection, or as far as it was watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,13 +137,13 @@ pub fn waits(recordings: &[Recorded]) -> BTreeMap<String, Vec<Wait>> {
             let sort = &recorded.sorts[usize::from(said.sort)];
             let end = said.arrivals.first().copied().unwrap_or(said.watched);
             let wait = Wait { micros: end - said.at.min(end), censored: said.arrivals.is_empty() };
-            waits.entry(name(sort)).or_default().push(wait);
+            waits.entry(name_of(sort)).or_default().push(wait);
         }
     }
     waits
 }
 
-fn name(sort: &Sort) -> String {
+fn name_of(sort: &Sort) -> String {
     use nfexp_model::helper::{Class, IN_TREE};
     let helper = IN_TREE.iter().find(|helper| helper.name == sort.helper);
     let policy =
@@ -159,7 +160,6 @@ fn name(sort: &Sort) -> String {
 pub fn toml(recordings: &[Recorded], files: &str) -> String {
     let mut out = format!("# nfexp fit --format toml {files}\n");
     let quoted = |text: &str| Value::String(text.to_owned()).to_string();
-    let masters: usize = recordings.iter().map(|recorded| recorded.sessions.len()).sum();
     let seconds = recordings.iter().map(|recorded| recorded.span).sum::<Micros>() as f64 / 1e6;
     for (name, waits) in waits(recordings) {
         let came = waits.iter().filter(|wait| !wait.censored).count();
@@ -177,21 +177,25 @@ pub fn toml(recordings: &[Recorded], files: &str) -> String {
              \n[{key}.answered]\nshare = {answered:.6}\nsource = {law}\n",
             spans.join(", "),
         );
-        let counted = format!(
-            "{} announcements by {masters} masters in {seconds:.3} s ({files})",
-            waits.len()
+        let said_it = |recorded: &Recorded| {
+            let says = |said: &Said| name_of(&recorded.sorts[usize::from(said.sort)]) == name;
+            recorded.sessions.iter().filter(|session| session.said.iter().any(says)).count()
+        };
+        let told = format!(
+            "{} by {} in {seconds:.3} s ({files})",
+            counted(waits.len() as u64, "announcement"),
+            counted(recordings.iter().map(said_it).sum::<usize>() as u64, "master"),
         );
         let _ = match waits.len() >= 2 && seconds >= 1.0 {
             true => write!(
                 out,
                 "\n[{key}.arrivals]\nlaw = \"poisson\"\nper_second = {:.6}\nsource = {}\n",
                 waits.len() as f64 / seconds,
-                quoted(&format!("measured: {counted}; that they come without memory is assumed")),
+                quoted(&format!("measured: {told}; that they come without memory is assumed")),
             ),
-            false => writeln!(
-                out,
-                "\n# {name}: no rate of arrivals: {counted}; it takes two, and a second"
-            ),
+            false => {
+                writeln!(out, "\n# {name}: no rate of arrivals: {told}; it takes two, and a second")
+            }
         };
         if let Some(LogNormal { median, sigma, answered }) = log_normal {
             let law = quoted(&format!(

@@ -58,7 +58,7 @@ fn text() -> String {
     let _ = writeln!(
         out,
         "\nOr a composition of one's own; what is left out is the kernel's:\n\n{GRAMMAR}\n\n\
-         EXPRESSION: numbers, + - * / ( ), log() sqrt() not(), and of an expectation\n\
+         EXPRESSION: numbers, + - * / ( ), log() sqrt() not(), and of an expectation (times in seconds)\n\
          {};\n\
          the one with the least value goes, of 32 that are drawn",
         names.join(", ")

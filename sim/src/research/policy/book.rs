@@ -19,7 +19,7 @@ pub struct Entry {
     pub id: ExpectId,
     /// How many were inserted before it.
     pub seq: u64,
-    /// Its helper and class.
+    /// Its helper and class: its kind, as far as a kernel sees.
     pub class: u32,
     /// Its master.
     pub master: u64,

@@ -25,7 +25,8 @@ axis     admit=all | admit=early-drop:0.8 | admit=tokens:source:0.1:10
          timeout=usual | 30s | x0.5 | shrink | p99
          limits=off
 ORDER    oldest, newest, soonest, latest, lru, lfu, cheapest, widest
-SCOPE    table, net, kind, source, master, class";
+SCOPE    table, kind, source, master, class: of the newcomer's namespace, whose limit it is
+         (net is the same as table)";
 
 /// Reads a list of policies, separated by commas outside parentheses.
 ///
