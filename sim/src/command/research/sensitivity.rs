@@ -35,7 +35,8 @@ pub struct Sensitivity {
     #[arg(long, value_enum, default_value_t = Method::Morris)]
     method: Method,
     /// A knob and its range: `class.sip.answered.share=0.3..0.9`, `expect_max=64..1024`,
-    /// `timeout=0.1..1` (a factor, of the policy's own timeout).
+    /// `timeout=0.1..1` (a factor, of the policy's own timeout) [default: five of the scenario
+    /// prototype, in runs of 6000 s].
     #[arg(long)]
     knob: Vec<String>,
     /// Paths (Morris) or rows (Sobol), at least 2: one has no interval.
@@ -228,6 +229,10 @@ impl Sensitivity {
         if self.knob.is_empty() && !study.set.iter().any(is_long) {
             let value = Number::Text("6000s".into());
             study.set.push(Set { path: "run.lasts".into(), value });
+        }
+        if self.knob.is_empty() && study.scenario != "prototype" {
+            let why = "--knob: expected at least one: the usual ones are of the scenario prototype";
+            return Err(Failure::Usage(why.into()));
         }
         self.check((&study, beside.as_deref()), &knobs)?;
         remark(format_args!("seed {}, {} rows", study.seed, self.rows));

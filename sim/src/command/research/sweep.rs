@@ -58,16 +58,19 @@ pub enum Format {
 pub struct Asked {
     /// A study (TOML); `-` is standard input.
     pub(super) study: Option<PathBuf>,
-    /// A shipped scenario's name, or a file.
+    /// A shipped scenario's name, or a file [default: the study's, else mixed-isp-nat; of attack and
+    /// sensitivity prototype].
     #[arg(long)]
     pub(super) scenario: Option<String>,
-    /// Policies, by name or composition (`nfexp policies` tells them), separated by commas.
+    /// Policies, by name or composition (`nfexp policies` tells them), separated by commas
+    /// [default: the study's, else kernel].
     #[arg(long)]
     pub(super) policy: Option<String>,
-    /// Table limits; where it is given twice, all of them.
+    /// Table limits; where it is given twice, all of them [default: the study's, else the
+    /// scenario's].
     #[arg(long, value_delimiter = ',', value_parser = |text: &str| within::<u32>(text, 1, 1 << 22), allow_hyphen_values = true)]
     pub(super) expect_max: Vec<u32>,
-    /// Kernel revisions; where it is given twice, all of them.
+    /// Kernel revisions; where it is given twice, all of them [default: the study's, else 6.18].
     #[arg(long, value_delimiter = ',')]
     pub(super) revision: Vec<String>,
     /// A number of the scenario, once each: `class.ftp.arrivals.per_second=3`.
@@ -76,13 +79,13 @@ pub struct Asked {
     /// The same with several values, once each: `class.attack.arrivals.per_second=0,1,2`.
     #[arg(long)]
     pub(super) vary: Vec<String>,
-    /// How many replications.
+    /// How many replications [default: the study's, else 5].
     #[arg(long, value_parser = |text: &str| within::<u32>(text, 1, 10_000))]
     pub(super) replications: Option<u32>,
-    /// The seed.
+    /// The seed [default: the study's, else 1].
     #[arg(long, value_parser = natural)]
     pub(super) seed: Option<u64>,
-    /// Timer ticks per second.
+    /// Timer ticks per second [default: the study's, else 250].
     #[arg(long, value_parser = |text: &str| within::<u32>(text, 1, 10_000))]
     pub(super) hz: Option<u32>,
     /// Count the nodes walked under the lock; slower.

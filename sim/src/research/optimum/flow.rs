@@ -60,8 +60,8 @@ enum What {
     Chain(usize),
 }
 
-/// How much work a flow may be: paths times arcs. Half a minute, where all of them are needed.
-const MOST_WORK: u64 = 1 << 27;
+/// How much work a flow may be: paths times arcs, some seconds where no cache holds them.
+const MOST_WORK: u64 = 1 << 23;
 
 /// The best choice of intervals and chains for so many slots; `None` where that takes too long to
 /// find.
@@ -86,7 +86,7 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Option<Choi
     let between = chains.iter().flat_map(|chain| chain.matches.iter().copied());
     let points = Points::of(&items, between, slots);
     let mut component: Vec<Item> = Vec::new();
-    let mut reach = 0;
+    let (mut reach, mut worked) = (0, 0u64);
     for item in items {
         let (from, to) = (points.node(item.from), points.node(item.to));
         if from == to {
@@ -98,7 +98,8 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Option<Choi
             continue;
         }
         if from >= reach && !component.is_empty() {
-            if work(&component, chains, slots) > MOST_WORK {
+            worked += work(&component, chains, slots);
+            if worked > MOST_WORK {
                 return None;
             }
             solve(&component, &points, intervals, chains, slots, &mut choice);
@@ -108,7 +109,7 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Option<Choi
         component.push(item);
     }
     if !component.is_empty() {
-        if work(&component, chains, slots) > MOST_WORK {
+        if worked + work(&component, chains, slots) > MOST_WORK {
             return None;
         }
         solve(&component, &points, intervals, chains, slots, &mut choice);
