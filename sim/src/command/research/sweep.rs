@@ -242,7 +242,8 @@ enum Part {
         #[arg(required = true)]
         folders: Vec<PathBuf>,
     },
-    /// Bring all blocks together, in the plan's order, as CSV.
+    /// Bring all blocks together, in the plan's order, as CSV. Of runs that are not steady it says
+    /// so beside, and ends as of others: each row tells.
     Merge {
         /// The study.
         study: PathBuf,
@@ -428,7 +429,10 @@ impl Part {
                     Unmerged::Damaged { path, why } => Failure::Data(path, why),
                     Unmerged::Missing(_) => Failure::Inconclusive(why.to_string()),
                 })?;
-                tell(&plan, &rows, Format::Csv, false)?;
+                out.write_all(&shard::bytes(&rows))?;
+                if let Err(unsteady) = settled(&summary::lines(&plan, &rows)) {
+                    remark(unsteady);
+                }
             }
             Self::Script { study, scheduler, shards, out: folder } => {
                 is_no_output(folder)?;
