@@ -22,8 +22,8 @@ use crate::packet::{Datagram, Ends, Fragment};
 /// All fragments of a family may take so many bytes (`ipfrag_high_thresh`,
 /// `nf_conntrack_frag6_high_thresh`).
 const MOST_BYTES: usize = 4 << 20;
-/// What a fragment takes beside its bytes: about the `truesize` of a buffer that holds nothing.
-const FRAGMENT_BYTES: usize = 768;
+/// What a datagram takes beside its fragments (`struct ipq`, `struct frag_queue`).
+const QUEUE_BYTES: [usize; 2] = [200, 184];
 /// So many fragments of IPv4 from one source may come between two of a datagram
 /// (`ipfrag_max_dist`).
 const FARTHEST: u32 = 64;
@@ -43,9 +43,9 @@ struct Key {
 struct Queue {
     /// Runs of fragments that followed each other, by offset; they do not overlap.
     runs: BTreeMap<usize, Vec<u8>>,
-    /// How many fragments and bytes they hold.
-    fragments: usize,
+    /// How many bytes they hold, and what that and the rest takes.
     carried: usize,
+    bytes: usize,
     /// Where the datagram ends, as far as is known, and whether its last fragment said so.
     end: usize,
     last_in: bool,
@@ -109,7 +109,8 @@ impl Defrag {
         let key_proto = if l3 == L3::Ipv4 { proto } else { Proto(0) };
         let key = Key { l3, src, dst, id: fragment.id, proto: key_proto };
         let family = family(l3);
-        if self.bytes[family] + body.len() + FRAGMENT_BYTES > MOST_BYTES {
+        // KERNEL: inet_frag_find(), 6.18: once more is held, nobody looks whose fragment it is.
+        if self.bytes[family] > MOST_BYTES {
             return None;
         }
         // 30 s for IPv4, 60 s for IPv6.
@@ -117,13 +118,14 @@ impl Defrag {
         let deadline_ns = time_ns.saturating_add(patience_secs * 1_000_000_000);
         let earliest_ns = self.earliest_ns.unwrap_or(deadline_ns);
         self.earliest_ns = Some(earliest_ns.min(deadline_ns));
-        let new = || Queue { deadline_ns, proto, ..Queue::default() };
+        let bytes = QUEUE_BYTES[family];
+        let new = || Queue { deadline_ns, proto, bytes, ..Queue::default() };
         if self.heard.len() > 2 * self.queues.len() {
             let waiting: BTreeSet<Addr> = self.queues.keys().map(|key| key.src).collect();
             self.heard.retain(|src, _| waiting.contains(src));
         }
+        let before = self.queues.get(&key).map_or(0, |queue| queue.bytes);
         let queue = self.queues.entry(key).or_insert_with(new);
-        let before = queue.bytes();
         if l3 == L3::Ipv4 {
             let heard = self.heard.entry(src).or_default();
             *heard = heard.wrapping_add(1);
@@ -138,14 +140,14 @@ impl Defrag {
         if l3 == L3::Ipv4 && fit == Fit::Held && fragment.offset == 0 {
             queue.options = part.options.to_vec();
         }
-        self.bytes[family] = self.bytes[family] + queue.bytes() - before;
+        self.bytes[family] = self.bytes[family] + queue.bytes - before;
         match fit {
             Fit::Held if queue.is_whole() => {}
             Fit::Held | Fit::Dropped => return None,
             Fit::Spoils | Fit::Passes => {}
         }
         let queue = self.queues.remove(&key)?;
-        self.bytes[family] -= queue.bytes();
+        self.bytes[family] -= queue.bytes;
         match fit {
             Fit::Spoils => return None,
             Fit::Passes => return Some(self.as_it_is(part, fragment)),
@@ -185,7 +187,7 @@ impl Defrag {
         self.queues.retain(|key, queue| {
             let waits = time_ns < queue.deadline_ns;
             if !waits {
-                bytes[family(key.l3)] -= queue.bytes();
+                bytes[family(key.l3)] -= queue.bytes;
             }
             waits
         });
@@ -195,6 +197,24 @@ impl Defrag {
 
 fn family(l3: L3) -> usize {
     usize::from(l3 == L3::Ipv6)
+}
+
+/// What the buffer of a fragment takes that a device like the recordings' hands over; others leave more
+/// or less room before it, so that where memory ends is exact for those alone.
+///
+/// # Source
+/// `tun_alloc_skb()`, `__alloc_skb()`, 6.18: room before it and `skb_shared_info` behind, in one piece
+/// of the allocator's sizes, of which there is a small one of its own; and the `sk_buff`.
+fn truesize(l3: L3, carried: usize) -> usize {
+    const ROOM: usize = 64;
+    const SHARED: usize = 320;
+    const SMALL: usize = 256;
+    const BUFFER: usize = 256;
+    let header = if l3 == L3::Ipv4 { 20 } else { 40 + 8 };
+    match ROOM + header + carried {
+        ..=SMALL => SMALL + SHARED + BUFFER,
+        data => (data + SHARED).next_power_of_two() + BUFFER,
+    }
 }
 
 /// The same addresses, in `space`.
@@ -240,11 +260,6 @@ fn lacks_headers(part: &Datagram<'_>, fragment: Fragment) -> bool {
 }
 
 impl Queue {
-    /// What it takes of the memory for all.
-    fn bytes(&self) -> usize {
-        self.carried + self.fragments * FRAGMENT_BYTES
-    }
-
     /// Whether every byte up to the last is there: runs do not overlap, so counting is enough.
     fn is_whole(&self) -> bool {
         self.last_in && self.end == self.carried && self.runs.contains_key(&0)
@@ -287,7 +302,11 @@ impl Queue {
         if start == 0 {
             self.headers = fragment.headers;
         }
-        self.add(start, &body[..end - start], proto)
+        let fit = self.add(start, &body[..end - start], proto);
+        if fit == Fit::Held {
+            self.bytes += truesize(l3, body.len());
+        }
+        fit
     }
 
     /// Finds the fragment's place among the runs.
@@ -320,7 +339,6 @@ impl Queue {
         if start == 0 {
             self.proto = proto;
         }
-        self.fragments += 1;
         self.carried += body.len();
         Fit::Held
     }
@@ -471,10 +489,46 @@ mod tests {
         for id in 0..4096 {
             let (datagram, fragment) = part(0, true, &body);
             defrag.take(0, &datagram, Fragment { id, ..fragment });
-            assert!(defrag.bytes[0] <= MOST_BYTES);
+            assert!(defrag.bytes[0] <= MOST_BYTES + truesize(L3::Ipv4, 4096) + QUEUE_BYTES[0]);
         }
         let (datagram, fragment) = part(0, true, &body);
         defrag.take(31_000_000_000, &datagram, fragment);
-        assert_eq!(defrag.bytes[0], 4096 + FRAGMENT_BYTES, "the old ones are forgotten");
+        let one = truesize(L3::Ipv4, 4096) + QUEUE_BYTES[0];
+        assert_eq!(defrag.bytes[0], one, "the old ones are forgotten");
+    }
+
+    /// As measured at the running kernel: a datagram of which so much waits.
+    #[test]
+    fn what_waits_takes_what_it_takes_in_the_kernel() {
+        for (l3, carried, bytes) in [
+            (L3::Ipv4, 16, 1032),
+            (L3::Ipv4, 64, 1032),
+            (L3::Ipv6, 64, 1016),
+            (L3::Ipv4, 200, 1480),
+            (L3::Ipv4, 1400, 2504),
+        ] {
+            assert_eq!(truesize(l3, carried) + QUEUE_BYTES[family(l3)], bytes, "{carried}");
+        }
+    }
+
+    /// Once more is held than may be, nobody looks whether a fragment would free some.
+    #[test]
+    fn who_holds_too_much_completes_nothing() {
+        for (count, whole) in [(4064, 4064), (4500, 0)] {
+            let mut defrag = Defrag::default();
+            let mut out = 0;
+            for (offset, more) in [(0, true), (64, false)] {
+                for id in 0..count {
+                    let (datagram, fragment) = part(offset, more, &[0; 64]);
+                    // Each of its own source: between two of one source only so many may come.
+                    let [.., high, low] = u32::to_be_bytes(id);
+                    let ends = [10, 0, high, low, 10, 1, 0, 1];
+                    let datagram = Datagram { ends: Ends::V4(&ends), ..datagram };
+                    out +=
+                        u32::from(defrag.take(0, &datagram, Fragment { id, ..fragment }).is_some());
+                }
+            }
+            assert_eq!(out, whole, "{count}");
+        }
     }
 }

@@ -42,6 +42,8 @@ pub enum Route {
 pub enum Looped {
     /// None is made.
     Not,
+    /// None is made: it goes to this host alone.
+    Itself,
     /// One is, and delivered.
     Delivered,
     /// One is, and dropped as it comes in.
@@ -136,12 +138,17 @@ fn route_v4(host: Option<&Host>, src: Ipv4Addr, dst: Ipv4Addr) -> Route {
     let broadcast = host.and_then(Host::broadcast);
     if let Some(host) = host.filter(|host| host.addr == src) {
         let mask = Addr::from(IpAddr::V4(Ipv4Addr::from(host.mask)));
-        let to_all = broadcast == Some(dst);
+        // KERNEL: fib_add_ifaddr(): the way to an address of its own was there first.
+        let to_itself = dst == host.addr || dst.is_unspecified();
+        let to_all = broadcast == Some(dst) && !to_itself;
         let looped = match to_all || dst.is_broadcast() || dst == ALL_HOSTS {
+            _ if to_itself => Looped::Itself,
             true => Looped::Delivered,
             false => Looped::Not,
         };
-        return Route::Send { broadcast: to_all.then_some(mask), looped };
+        // KERNEL: nf_conntrack_broadcast_help(): a mask of zero is none.
+        let subnet = (to_all && host.mask != 0).then_some(mask);
+        return Route::Send { broadcast: subnet, looped };
     }
     if src.is_multicast() || src.is_broadcast() {
         return Route::Nowhere;
@@ -199,12 +206,15 @@ pub(super) fn leaves_like(packet: Route, host: Option<&Host>, addr: IpAddr) -> b
     let stays = match addr {
         // KERNEL: to 0.0.0.0 is to this host itself.
         IpAddr::V4(addr) => addr.is_unspecified() || host.is_some_and(|host| host.addr == addr),
-        // KERNEL: each interface has a way to all groups, and the first one is taken.
-        IpAddr::V6(addr) if addr.is_multicast() => return false,
+        // KERNEL: each interface has a way to all groups, and the first one is taken: by which what
+        // is for a group that this host has joined came in, and stays.
+        IpAddr::V6(addr) if addr.is_multicast() => return packet == Route::Deliver,
+        IpAddr::V6(_) if packet == Route::Deliver => return false,
         IpAddr::V6(addr) => addr.is_loopback(),
     };
     // What is for this host, a copy of what it sent to all, too, stays with it.
-    stays == (packet == Route::Deliver)
+    let to_itself = matches!(packet, Route::Send { looped: Looped::Itself, .. });
+    stays == (packet == Route::Deliver || to_itself)
 }
 
 #[cfg(test)]
@@ -240,13 +250,18 @@ mod tests {
             assert!(leave(Route::Forward, addr), "{addr}");
             assert!(!leave(Route::Deliver, addr), "{addr}");
         }
-        for addr in ["10.0.4.1", "0.0.0.0", "::1"] {
-            assert!(!leave(Route::Forward, addr), "{addr}");
-            assert!(leave(Route::Deliver, addr), "{addr}");
+        let itself = v4(Some("10.0.4.1/23"), "10.0.4.1", "10.0.4.1");
+        let copy = v4(Some("10.0.4.1/23"), "10.0.4.1", "10.0.5.255");
+        for addr in ["10.0.4.1", "0.0.0.0"] {
+            assert!(!leave(Route::Forward, addr) && !leave(copy, addr), "{addr}");
+            assert!(leave(Route::Deliver, addr) && leave(itself, addr), "{addr}");
         }
+        assert!(leave(copy, "10.0.0.2") && !leave(itself, "10.0.0.2"));
+        // What comes to a group comes from without, and to another group would go there.
+        assert!(!leave(Route::Forward, "::1") && !leave(Route::Deliver, "::1"));
         for group in ["ff02::1", "ff0e::1"] {
             let ways = [Route::Forward, Route::Deliver].map(|packet| leave(packet, group));
-            assert_eq!(ways, [false; 2], "{group}");
+            assert_eq!(ways, [false, true], "{group}");
         }
     }
 

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The engine, as the helper of one connection asks it.
 
-use nfexp_model::conn::ConnRef;
+use std::net::{IpAddr, Ipv4Addr};
+
+use nfexp_model::conn::{ConnRef, Status};
 use nfexp_model::conntrack::Direction;
+
 use nfexp_model::error::RelateError;
 use nfexp_model::event::{Cause, Origin};
 use nfexp_model::expectation::{ExpectId, ExpectRef, Flags};
 use nfexp_model::helper::Class;
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::revision::{HelperFrom, Revision};
-use nfexp_model::tuple::{Addr, Tuple};
+use nfexp_model::tuple::{Addr, L3, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Announced, Linked, Refused, Tracker};
 
@@ -139,11 +142,21 @@ impl Tracker for Asked<'_> {
 
     fn end_sibling(&mut self, tuple: &Tuple) {
         if let Some((sibling, _)) = self.engine.find_conn(NET, ZONE, tuple) {
-            self.flows.let_keys_go(sibling.id(), self.keymap);
-            self.flows.forget(sibling.id().index() as usize);
+            let id = sibling.id();
+            // KERNEL: ____nf_conntrack_find(): one that is past its timeout is collected, and as if
+            // it had not been there.
+            let flow = self.flows.get(id);
+            let is_over = flow.is_some_and(|flow| !flow.deadline.time_after(self.at.now))
+                && self.engine.conn(id).status().has(Status::CONFIRMED);
+            self.flows.let_keys_go(id, self.keymap);
+            self.flows.forget(id.index() as usize);
             self.engine.delete_conn(self.at, &sibling, Origin::KERNEL);
             self.engine.put_conn(self.at, sibling);
-        } else if let Some(exp) = self.engine.find_get(self.at, NET, ZONE, tuple) {
+            if !is_over {
+                return;
+            }
+        }
+        if let Some(exp) = self.engine.find_get(self.at, NET, ZONE, tuple) {
             self.engine.unexpect(self.at, &exp);
             self.engine.put(exp);
         }
@@ -158,7 +171,15 @@ impl Tracker for Asked<'_> {
 
     fn same_next_hop(&self, one: Addr, other: Addr) -> bool {
         // Everything is on the link, so everybody is its own next hop.
-        one == other
+        // KERNEL: ip_route_output_key_hash_rcu(): to 0.0.0.0 is to 127.0.0.1.
+        let loopback = Addr::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let is_v4 = self.engine.conn(self.ct.id()).about().original.l3 == L3::Ipv4;
+        let is_loopback = is_v4 && self.host.is_some_and(|host| host.is(loopback));
+        let hop = |addr: Addr| match addr == Addr::default() && is_loopback {
+            true => loopback,
+            false => addr,
+        };
+        hop(one) == hop(other)
     }
 
     fn leaves_as_this(&self, addr: Addr) -> bool {

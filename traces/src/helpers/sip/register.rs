@@ -127,7 +127,8 @@ impl Message<'_, '_> {
         let Some(at) = self.scan.parameter(b"transport=", behind) else {
             return Some(spoken);
         };
-        let name = self.scan.text.get(at..at + 3)?;
+        // KERNEL: ct_sip_parse_transport() compares three bytes, wherever the message ends.
+        let name = self.scan.packet.get(at..at + 3)?;
         let named = match name {
             _ if name.eq_ignore_ascii_case(b"TCP") => Proto::TCP,
             _ if name.eq_ignore_ascii_case(b"UDP") => Proto::UDP,
