@@ -600,3 +600,65 @@ def found_sip_other_transport():
     t.client(message.replace(b"\r\n\r\n", b"\r\nContent-Length: %d\r\n\r\n" % len(message.partition(b"\r\n\r\n")[2])))
     t.frames.append(datagram(17, udp(7001, 6001, b"\x80\xc8\0\1"), ("10.0.0.1", "10.0.0.2")))
     return t.made()
+
+
+@scenario("found", "own-packets", link=RAW, made=True,
+          options="pace=1;tail=1;sysctl=nf_conntrack_gre_timeout:5;sysctl=nf_conntrack_gre_timeout_stream:5")
+def found_pptp_hung_up_past_a_timeout():
+    """PPTP: a call answered twice and hung up just past its stream's timeout: what the second answer announced goes in its place"""
+    t = Talk(1723)
+    answer = pptp(8, struct.pack(">HHBB", 7, 8, 1, 0) + bytes(14))
+    t.client(pptp(1, b"\1\0\0\0" + bytes(140)))
+    t.server(pptp(2, b"\1\0\1\0" + bytes(140)))
+    t.client(pptp(7, struct.pack(">H", 8) + bytes(154)))
+    t.server(answer)
+    t.frames.append(datagram(47, struct.pack(">HHHHI", 0x3001, 0x880B, 4, 7, 1) + b"ppp!"))
+    t.server(answer)
+    t.server(pptp(13, struct.pack(">HB", 7, 4) + bytes(133)))
+    return sorted(at([.001 * n for n in range(8)] + [5.067, 5.068], t.frames))
+
+
+@scenario("found", "own-packets", link=RAW, made=True)
+def found_sip_transport_cut_short():
+    """SIP over TCP: a registration that ends within its transport's name, which the next message completes, or does not"""
+    frames = []
+    for n, (end, following) in enumerate(((b"t", b"cp"), (b"tc", b"p"), (b"T", b"CP"), (b"t", b"cq"), (b"u", b"dp"))):
+        t = Talk(5060, ("10.0.%d.2" % n, "10.0.0.1"), frames)
+        body = b"x\r\nContact: <sip:me@10.0.%d.2:5062>;expires=60;transport=" % n + end
+        head = b"REGISTER sip:x SIP/2.0\r\nCSeq: 1 REGISTER\r\nExpires: 60\r\nContent-Length: %d\r\n\r\n" % len(body)
+        t.client(head + body + following + b" sip:x SIP/2.0\r\n\r\n")
+    return made(frames)
+
+
+TO_ITSELF = BY_WAY + ";local=10.0.0.%s"
+
+
+@scenario("found", "own-packets", link=RAW, made=True, options=TO_ITSELF % "1/24",
+          also={"no-net": TO_ITSELF % "1/0", "last": TO_ITSELF % "255/24"})
+def found_sends_to_itself():
+    """What a host sends to itself, to 0.0.0.0 and to all, answers, where its net is a usual one, has no mask, and ends in its address;
+    what is for groups of IPv6: which media go the same way"""
+    frames = []
+    for n, (src, dst) in enumerate((src, dst) for src in ("10.0.0.1", "10.0.0.255") for dst in (src, "0.0.0.0", "10.0.0.77")):
+        for m, addr in enumerate(("10.0.0.1", "10.0.0.255", "10.0.0.9", "0.0.0.0")):
+            frames.append(datagram(17, udp(1024 + m, 5060, invite(addr, 6000 + 20 * n + 2 * m)), (src, dst)))
+    for n, (src, dst) in enumerate((src, dst) for src in ("10.0.0.1", "10.0.0.255") for dst in ("255.255.255.255", "10.0.0.255")):
+        for port in 137, 161:
+            frames.append(datagram(17, udp(4000 + n, port, b"question"), (src, dst)))
+            frames.append(datagram(17, udp(port, 4000 + n, b"answer"), ("10.0.0.9", src)))
+    for n, dst in enumerate(("ff02::1", "ff02::2", "ff05::2")):
+        for m, addr in enumerate(("::1", "ff02::1", "ff0e::1", "fd00::1")):
+            frames.append(datagram(17, udp(1024 + m, 5060, invite(addr, 7000 + 20 * n + 2 * m)), ("fd91::1", dst)))
+    return made(frames)
+
+
+@scenario("found", "own-packets", link=RAW, made=True, options="local=127.0.0.1/8", also={"other": "local=10.0.0.1/24"})
+def found_forwarded_to_nobody():
+    """H.323: a call that is forwarded to 0.0.0.0, by a host whose own address that stands for, and by another"""
+    frames = []
+    for caller in ("127.0.0.1", "10.0.0.1"):
+        for n, addr in enumerate(("0.0.0.0", caller, "10.0.0.77")):
+            t = Talk(1720, (caller, "10.0.0.%d" % (9 + n)), frames)
+            t.client(per.setup())
+            t.server(per.facility((addr, 1720)))
+    return made(frames)
