@@ -92,6 +92,40 @@ fn a_page_that_can_be_nowhere_is_refused_before_it_is_made() {
     }
 }
 
+/// Nor may it take the place of what the study is read from, near or far.
+#[test]
+fn a_page_takes_the_place_of_nothing_that_is_read() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("read-by-a-report");
+    fs::create_dir_all(&folder).expect("it can be made");
+    let place = |name: &str| folder.join(name).to_str().expect("a name in UTF-8").to_owned();
+    let (page, capture, laws) = (place("page.html"), place("its.pcap"), place("its-laws.toml"));
+    let (study, scenario) = (place("study.toml"), place("scenario.toml"));
+    fs::copy(root().join(EVICTION), &capture).expect("it can be written");
+    fs::write(&laws, run(&["fit", "--format", "toml", EVICTION]).1).expect("it can be written");
+    let text = "name = \"x\"\nabout = \"y\"\nfits = \"its-laws.toml\"\n\
+                run = { lasts = \"2s\", transient = true, source = \"the test\" }\n\
+                [[recording]]\nname = \"r\"\nfile = \"its.pcap\"\nsource = \"the test\"\n";
+    fs::write(&scenario, text).expect("it can be written");
+    fs::write(&study, "scenario = \"scenario.toml\"\nreplications = 1\n").expect("the same");
+    let (code, _, told) = run(&["report", &study, "--out", &page]);
+    assert_eq!(code, 0, "{told}");
+    for (asked, read) in [
+        (&[study.as_str()][..], &study),
+        (&[&study], &scenario),
+        (&[&study], &capture),
+        (&[&study], &laws),
+        (&["--scenario", &scenario], &scenario),
+        (&["--scenario", &scenario], &laws),
+        (&["--scenario", &capture], &capture),
+    ] {
+        let before = fs::read(read).expect("it is there");
+        let (code, _, told) = run(&[&["report"], asked, &["--out", read]].concat());
+        assert_eq!(code, 2, "{asked:?} {read}: {told}");
+        assert!(told.contains(&format!("{read}: it is read here")), "{told}");
+        assert_eq!(fs::read(read).expect("it is there"), before);
+    }
+}
+
 #[test]
 fn blocks_go_into_a_folder() {
     for verb in [&["sweep", "--out", "-"][..], &["sweep", "run", "--out", "-"]] {

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp report`: a study's answer as one page with pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use toml::{Table, Value};
 
 use super::sweep::{Asked, jobs, progress, settled};
 use crate::command::output::{could_be_written, is_another, quoted, write_beside};
 use crate::command::{Failure, remark};
+use crate::opened::is_file;
 use crate::report::text::counted;
+use crate::research::document::read_text;
 use crate::research::measure::Recording;
 use crate::research::picture::page;
+use crate::research::sweep::study::shipped;
 use crate::research::sweep::{shard, summary};
 
 /// The arguments of `nfexp report`.
@@ -38,7 +42,10 @@ impl Report {
         let plan = self.asked.plan("mixed-isp-nat", true)?;
         // Before the study is run, which may take hours.
         could_be_written(&self.out)?;
-        self.asked.study.as_deref().map_or(Ok(()), |study| is_another(&self.out, study))?;
+        let study = self.asked.study.as_deref();
+        for read in read(study, &plan.study.scenario) {
+            is_another(&self.out, &read)?;
+        }
         if let Some(folder) = &self.charts {
             could_be_written(&folder.join("chart.svg"))?;
         }
@@ -77,6 +84,25 @@ impl Report {
         let words = std::env::args_os().skip(1);
         typed(words.map(|word| word.to_string_lossy().into_owned()))
     }
+}
+
+/// The files that are read for a study: its own, its scenario's, and those that one names.
+fn read(study: Option<&Path>, scenario: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = study.map(Path::to_owned).into_iter().collect();
+    if shipped(scenario).is_some() {
+        return files;
+    }
+    let near = study.and_then(Path::parent).map(|folder| folder.join(scenario));
+    let scenario = near.filter(|path| path.exists()).unwrap_or_else(|| scenario.into());
+    // A recording names none, and what is no file has given its bytes.
+    let text = is_file(&scenario).then(|| read_text(&scenario, "a scenario").ok()).flatten();
+    let table: Table = text.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let recordings = table.get("recording").and_then(Value::as_array).into_iter().flatten();
+    let named = table.get("fits").into_iter().chain(recordings.filter_map(|item| item.get("file")));
+    let folder = scenario.parent().unwrap_or_else(|| Path::new(""));
+    files.extend(named.filter_map(Value::as_str).map(|name| folder.join(name)));
+    files.push(scenario);
+    files
 }
 
 fn typed(all: impl Iterator<Item = String>) -> String {
