@@ -198,7 +198,7 @@ impl Settings {
             revision,
             hash_size: hash_size.unwrap_or(sizes.hash_size),
             expect_max,
-            expectations: expect_max.saturating_add(1024).min(LARGEST_TABLE),
+            expectations: room(expect_max),
             conns: CONNS,
             conns_ready: CONNS_READY,
             helpers: in_tree(&revision),
@@ -225,10 +225,12 @@ impl Settings {
     /// Applies the options of a recording, `;` between them; `-` is none.
     ///
     /// # Errors
-    /// Which option makes no sense, and what was expected.
+    /// Which option makes no sense, or contradicts an earlier one, and what was expected.
     pub fn apply(&mut self, options: &str, pace: &mut Pace) -> Result<(), String> {
-        let given = options.split(';').filter(|option| !option.is_empty() && *option != "-");
-        for option in given {
+        for option in each(options) {
+            if let Some(earlier) = self.given.iter().find(|given| contradict(given, option)) {
+                return Err(format!("options `{earlier}` and `{option}`: expected one of them"));
+            }
             self.apply_one(option, pace)?;
             self.given.push(option.to_owned());
         }
@@ -251,7 +253,9 @@ impl Settings {
                     let number = max.parse::<i32>().ok().and_then(|max| u32::try_from(max).ok());
                     let expected =
                         || format!("option `{option}`: expected a number from 0 to {}", i32::MAX);
-                    self.config.expect_max = number.ok_or_else(expected)?;
+                    let number = number.ok_or_else(expected)?;
+                    self.config.expect_max = number;
+                    self.config.expectations = self.config.expectations.max(room(number));
                 }
                 written => {
                     let (name, value) = written.unwrap_or((value, ""));
@@ -265,12 +269,16 @@ impl Settings {
             "lean" if value.is_empty() => self.lean = true,
             "pace" => {
                 let factor = value.parse::<f64>().ok().filter(|pace| (1e-3..1e6).contains(pace));
-                let factor =
-                    factor.ok_or_else(|| format!("option `{option}`: expected a factor"))?;
+                let expected = "expected a factor from 0.001 to below 1000000";
+                let factor = factor.ok_or_else(|| format!("option `{option}`: {expected}"))?;
                 *pace = pace.with_speed((factor * 1000.0).round() as u64);
             }
             "tail" => {
-                *pace = pace.with_tail((seconds(option, value)? / 1_000_000_000) as u64);
+                let tail = seconds(option, value)?;
+                if tail % 1_000_000_000 != 0 {
+                    return Err(format!("option `{option}`: expected whole seconds"));
+                }
+                *pace = pace.with_tail((tail / 1_000_000_000) as u64);
             }
             _ => {
                 return Err(format!(
@@ -299,6 +307,37 @@ impl Settings {
     }
 }
 
+/// Options one by one, of a text that has `;` between them; `-` is none.
+pub(crate) fn each(options: &str) -> impl Iterator<Item = &str> {
+    options.split(';').filter(|option| !option.is_empty() && *option != "-")
+}
+
+/// Whether two options give one thing different values. Ports and what is played add up.
+fn contradict(one: &str, other: &str) -> bool {
+    let of = |option| -> Option<(&str, &str)> {
+        let (key, value) = str::split_once(option, '=')?;
+        match key {
+            "sysctl" | "param" => {
+                let (name, value) = value.split_once(':')?;
+                // A module's name may stand without what all of them begin with.
+                Some((name.strip_prefix("nf_conntrack_").unwrap_or(name), value))
+            }
+            "local" | "until" | "pace" | "tail" => Some((key, value)),
+            _ => None,
+        }
+    };
+    let same = |one: &str, other: &str| {
+        one == other || one.parse::<f64>().is_ok_and(|one| other.parse() == Ok(one))
+    };
+    let pair = of(one).zip(of(other));
+    pair.is_some_and(|((key, one), (other_key, other))| key == other_key && !same(one, other))
+}
+
+/// How many expectations there is memory for where a namespace may hold so many.
+fn room(expect_max: u32) -> u32 {
+    expect_max.saturating_add(1024).min(LARGEST_TABLE)
+}
+
 /// Gives a helper another policy, for as long as the process lives, as a loaded module's.
 fn resize(helper: &mut Helper, max_expected: u32, timeout_secs: u32) {
     let policy = helper.policies[0];
@@ -311,6 +350,8 @@ fn resize(helper: &mut Helper, max_expected: u32, timeout_secs: u32) {
 /// Seconds as nanoseconds.
 fn seconds(option: &str, value: &str) -> Result<i64, String> {
     let secs = value.parse::<f64>().ok().filter(|secs| (0.0..1e9).contains(secs));
-    let secs = secs.ok_or_else(|| format!("option `{option}`: expected seconds"))?;
+    let secs = secs.ok_or_else(|| {
+        format!("option `{option}`: expected seconds, from 0 to below 1000000000")
+    })?;
     Ok((secs * 1e9) as i64)
 }

@@ -7,7 +7,7 @@ use nfexp_model::revision::Revision;
 use super::Failure;
 use super::number::within;
 use crate::replay::Pace;
-use crate::settings::{Port, Settings};
+use crate::settings::{Port, Settings, each};
 
 /// Which kernel, and how it is set up.
 #[derive(Debug, Args)]
@@ -31,9 +31,9 @@ pub struct Kernel {
     #[arg(long, value_enum)]
     pub clock: Option<Clock>,
     /// How long to wait after the last packet, in whole seconds: `5m`, `300s`, `75000j` (timer
-    /// ticks), or a number of seconds.
-    #[arg(long, default_value = "0s", value_parser = tail, allow_hyphen_values = true)]
-    pub tail: Span,
+    /// ticks), or a number of seconds [default: 0s].
+    #[arg(long, value_parser = tail, allow_hyphen_values = true)]
+    pub tail: Option<Span>,
     /// Options as recordings have them: `port=ftp:tcp/2121;param=nf_conntrack_ftp/loose:1`. Also
     /// `sysctl=NAME:VALUE`, `local=ADDRESS/BITS` (the router's own), `only=udp/137,tcp`,
     /// `until=SECONDS`, `pace=FACTOR`, `tail=SECONDS`, `lean`.
@@ -122,7 +122,7 @@ impl Kernel {
             ("--expect-max", self.expect_max.is_some()),
             ("--helper", !self.helpers.is_empty()),
             ("--clock", self.clock.is_some()),
-            ("--tail", self.tail.nanoseconds(HZ) != 0),
+            ("--tail", self.tail.is_some_and(|tail| tail.nanoseconds(HZ) != 0)),
             ("--options", !self.options.is_empty()),
         ];
         Failure::of_idle(&given, taken, because)
@@ -132,11 +132,11 @@ impl Kernel {
     /// where nothing is said.
     ///
     /// # Errors
-    /// If an option makes no sense.
+    /// If an option makes no sense, or contradicts another argument.
     pub fn settings(&self, usual: Clock) -> Result<(Settings, Pace), String> {
         let clock = self.clock.unwrap_or(usual);
         let hz = self.hz.unwrap_or(HZ);
-        let tail = self.tail.nanoseconds(hz);
+        let tail = self.tail.map_or(0, |tail| tail.nanoseconds(hz));
         if tail % 1_000_000_000 != 0 {
             let seconds = tail as f64 / 1e9;
             return Err(format!("--tail: expected whole seconds, not {seconds} s"));
@@ -153,7 +153,37 @@ impl Kernel {
         let mut settings = Settings::of(self.revision, self.hash_size, self.expect_max);
         settings.config.hz = hz;
         settings.ports.extend(self.helpers.iter().cloned());
+        self.agrees(&self.options, "--options say")?;
         settings.apply(&self.options, &mut pace)?;
         Ok((settings, pace))
+    }
+
+    /// Refuses options that say otherwise than an argument that was given; `who` says them.
+    ///
+    /// # Errors
+    /// Both.
+    pub(super) fn agrees(&self, options: &str, who: &str) -> Result<(), String> {
+        let is_frozen = self.clock == Some(Clock::Frozen);
+        let tail = self.tail.map(|tail| tail.nanoseconds(self.hz.unwrap_or(HZ)) as f64 / 1e9);
+        for option in each(options) {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            let is_none = || value.parse() == Ok(0.0);
+            let given = match (key, value.split_once(':')) {
+                ("sysctl", Some(("nf_conntrack_expect_max", max))) => self
+                    .expect_max
+                    .filter(|given| max.parse() != Ok(*given))
+                    .map(|given| format!("--expect-max {given}")),
+                ("pace", _) if is_frozen => Some("--clock frozen".to_owned()),
+                ("tail", _) if is_frozen && !is_none() => Some("--clock frozen".to_owned()),
+                ("tail", _) => tail
+                    .filter(|given| value.parse() != Ok(*given))
+                    .map(|given| format!("--tail {given}s")),
+                _ => None,
+            };
+            if let Some(given) = given {
+                return Err(format!("{given}, but {who} `{option}`: expected one of them"));
+            }
+        }
+        Ok(())
     }
 }
