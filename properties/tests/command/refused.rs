@@ -419,6 +419,75 @@ fn a_parameter_is_what_its_module_takes() {
     ]);
 }
 
+/// Of two that say otherwise one would win in silence.
+#[test]
+fn what_contradicts_is_refused() {
+    let capture = "traces/captures/timeouts/ftp-expiry.pcap";
+    let limit = "sysctl=nf_conntrack_expect_max:1";
+    let frozen = "--clock frozen, but --options say `pace=1`: expected one of them";
+    let limits = "--expect-max 9, but --options say `sysctl=nf_conntrack_expect_max:1`";
+    for verb in [&["replay"][..], &["replay", "--format", "kernel-jsonl"], &["show"], &["fit"]] {
+        let asked = [verb, &[capture]].concat();
+        let with = |more: &[&'static str]| [&asked[..], more].concat();
+        refused(&[
+            (&with(&["--clock", "frozen", "--options", "pace=1"]), 2, frozen),
+            (&with(&["--clock", "frozen", "--options", "tail=400"]), 2, "say `tail=400`"),
+            (
+                &with(&["--clock", "capture", "--tail", "5m", "--options", "tail=400"]),
+                2,
+                "--tail 300s, but --options",
+            ),
+            (&with(&["--expect-max", "9", "--options", limit]), 2, limits),
+            (&with(&["--options", "tail=1;tail=2"]), 2, "options `tail=1` and `tail=2`: expected"),
+        ]);
+        let (code, _, told) = run(&with(&["--expect-max", "1", "--options", limit]));
+        assert_eq!(code, 0, "{told}");
+        let (code, _, told) = run(&with(&["--options", "tail=1;tail=1.0;port=ftp:tcp/2121"]));
+        assert_eq!(code, 0, "{told}");
+    }
+    let options = |options| run(&["replay", "--options", options, capture]);
+    for twice in [
+        "sysctl=nf_conntrack_udp_timeout:1;sysctl=nf_conntrack_udp_timeout:2",
+        "param=nf_conntrack_ftp/loose:1;param=ftp/loose:0",
+        "until=1;until=2",
+    ] {
+        let (code, _, told) = options(twice);
+        assert!(code == 2 && told.contains("`: expected one of them"), "{twice}: {told}");
+    }
+    for (wrong, expected) in [
+        ("tail=0.5", "option `tail=0.5`: expected whole seconds"),
+        ("pace=0", "option `pace=0`: expected a factor from 0.001 to below 1000000"),
+        ("tail=1e9", "expected seconds, from 0 to below 1000000000"),
+    ] {
+        let (code, _, told) = options(wrong);
+        assert!(code == 2 && told.contains(expected), "{told}");
+    }
+}
+
+/// Nor does a recording's head win over an argument.
+#[test]
+fn a_recordings_head_contradicts_nobody() {
+    let full = "traces/captures/ftp/ftp-table-full";
+    let expiry = "traces/captures/timeouts/ftp-expiry";
+    let compared = |of: &str, more: &[&str]| {
+        let (capture, golden) = (format!("{of}.pcap"), format!("{of}.golden.jsonl"));
+        let (code, _, told) = run(&[&["conform-capture", &capture, &golden], more].concat());
+        (code, told)
+    };
+    for (of, argument, head) in [
+        (full, &["--expect-max", "4096"][..], "sysctl=nf_conntrack_expect_max:2"),
+        (expiry, &["--clock", "frozen"], "pace="),
+        (expiry, &["--tail", "7s", "--clock", "capture"], "tail="),
+    ] {
+        let (code, told) = compared(of, argument);
+        let both = format!("says `{head}");
+        assert!(code == 2 && told.contains(&both) && told.contains(argument[0]), "{told}");
+        assert!(told.contains(&format!("the head of {of}.golden.jsonl")), "{told}");
+        assert_eq!(compared(of, &[]).0, 0);
+    }
+    assert_eq!(compared(full, &["--expect-max", "2"]).0, 0);
+}
+
 /// Ticks are a unit of time: how long one is, `--hz` or a trace says.
 #[test]
 fn a_time_may_be_in_ticks() {

@@ -25,7 +25,7 @@ pub struct ConformCapture {
     /// A capture; `-` is standard input.
     capture: PathBuf,
     /// The recording of what the kernel made of it (`*.golden.jsonl`), or `-`; where no
-    /// options are given, its head says with which it was made.
+    /// options are given, its head says with which it was made, and no argument may say otherwise.
     golden: PathBuf,
     #[command(flatten)]
     kernel: Kernel,
@@ -46,6 +46,8 @@ impl ConformCapture {
             self.kernel.settings(Clock::Frozen).map_err(Failure::Usage)?;
         if self.kernel.options.is_empty() {
             let options = options_of(&golden);
+            let who = format!("the head of {} says", self.golden.display());
+            self.kernel.agrees(&options, &who).map_err(Failure::Usage)?;
             // Options are told by the head.
             let bad = |why| Failure::Data(self.golden.clone(), format!("line 1: {why}"));
             settings.apply(&options, &mut pace).map_err(bad)?;
