@@ -38,7 +38,7 @@ impl Recording {
     /// If the engine finds no memory.
     pub fn new(settings: Settings, pace: Pace) -> Result<Self, NoMemory> {
         let (ports, selection) = (settings.ports.clone(), settings.selection.clone());
-        let given = settings.given.clone();
+        let given = told_of(&settings);
         let recorder = Recorder::new(settings.lean, pace.keeps_real_time());
         let replay = Replay::new(Router::new(settings)?, pace, selection, true);
         let slack_secs = 0;
@@ -152,6 +152,18 @@ impl Recording {
             }
         }
     }
+}
+
+/// The options that were given, and the limit of the table where that was given otherwise. How many
+/// buckets there are no option says.
+fn told_of(settings: &Settings) -> Vec<String> {
+    const LIMIT: &str = "sysctl=nf_conntrack_expect_max:";
+    let (mut told, config) = (settings.given.clone(), &settings.config);
+    let usual = Settings::of(config.revision, None, None).config.expect_max;
+    if config.expect_max != usual && !told.iter().any(|option| option.starts_with(LIMIT)) {
+        told.push(format!("{LIMIT}{}", config.expect_max));
+    }
+    told
 }
 
 /// The line of one happening; `between` is what it says of one between two packets.

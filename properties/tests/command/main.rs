@@ -498,6 +498,21 @@ fn another_captures_recording_is_told() {
     assert!(told.contains("golden.jsonl was made of another capture than traces/"), "{told}");
 }
 
+/// A recording says with which limit it was made, however that was said.
+#[test]
+fn a_recording_of_a_small_table_is_read_as_one() {
+    let capture = "traces/captures/ftp/ftp-table-full.pcap";
+    for kernel in [["--expect-max", "2"], ["--hash-size", "1"]] {
+        let record = ["replay", "--format", "kernel-jsonl", capture];
+        let (code, recorded, told) = run(&[&record[..], &kernel].concat());
+        assert_eq!(code, 0, "{told}");
+        assert!(recorded.contains("\"nf_conntrack_expect_max\":"), "{recorded}");
+        let golden = file("small-table.golden.jsonl", recorded.as_bytes());
+        let (code, _, told) = run(&["conform-capture", capture, &golden]);
+        assert_eq!(code, 0, "{kernel:?}: {told}");
+    }
+}
+
 /// `nfexp … | head -1` is no reason to complain.
 #[test]
 fn a_reader_may_leave() {
