@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use nfexp_model::revision::Revision;
 use nfexp_model::slip::Slip;
 use nfexp_sim::command::number::within;
-use nfexp_sim::command::{Failure, watching};
+use nfexp_sim::command::{Failure, verdict_behind, watching};
 
 use crate::bugs::{BUGS, Bug, Show};
 use crate::explore::{Limits, Report, Verdict, explore, run_so_far, shortest};
@@ -78,7 +78,7 @@ impl Race {
     /// # Errors
     /// [`Failure`]: a violation, a bound, or a question that makes no sense.
     pub fn run(&self) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = verdict_behind();
         if self.list {
             return Ok(out.write_all(listing().as_bytes())?);
         }

@@ -102,3 +102,34 @@ fn research_reads_standard_input() {
     assert_eq!(code, 2, "{told}");
     assert!(told.contains("which every shard reads for itself"), "{told}");
 }
+
+/// Whoever reads the first line alone, or none, is told by the exit code how it ended.
+#[test]
+fn a_reader_who_leaves_changes_no_verdict() {
+    let transcripts =
+        ["core-1", "core-2", "zones-1"].map(|name| format!("traces/transcripts/{name}.jsonl"));
+    let transcripts = transcripts.each_ref().map(String::as_str);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unread");
+    let conform = ["conform", "--revision", "3.9", "--out", out.to_str().expect("a name in UTF-8")];
+    let unlike = super::file("unlike-unread.trace", b"# Wrong.\nmemory\n----\nnothing\n");
+    let other = "traces/captures/ftp/ftp-refresh.golden.jsonl";
+    for (arguments, code) in [
+        (&[&conform[..], &transcripts].concat()[..], 1),
+        (&[&["conform"], &transcripts[..]].concat(), 0),
+        (&["conform-capture", EVICTION, other], 1),
+        (&["race", "B01"], 1),
+        (&["race", "B01", "--format", "json"], 1),
+        (&["race", "expire-1+match-1", "--budget", "0"], 3),
+        (&["race", "--list"], 0),
+        (&["replay", EVICTION, &unlike], 1),
+        (&["diff-revisions", "traces/corpus/clash/zones.trace", "nowhere"], 65),
+        (&["fit", EVICTION, "nowhere"], 65),
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = nfexp(arguments).stdout(writer).stderr(Stdio::piped()).output();
+        let output = output.expect("the command is built");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+    }
+}

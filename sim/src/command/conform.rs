@@ -14,7 +14,7 @@ use super::Failure;
 use super::format::TextOrJson as Format;
 use super::input::{bytes, named_once, unreadable};
 use super::kernel::revision;
-use super::output::{quoted, write_beside};
+use super::output::{quoted, verdict_behind, write_beside};
 use crate::conform::{Divergence, Player, Shrunk, as_trace, check, shrink};
 use crate::report::text::counted;
 use crate::simulator::unless_it_crashes;
@@ -59,7 +59,7 @@ impl Conform {
             let (input, output) = (io::stdin().lock(), io::stdout().lock());
             return answer(self.revision, BufReader::new(input), output);
         }
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = BufWriter::new(verdict_behind());
         let (mut files, mut operations, mut diverged) = (0, 0, 0);
         let mut failures = Vec::new();
         for path in &self.files {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp conform-capture`: does a capture come to what the kernel made of it?
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::format::TextOrJson as Format;
 use super::input::{frames_and_cut, frames_of_cut, named_once, text_of};
 use super::kernel::{Clock, Kernel};
+use super::output::verdict_behind;
 use super::replay::digest;
 use super::{Failure, remark};
 use crate::recording::{Agreement, Difference, Recording, agreement, options_of, slack_of};
@@ -102,7 +103,7 @@ impl ConformCapture {
     /// Tells how far they agree.
     fn tell(&self, agreement: &Agreement) -> Result<(), Failure> {
         let Agreement { first_difference, in_any_event, fates } = agreement;
-        let mut out = io::stdout().lock();
+        let mut out = verdict_behind();
         if self.format == Format::Json {
             let side = |side: &Option<(String, Value)>| {
                 side.as_ref().map(|(place, event)| json!({"place": place, "event": event}))

@@ -10,6 +10,7 @@ use nfexp_model::revision::Revision;
 use super::format::TextOrJson as Format;
 use super::input::is_trace;
 use super::kernel::revision;
+use super::output::verdict_behind;
 use super::{Failure, trace};
 use crate::opened::{is_file, is_standard_input};
 use crate::revisions::{Captured, Parting, Script, partings};
@@ -40,7 +41,7 @@ impl DiffRevisions {
     /// # Errors
     /// [`Failure`]: bad data.
     pub fn run(&self) -> Result<(), Failure> {
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = BufWriter::new(verdict_behind());
         let mut failures = Vec::new();
         for path in &self.files {
             // One bad file does not hide the others.

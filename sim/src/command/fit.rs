@@ -10,6 +10,7 @@ use comfy_table::{CellAlignment, Table, TableStyle};
 use super::Failure;
 use super::input::{named_once, title};
 use super::kernel::Kernel;
+use super::output::verdict_behind;
 use super::replay::ledger;
 use crate::report::delays::{COLUMNS, Delays, delays};
 use crate::report::rows::{lines, with_header};
@@ -65,7 +66,7 @@ impl Fit {
             }
         }
         let rows = delays(&ledgers);
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = BufWriter::new(verdict_behind());
         match self.format {
             // Of what could not be read nobody knows what was announced.
             Format::Text if ledgers.is_empty() => {}

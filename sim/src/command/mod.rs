@@ -32,7 +32,7 @@ use std::{fmt, io};
 
 use clap::Subcommand;
 
-pub use output::{counting, remark, watching};
+pub use output::{counting, remark, verdict_behind, watching};
 
 /// What the command can do.
 #[derive(Debug, Subcommand)]
@@ -96,7 +96,7 @@ pub enum Failure {
     Skipped(String),
     /// The system would not.
     System(String),
-    /// Whoever read the result has seen enough (`| head`): nothing to complain about.
+    /// Whoever read the result has seen enough (`| head`), and there is no verdict behind it.
     NoReader,
 }
 

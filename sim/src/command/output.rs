@@ -5,7 +5,8 @@
 //!
 //! The rule that matters: a file is written beside its place and then renamed, so that it is
 //! never half there; what is no file (a pipe, `/dev/stdout`) is written into and stays what it
-//! is; and whatever goes wrong, its name is told.
+//! is; and whatever goes wrong, its name is told. Where a verb has a verdict, a reader who leaves
+//! (`| head`) does not change it ([`verdict_behind`]).
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -24,6 +25,46 @@ use crate::written::{could_put_into, put};
 /// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
 pub fn remark(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Standard output of a verb that has a verdict: once nobody reads it any more, nothing is written,
+/// and the verb goes on until it knows how it ends.
+#[must_use]
+pub fn verdict_behind() -> impl Write {
+    Read { out: io::stdout().lock(), by_nobody: false }
+}
+
+/// What is read until its reader leaves.
+#[derive(Debug)]
+struct Read<W> {
+    out: W,
+    by_nobody: bool,
+}
+
+impl<W: Write> Read<W> {
+    /// Does it if somebody reads; `otherwise` is what is as good.
+    fn or<T>(&mut self, otherwise: T, does: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        if self.by_nobody {
+            return Ok(otherwise);
+        }
+        match does(&mut self.out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.by_nobody = true;
+                Ok(otherwise)
+            }
+            done => done,
+        }
+    }
+}
+
+impl<W: Write> Write for Read<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.or(bytes.len(), |out| out.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.or((), W::flush)
+    }
 }
 
 /// A count on a terminal, where nobody knows how far it will go.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::against::against;
 use super::input::{bytes, frames, frames_and_cut, is_trace, named_once, packets, router};
 use super::kernel::{Clock, Kernel};
+use super::output::verdict_behind;
 use super::{Failure, trace};
 use crate::forward::Router;
 use crate::opened::is_file;
@@ -71,7 +72,7 @@ impl Replay {
 }
 
 fn replay(files: &[PathBuf], format: Format, kernel: &Kernel) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(verdict_behind());
     let mut failures = Vec::new();
     let mut ledgers = Vec::new();
     for path in files {

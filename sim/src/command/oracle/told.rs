@@ -9,6 +9,7 @@ use nfexp_traces::transcript::{Answer, Operation};
 use serde::Serialize;
 
 use super::{Failure, Format};
+use crate::command::verdict_behind;
 use crate::conform::Witness;
 use crate::oracle::live::Finding;
 use crate::report::rows::lines;
@@ -93,7 +94,7 @@ pub(super) fn tell(
     row: &impl Serialize,
     text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = verdict_behind();
     match format {
         Format::Text => text(&mut out)?,
         Format::Json => out.write_all(lines([row].into_iter()).as_bytes())?,
