@@ -98,18 +98,21 @@ pub enum Failure {
     System(String),
     /// Whoever read the result has seen enough (`| head`), and there is no verdict behind it.
     NoReader,
+    /// Several, told in order; the first decides how it ended.
+    Several(Vec<Self>),
 }
 
 impl Failure {
-    /// The failure that decides how it ended; the others are told at once.
+    /// All failures as one, of which the first decides how it ended.
     ///
     /// # Errors
-    /// The first, if there is one.
-    pub fn first_of(failures: Vec<Self>) -> Result<(), Self> {
-        let mut failures = failures.into_iter();
-        let first = failures.next();
-        failures.for_each(|failure| remark(format_args!("nfexp: {failure}")));
-        first.map_or(Ok(()), Err)
+    /// That one, if there are any.
+    pub fn first_of(mut failures: Vec<Self>) -> Result<(), Self> {
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(failures.remove(0)),
+            _ => Err(Self::Several(failures)),
+        }
     }
 
     /// Refuses the first argument that was given, is not `taken` and would change nothing.
@@ -122,7 +125,7 @@ impl Failure {
 
     /// The exit code.
     #[must_use]
-    pub const fn code(&self) -> u8 {
+    pub fn code(&self) -> u8 {
         match self {
             Self::Differs(_) => 1,
             Self::Usage(_) => 2,
@@ -131,6 +134,7 @@ impl Failure {
             Self::Data(..) => 65,
             Self::System(_) => 74,
             Self::NoReader => 0,
+            Self::Several(failures) => failures.first().map_or(0, Self::code),
         }
     }
 }
@@ -145,6 +149,10 @@ impl fmt::Display for Failure {
                 f.write_str(&brief(why))
             }
             Self::NoReader => Ok(()),
+            Self::Several(failures) => failures.iter().enumerate().try_for_each(|(at, failure)| {
+                let between = if at == 0 { "" } else { "\nnfexp: " };
+                write!(f, "{between}{failure}")
+            }),
         }
     }
 }
