@@ -465,6 +465,9 @@ fn files_are_read_alike() {
     assert_eq!(code, 65);
     assert!(printed.contains("core-1.jsonl: 220 operations agree"), "{printed}");
     assert!(told.contains("nowhere: ") && told.contains("traces: "), "{told}");
+    let (_, _, told) = run(&["replay", "nowhere", "/nowhere", "nowhere-else"]);
+    let told: Vec<&str> = told.lines().filter_map(|line| line.split(": ").nth(1)).collect();
+    assert_eq!(told, ["nowhere", "/nowhere", "nowhere-else"]);
     let (code, printed, told) = run(&["diff-revisions", "nowhere", zones]);
     assert!(code == 65 && printed.contains("knob: clash_scope"), "{printed}{told}");
     // A capture is read more than once.
@@ -496,6 +499,29 @@ fn another_captures_recording_is_told() {
     let (code, _, told) = run(&["conform-capture", EVICTION, golden]);
     assert_eq!(code, 1);
     assert!(told.contains("golden.jsonl was made of another capture than traces/"), "{told}");
+}
+
+/// A second transcript of one name does not take the place of what the first one showed.
+#[test]
+fn divergences_of_one_name_are_both_kept() {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("namesakes");
+    let _ = fs::remove_dir_all(&place);
+    fs::create_dir_all(&place).expect("it can be made");
+    let parts = one_that_parts("parts-twice.jsonl", "traces/transcripts/core-1.jsonl");
+    let other = place.join("parts-twice.jsonl");
+    fs::copy(&parts, &other).expect("it can be written");
+    let (other, out) = (other.to_str().expect("a name in UTF-8"), place.join("out"));
+    let out = out.to_str().expect("a name in UTF-8");
+    let (code, printed, told) = run(&["conform", "--out", out, &parts, other]);
+    assert_eq!(code, 1, "{told}");
+    for name in ["parts-twice.6.18", "parts-twice-2.6.18"] {
+        for end in ["jsonl", "trace"] {
+            let path = format!("{out}/{name}.{end}");
+            assert!(printed.contains(&path) && Path::new(&path).exists(), "{path}: {printed}");
+        }
+    }
+    let again = format!("again: nfexp conform --revision 6.18 --out {out} {parts}");
+    assert!(told.trim_end().ends_with(&again), "{told}");
 }
 
 /// A recording says with which limit it was made, however that was said.

@@ -419,6 +419,12 @@ fn a_parameter_is_what_its_module_takes() {
     ]);
 }
 
+#[test]
+fn answers_are_written_nowhere() {
+    let answer = ["conform", "--answer", "--out", "target"];
+    refused(&[(&answer, 2, "the argument '--answer' cannot be used with '--out <OUT>'")]);
+}
+
 /// Of two that say otherwise one would win in silence.
 #[test]
 fn what_contradicts_is_refused() {

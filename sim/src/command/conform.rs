@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nfexp conform`: does the model answer as a kernel did?
 
+use std::collections::BTreeSet;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ use crate::conform::{Divergence, Player, Shrunk, as_trace, check, shrink};
 use crate::report::text::counted;
 use crate::simulator::unless_it_crashes;
 
+/// Where a divergence is written if nothing is said.
+const OUT: &str = "target/divergences";
 /// How many steps are told before a divergence.
 const TOLD: usize = 10;
 /// The largest transcript that is compared: all of it is kept, to be shrunk.
@@ -41,7 +44,7 @@ pub struct Conform {
     #[arg(long, conflicts_with = "files")]
     answer: bool,
     /// Where a divergence, shrunk, is written.
-    #[arg(long, default_value = "target/divergences")]
+    #[arg(long, default_value = OUT, conflicts_with = "answer")]
     out: PathBuf,
     /// How to tell it.
     #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "answer")]
@@ -61,7 +64,7 @@ impl Conform {
         }
         let mut out = BufWriter::new(verdict_behind());
         let (mut files, mut operations, mut diverged) = (0, 0, 0);
-        let mut failures = Vec::new();
+        let (mut failures, mut taken) = (Vec::new(), BTreeSet::new());
         for path in &self.files {
             let (header, lines) = match read(path) {
                 Ok(read) => read,
@@ -87,13 +90,12 @@ impl Conform {
                 }
                 Some(divergence) => {
                     operations += divergence.place;
-                    let told = self.tell(&mut out, path, (&header, &lines), &divergence);
+                    let places = self.places(path, &mut taken);
+                    let told = self.tell(&mut out, (path, &places), (&header, &lines), &divergence);
                     if diverged == 0 {
-                        failures.push(Failure::Differs(format!(
-                            "the model parts from the kernel; again: nfexp conform --revision {} {}",
-                            self.revision.name,
-                            quoted(&path.to_string_lossy())
-                        )));
+                        let again = self.again(path);
+                        let parts = format!("the model parts from the kernel; again: {again}");
+                        failures.push(Failure::Differs(parts));
                     }
                     failures.extend(told.err());
                     diverged += 1;
@@ -113,11 +115,20 @@ impl Conform {
         Failure::first_of(failures)
     }
 
+    /// The line that shows a divergence again.
+    fn again(&self, path: &Path) -> String {
+        let mut line = format!("nfexp conform --revision {}", self.revision.name);
+        if self.out != Path::new(OUT) {
+            line += &format!(" --out {}", quoted(&self.out.to_string_lossy()));
+        }
+        line + " " + &quoted(&path.to_string_lossy())
+    }
+
     /// Tells of a divergence, and writes it down, shrunk.
     fn tell(
         &self,
         out: &mut impl Write,
-        path: &Path,
+        (path, places): (&Path, &[PathBuf; 2]),
         (header, lines): (&Header, &[Line]),
         divergence: &Divergence,
     ) -> Result<(), Failure> {
@@ -136,8 +147,7 @@ impl Conform {
             }
         }
         let shrunk = shrink(header, lines, self.revision, divergence);
-        let places = self.places(path);
-        let written = self.write_down(&places, header, &shrunk, difference);
+        let written = self.write_down(places, header, &shrunk, difference);
         let Shrunk { lines: steps, witness, is_least } = shrunk;
         let steps = steps.len();
         let told = |place: &PathBuf| written.is_ok().then(|| place.display().to_string());
@@ -166,9 +176,14 @@ impl Conform {
         written
     }
 
-    /// Where a divergence of this file is written down: as a transcript, and as a trace.
-    fn places(&self, path: &Path) -> [PathBuf; 2] {
-        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
+    /// Where a divergence of this file is written down: as a transcript, and as a trace. A second
+    /// file of one name, in another folder, has a number behind it.
+    fn places(&self, path: &Path, taken: &mut BTreeSet<String>) -> [PathBuf; 2] {
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        let stem =
+            names.find(|stem| taken.insert(stem.clone())).expect("there are more than files");
         ["jsonl", "trace"].map(|end| self.out.join(format!("{stem}.{}.{end}", self.revision.name)))
     }
 
