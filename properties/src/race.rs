@@ -37,7 +37,7 @@ pub struct Race {
     /// List the bugs, the operations, the variants and the mutants.
     #[arg(long, exclusive = true)]
     list: bool,
-    /// The kernel: 3.9, 6.18 or 7.2; a bug's own if not given.
+    /// The kernel: 3.9, 6.18 or 7.2; if not given, a bug's own, and 3.9 for a scenario.
     #[arg(long)]
     revision: Option<String>,
     /// A slip that happens in this world.
@@ -119,7 +119,8 @@ impl Race {
             (Some(name), _) => {
                 Some(world::named(name).ok_or_else(|| format!("no mutant `{name}`; see --list"))?)
             }
-            (None, Some(bug)) if self.revision.is_none() => bug.slip,
+            // Another kernel is one without the bug.
+            (None, Some(bug)) if revision == bug.kernel => bug.slip,
             _ => None,
         };
         let scenario = match bug.map(|bug| bug.show) {
@@ -182,7 +183,9 @@ fn verdict(
         let comment = if format == Format::Mermaid { "%% " } else { "" };
         let Report { verdict, executions, outcomes, unchecked } = report;
         let dagger = if *unchecked > 0 { " †" } else { "" };
-        writeln!(out, "{comment}{scenario}: {verdict} in {executions} executions{dagger}")?;
+        let world = world(question);
+        let told = format!("{scenario}: {verdict} in {executions} executions ({world}){dagger}");
+        writeln!(out, "{comment}{told}")?;
         for (outcome, times) in outcomes {
             writeln!(out, "{comment}  {times:>7}  {outcome}")?;
         }
@@ -228,12 +231,19 @@ fn listing() -> String {
 }
 
 fn head(question: &Question, bound: usize, report: &Report) -> String {
+    format!(
+        "{} on Linux {}: VIOLATION in execution {}, {bound} preemptions\n",
+        question.scenario,
+        world(question),
+        report.executions
+    )
+}
+
+/// The kernel that is explored, and what is done wrong in it.
+fn world(question: &Question) -> String {
     let slip =
         question.slip.map_or(String::new(), |slip| format!(", mutant {}", world::name(slip)));
-    format!(
-        "{} on Linux {}{slip}: VIOLATION in execution {}, {bound} preemptions\n",
-        question.scenario, question.scenario.revision.name, report.executions
-    )
+    format!("{}{slip}", question.scenario.revision.name)
 }
 
 /// The columns: CPUs by number, the RCU softirq last.

@@ -3,6 +3,9 @@
 
 use std::process::Stdio;
 
+use nfexp_properties::bugs::{BUGS, Show};
+use nfexp_properties::world;
+
 use super::{nfexp, run};
 
 /// loom reads its environment for what ends an exploration early.
@@ -24,7 +27,24 @@ fn the_environment_proves_nothing() {
         }
     }
     let (code, shown, _) = run(&["race", "expire-1+match-1", "--budget", "0"]);
-    assert_eq!((code, shown.trim()), (3, "expire-1+match-1: BUDGET in 0 executions"));
+    assert_eq!((code, shown.trim()), (3, "expire-1+match-1: BUDGET in 0 executions (3.9)"));
+}
+
+/// A bug is in its own kernel, whoever names that, and the text says what was explored.
+#[test]
+fn a_bug_is_in_its_kernel() {
+    for bug in BUGS {
+        let (Some(slip), Show::Race(scenario)) = (bug.slip, bug.show) else { continue };
+        let own = bug.kernel.name;
+        let (code, shown, told) = run(&["race", bug.id, "--revision", own]);
+        assert_eq!(code, 1, "{}: {shown}{told}", bug.id);
+        let head = format!("{scenario} on Linux {own}, mutant {}: VIOLATION", world::name(slip));
+        assert!(shown.starts_with(&head), "{}: {shown}", bug.id);
+    }
+    let (code, shown, _) = run(&["race", "expire-1+lookup-1", "--mutant", "inc-from-zero"]);
+    assert!(code == 1 && shown.contains(" on Linux 3.9, mutant inc-from-zero: "), "{shown}");
+    let (code, shown, _) = run(&["race", "B01", "--revision", "7.2"]);
+    assert!(code == 0 && shown.contains(" executions (7.2)\n"), "{shown}");
 }
 
 /// What loom cannot count is a wrong question and no violation.
@@ -46,7 +66,7 @@ fn frees_that_were_not_checked_are_told() {
     let (code, shown, told) = run(&race);
     assert_eq!(code, 3, "{shown}");
     let first = shown.lines().next().unwrap_or_default();
-    assert!(first.contains(": PROVED in ") && first.ends_with(" executions †"), "{first}");
+    assert!(first.contains(": PROVED in ") && first.ends_with(" executions (3.9) †"), "{first}");
     assert!(told.contains("were not checked"), "{told}");
     let (code, shown, _) = run(&[&race[..], &["--format", "json"]].concat());
     assert!(code == 3 && !shown.contains("\"unchecked\":0,"), "{shown}");
