@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use nfexp_traces::text::Trace;
+use nfexp_traces::text::{Setup, Trace};
 use nfexp_traces::tools::{Shown, lines};
 
 use super::Failure;
@@ -94,6 +94,12 @@ fn log(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
 
 fn capture(path: &Path, kernel: &Kernel) -> Result<Trace, Failure> {
     let (settings, pace) = kernel.settings(Clock::Capture).map_err(Failure::Usage)?;
+    let (buckets, most) = (settings.config.hash_size, Setup::MOST);
+    if buckets > most {
+        let why =
+            format!("--hash-size {buckets}: expected at most {most}, which a trace may ask for");
+        return Err(Failure::Usage(why));
+    }
     let selection = settings.selection.clone();
     let mut replay = Replay::new(router(settings)?, pace, selection, false);
     let name = title(path);
