@@ -22,9 +22,18 @@ use super::Failure;
 use crate::research::sweep::script::in_quotes;
 use crate::written::{could_put_into, put};
 
-/// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure.
+/// A line on standard error; if nobody reads it (`2>&1 | head`), that is no failure. What a name
+/// or a file holds that a terminal would obey is told, not done.
 pub fn remark(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let obeyed = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    let mut told = String::new();
+    for letter in line.to_string().chars() {
+        match obeyed(letter) {
+            true => told.extend(letter.escape_debug()),
+            false => told.push(letter),
+        }
+    }
+    let _ = writeln!(io::stderr(), "{told}");
 }
 
 /// Standard output of a verb that has a verdict: once nobody reads it any more, nothing is written,
