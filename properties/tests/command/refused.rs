@@ -72,6 +72,24 @@ fn text_under_another_name_is_told_where_it_belongs() {
         (&["import", &misnamed], 65, "import reads what conntrack printed"),
         (&["replay", "--format", "story", trace], 2, "a trace has no packets to tell of"),
     ]);
+    let golden = "traces/captures/ftp/ftp-refresh.golden.jsonl";
+    for verb in [&["import"][..], &["fit"], &["fit", "--format", "toml"], &["conform-capture"]] {
+        let second = if verb == ["conform-capture"] { &[golden][..] } else { &[] };
+        let (code, _, told) = run(&[verb, &[trace], second].concat());
+        assert!(
+            code == 65 && told.contains("it begins as text: this verb takes no trace"),
+            "{told}"
+        );
+        assert!(!told.contains("name ends in"), "{told}");
+    }
+    let log = "traces/tools/events-timestamp.txt";
+    let transcripts =
+        "it begins as text: conform reads transcripts, and conform-capture recordings";
+    refused(&[
+        (&["fit", log], 65, "import reads what conntrack printed, and so does fit --format toml"),
+        (&["diff-revisions", "traces/transcripts/core-1.jsonl"], 65, transcripts),
+        (&["replay", golden], 65, transcripts),
+    ]);
 }
 
 /// It was listed all the same, and as text.
@@ -263,7 +281,7 @@ fn a_number_out_of_bounds_is_told_briefly() {
 fn a_number_below_zero_is_told_what_was_expected() {
     let capture = super::EVICTION;
     let number = "expected a number from ";
-    let span = "expected a span of up to thirty years";
+    let span = "expected whole seconds up to 1000000000, or a time with its unit below that";
     let moment = "expected the number of a packet or step, from 1, or a time";
     let asked = ["--expect-max", "--replications", "--seed", "--hz", "--most-happenings", "--jobs"];
     for option in asked {
@@ -494,6 +512,30 @@ fn a_recordings_head_contradicts_nobody() {
     assert_eq!(compared(full, &["--expect-max", "2"]).0, 0);
 }
 
+/// What is written is read again.
+#[test]
+fn a_trace_has_so_many_buckets_at_most() {
+    let import = ["import", super::EVICTION, "--hash-size"];
+    let (code, trace, told) = run(&[&import[..], &["65536"]].concat());
+    assert_eq!(code, 0, "{told}");
+    let (code, _, told) = run(&["replay", &file("most-buckets.trace", trace.as_bytes())]);
+    assert_eq!(code, 0, "{told}");
+    let why = "--hash-size 65537: expected at most 65536, which a trace may ask for";
+    refused(&[(&[&import[..], &["65537"]].concat(), 2, why)]);
+}
+
+/// A terminal would obey them.
+#[test]
+fn control_characters_of_a_name_are_told() {
+    let name = "nowhere\u{1b}[31m\r\u{9b}2J";
+    for verb in ["replay", "import", "conform", "sweep"] {
+        let (code, _, told) = run(&[verb, name]);
+        assert_eq!(code, 65, "{told}");
+        assert!(told.contains(r"nowhere\u{1b}[31m\r\u{9b}2J: "), "{told}");
+        assert!(!told.trim_end().contains(char::is_control), "{told:?}");
+    }
+}
+
 /// Ticks are a unit of time: how long one is, `--hz` or a trace says.
 #[test]
 fn a_time_may_be_in_ticks() {
@@ -509,7 +551,11 @@ fn a_time_may_be_in_ticks() {
     let trace = "traces/corpus/evict/oldest_goes.trace";
     assert_eq!(run(&["show", "--at", "90j", trace]).0, 0);
     refused(&[
-        (&["show", "--at", "90 j", capture], 2, "or a time as in `2.5s`, found `90 j`"),
+        (
+            &["show", "--at", "90 j", capture],
+            2,
+            "or a time below 1000000000s, as in `2.5s`, found `90 j`",
+        ),
         (&["replay", "--tail", "90j", capture], 2, "--tail: expected whole seconds, not 0.36 s"),
     ]);
 }

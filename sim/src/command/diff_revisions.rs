@@ -8,7 +8,7 @@ use clap::Args;
 use nfexp_model::revision::Revision;
 
 use super::format::TextOrJson as Format;
-use super::input::is_trace;
+use super::input::{is_trace, with_hint};
 use super::kernel::revision;
 use super::output::verdict_behind;
 use super::{Failure, trace};
@@ -83,7 +83,7 @@ impl DiffRevisions {
         units: [&str; 2],
     ) -> Result<(), Failure> {
         let partings = partings(script, self.from, self.to)
-            .map_err(|why| Failure::Data(path.to_owned(), why))?;
+            .map_err(|why| Failure::Data(path.to_owned(), with_hint(path, why)))?;
         for parting in &partings {
             match self.format {
                 Format::Text => self.tell(out, path, parting)?,

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, TableStyle};
 
 use super::Failure;
-use super::input::{named_once, title};
+use super::input::{named_once, title, with_hint};
 use super::kernel::Kernel;
 use super::output::verdict_behind;
 use super::replay::ledger;
@@ -89,7 +89,8 @@ impl Fit {
         let mut recordings = Vec::new();
         for path in &self.files {
             let recorded = Recorded::read(path, &options);
-            recordings.push(recorded.map_err(|why| Failure::Data(path.clone(), why))?);
+            let bad = |why| Failure::Data(path.clone(), with_hint(path, why));
+            recordings.push(recorded.map_err(bad)?);
         }
         let names: Vec<String> = self.files.iter().map(|path| title(path)).collect();
         io::stdout().write_all(toml(&recordings, &names.join(" ")).as_bytes())?;

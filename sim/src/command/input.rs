@@ -25,13 +25,25 @@ pub(super) fn router(settings: Settings) -> Result<Router, Failure> {
 
 pub(super) fn open(path: &Path) -> Result<Capture, Failure> {
     let capture = bytes(path).map_err(CaptureError::Io).and_then(Capture::new);
-    capture.map_err(|error| match error {
-        CaptureError::NotACapture if is_file(path) && begins_as_text(path) => {
-            let what = "a trace's name ends in .trace, and import reads what conntrack printed";
-            Failure::Data(path.to_owned(), format!("{error}; it begins as text: {what}"))
+    capture.map_err(|error| Failure::Data(path.to_owned(), with_hint(path, error.to_string())))
+}
+
+/// What is wrong with a capture; where it is none but text, with whoever reads such a file.
+pub(super) fn with_hint(path: &Path, why: String) -> String {
+    let is_text = || is_file(path) && begins_as_text(path);
+    if why != CaptureError::NotACapture.to_string() || !is_text() {
+        return why;
+    }
+    let hint = match path.extension().and_then(|extension| extension.to_str()) {
+        // Verbs that take traces do not come here with one.
+        Some("trace") => "this verb takes no trace; replay, show and diff-revisions do",
+        Some("jsonl") => "conform reads transcripts, and conform-capture recordings of captures",
+        _ => {
+            "a trace's name ends in .trace; import reads what conntrack printed, and so does fit \
+             --format toml"
         }
-        error => bad_data(path, &error),
-    })
+    };
+    format!("{why}; it begins as text: {hint}")
 }
 
 /// What is wrong with a file that cannot be read.

@@ -99,7 +99,12 @@ fn tail(text: &str) -> Result<Span, String> {
     let seconds = text.parse().ok().filter(|seconds: &i64| (0..=1_000_000_000).contains(seconds));
     let seconds = seconds.map(|seconds| Span::Nanoseconds(seconds * 1_000_000_000));
     let of_span = || Span::parse(text);
-    let expected = || format!("expected a span of up to thirty years, as in `5m`, found `{text}`");
+    let expected = || {
+        format!(
+            "expected whole seconds up to 1000000000, or a time with its unit below that, \
+             as in `5m`, found `{text}`"
+        )
+    };
     seconds.or_else(of_span).ok_or_else(expected)
 }
 

@@ -71,7 +71,8 @@ impl Moment {
     fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "expected the number of a packet or step, from 1, or a time as in `2.5s`, found `{text}`"
+                "expected the number of a packet or step, from 1, or a time below 1000000000s, \
+                 as in `2.5s`, found `{text}`"
             )
         };
         match Span::parse(text) {
