@@ -44,9 +44,22 @@ pub struct Violation {
     pub found: String,
 }
 
-/// What must hold; from `ToldInOrder` on, [`watch`](crate::watch) finds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Invariant {
+macro_rules! invariants {
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// What must hold; from `ToldInOrder` on, [`watch`](crate::watch) finds it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Invariant {
+            $($(#[doc = $doc])+ $name,)*
+        }
+
+        impl Invariant {
+            /// All, in the order of this file.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+invariants! {
     /// Linked means: once in the bucket of its tuple and once in its master's list.
     LinkedOnce,
     /// `expect_count` is the number of linked expectations of the namespace.
@@ -360,7 +373,7 @@ mod tests {
         assert_eq!((census.linked, census.expectations, census.firing), (1, 1, 0));
     }
 
-    /// Each invariant is false in a table with one thing cut.
+    /// Each invariant is false in a table with one thing cut, or when it ends.
     #[test]
     fn a_census_with_one_link_cut_is_noticed() {
         type Cut = fn(&Engine<Up>, &crate::conn::ConnRef, u32);
@@ -397,6 +410,14 @@ mod tests {
                 engine.conn(ct.id()).uses.set(0);
             }),
         ];
+        let is_audited = |invariant: &&Invariant| **invariant != Invariant::ToldInOrder;
+        for invariant in Invariant::ALL.iter().take_while(is_audited) {
+            let is_cut = cuts.iter().any(|(cut, _)| cut == invariant);
+            assert!(
+                is_cut || *invariant == Invariant::NothingLeaks,
+                "{invariant:?}: expected a cut above that makes it false"
+            );
+        }
         for (invariant, cut) in cuts {
             let (engine, ct, index) = world();
             cut(&engine, &ct, index);

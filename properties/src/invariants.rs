@@ -65,10 +65,9 @@ pub const COMPARED: &str = "assertion `left == right` failed: ";
 #[must_use]
 pub fn broken_by(message: &str) -> Option<u8> {
     let message = message.strip_prefix(COMPARED).unwrap_or(message);
-    let named = INVARIANTS.iter().find(|(_, name, _)| message.starts_with(name));
-    let of_audit = || match message {
-        _ if message.starts_with("ExpectingIsLinked") => Some(2),
-        _ if message.starts_with("NothingLeaks") || message.contains("below zero") => Some(3),
+    let named = Invariant::ALL.iter().find(|named| message.starts_with(&format!("{named:?}")));
+    let of_platform = || match message {
+        _ if message.contains("below zero") => Some(3),
         _ if message.contains("free of connection") => Some(4),
         _ if message.contains("use after free") || message.contains("double free") => Some(3),
         _ if message.starts_with("OwnZone") => Some(11),
@@ -76,5 +75,47 @@ pub fn broken_by(message: &str) -> Option<u8> {
         _ if message.contains("pending timer") => Some(13),
         _ => None,
     };
-    named.map(|(number, ..)| *number).or_else(of_audit)
+    named.map(|invariant| number(*invariant)).or_else(of_platform)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use nfexp_model::audit::Violation;
+
+    use super::*;
+
+    #[test]
+    fn every_invariant_has_a_row() {
+        for (at, (number, ..)) in (1..).zip(INVARIANTS) {
+            assert_eq!(number, at, "the rows are numbered from 1");
+        }
+        let mut numbers = BTreeSet::new();
+        for invariant in Invariant::ALL {
+            let number = number(*invariant);
+            let row = INVARIANTS.iter().any(|(row, ..)| *row == number);
+            assert!(row, "{invariant:?}: expected a row of INVARIANTS with its number, {number}");
+            let told = Violation { invariant: *invariant, found: "it".to_owned() }.to_string();
+            assert_eq!(broken_by(&told), Some(number), "{told}");
+            numbers.insert(number);
+        }
+        assert_eq!(numbers.len(), INVARIANTS.len(), "each row is of an Invariant");
+        for (number, name, _) in INVARIANTS {
+            assert_eq!(broken_by(&format!("{name}: it")), Some(number));
+        }
+    }
+
+    /// A claim that no slip breaks was no claim.
+    #[test]
+    fn every_invariant_is_broken_by_a_mutant() {
+        let mutants = include_str!("../MUTANTS.md");
+        let rows: Vec<&str> = mutants.lines().filter(|line| line.starts_with("| `")).collect();
+        for (number, name, _) in INVARIANTS {
+            let noticed = format!("inv {number} |");
+            let is_broken = rows.iter().any(|row| row.contains(&noticed));
+            let needs = "expected a slip (model/src/slip.rs) of which MUTANTS.md says";
+            assert!(is_broken, "{name}: {needs} `inv {number}`");
+        }
+    }
 }
