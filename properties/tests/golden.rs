@@ -84,7 +84,8 @@ fn every_trace_is_answered_as_it_says() {
             wrong.push(format!("{}:\n{}", path.display(), difference(&text, &answered)));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let right = "UPDATE_TRACES=1 writes the answers anew; read what changed like code";
+    assert!(wrong.is_empty(), "{}\n{right}", wrong.join("\n"));
     eprintln!("{} traces", paths.len());
 }
 
@@ -113,7 +114,8 @@ fn the_corpus_table_is_complete() {
             missing.push(name);
         }
     }
-    assert!(missing.is_empty(), "not in the table: {missing:?}");
+    let table_of = "expected a row in the table of traces/corpus/README.md for each of";
+    assert!(missing.is_empty(), "{table_of} {missing:?}");
     for named in
         table.split('`').skip(1).step_by(2).filter(|name| name.contains('/') && !name.contains('.'))
     {
