@@ -65,6 +65,9 @@ fn every_bug_shows_and_its_repair_repairs_it() {
             pictures += &format!("### {}: {}\n\n```text\n{picture}```\n\n", bug.id, bug.what);
         }
     }
+    let readme = include_str!("../../README.md");
+    let counted = format!("{} bugs of the kernel", BUGS.len());
+    assert!(readme.contains(&counted), "README.md: expected `{counted}`");
     table.settle("BUGS.md", "bugs", true).unwrap_or_else(|error| panic!("{error}"));
     settle_text("BUGS.md", "interleavings", &pictures).unwrap_or_else(|error| panic!("{error}"));
 }
