@@ -85,9 +85,10 @@ impl<'a, P: Platform> Locked<'a, P> {
             if u32::from(expecting.get()) >= max {
                 let named = self.make_room_in_class(at, exp, max);
                 // KERNEL: __nf_ct_expect_check(), 7.2: the newcomer comes in whatever is left; but
-                // an eviction that names nobody refuses it.
+                // another eviction than the kernel's, which names nobody, refuses it.
+                let refuses = self.state.decides && !named;
                 if u32::from(expecting.get()) >= max
-                    && (engine.config.revision.class_limit == ClassLimit::PolicyOnly || !named)
+                    && (engine.config.revision.class_limit == ClassLimit::PolicyOnly || refuses)
                 {
                     return Err(RelateError::ClassFull);
                 }

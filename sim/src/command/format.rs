@@ -4,12 +4,12 @@
 //! The rule that matters: a program gets whatever a person sees of a row, with every digit, and
 //! how the verb ends is the same for both.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, verdict_behind};
 use crate::report::rows::{lines, with_header};
 
 /// How comparisons are told.
@@ -45,6 +45,6 @@ impl Format {
             Self::Json => lines(rows),
             Self::Csv => with_header(columns, rows),
         };
-        Ok(io::stdout().write_all(printed.as_bytes())?)
+        Ok(verdict_behind().write_all(printed.as_bytes())?)
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::command::number::{natural, within};
-use crate::command::{Failure, remark};
+use crate::command::{Failure, remark, verdict_behind};
 use crate::opened::is_standard_input;
 use crate::report::rows;
 use crate::report::text::counted;
@@ -306,7 +306,7 @@ impl Sweep {
 }
 
 fn tell(plan: &Plan, found: &[Row], format: Format, metrics: bool) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = verdict_behind();
     let lines = summary::lines(plan, found);
     match format {
         Format::Text => {
