@@ -184,7 +184,7 @@ fn alive(row: &Row, ended_by_timers: bool) -> [u32; 2] {
     settings.apply(&row.options, &mut pace).expect("options of our own");
     if ended_by_timers {
         // Longer than any of them.
-        pace = Pace::CAPTURED.with_tail(1_000_000);
+        pace = Pace::CAPTURED.with_tail(1_000_000_000);
     }
     let selection = settings.selection.clone();
     let router = Router::new(settings).expect("there is memory");

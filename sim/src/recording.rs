@@ -79,7 +79,7 @@ impl Recording {
             lines.extend(line(recorder, router, happening, "after"));
         });
         let end_ns = replay.since_ns();
-        replay.go_on(*slack_secs, |router: &mut Router, happening: &Happening<'_>| {
+        replay.go_on(*slack_secs * 1000, |router: &mut Router, happening: &Happening<'_>| {
             lines.extend(line(recorder, router, happening, "late"));
         });
         let end = self.recorder.end(&mut self.replay.router);
@@ -119,11 +119,15 @@ impl Recording {
             let gap = (totals.largest_gap_ns as f64 / 1e6).round() / 1e3;
             head.insert("max_gap".into(), gap.into());
             head.insert("ctinfo".into(), totals.letters.clone().into());
-            if let Pace::Captured { tail_secs, speed } = self.pace {
+            if let Pace::Captured { tail_ms, speed } = self.pace {
                 if speed > 0 {
                     head.insert("pace".into(), (speed as f64 / 1e3).into());
                 }
-                head.insert("tail".into(), tail_secs.into());
+                let tail: Value = match tail_ms % 1000 {
+                    0 => (tail_ms / 1000).into(),
+                    _ => (tail_ms as f64 / 1e3).into(),
+                };
+                head.insert("tail".into(), tail);
             }
             self.tell_options(head);
         }

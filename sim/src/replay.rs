@@ -17,10 +17,10 @@ use crate::forward::{Fate, Router, ahead};
 /// How time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// As captured, so many seconds beyond the last packet.
+    /// As captured, so many milliseconds beyond the last packet.
     Captured {
-        /// Seconds after the last packet.
-        tail_secs: u64,
+        /// Milliseconds after the last packet.
+        tail_ms: u64,
         /// How many times as fast as captured, in thousandths; 0 is as fast as possible.
         speed: u64,
     },
@@ -30,12 +30,12 @@ pub enum Pace {
 
 impl Pace {
     /// As captured.
-    pub const CAPTURED: Self = Self::Captured { tail_secs: 0, speed: 1000 };
+    pub const CAPTURED: Self = Self::Captured { tail_ms: 0, speed: 1000 };
 
-    /// With so many seconds after the last packet.
+    /// With so many milliseconds after the last packet.
     #[must_use]
-    pub const fn with_tail(self, tail_secs: u64) -> Self {
-        Self::Captured { tail_secs, speed: self.speed() }
+    pub const fn with_tail(self, tail_ms: u64) -> Self {
+        Self::Captured { tail_ms, speed: self.speed() }
     }
 
     /// Whether time passes between packets.
@@ -47,11 +47,11 @@ impl Pace {
     /// So many thousandths as fast as captured.
     #[must_use]
     pub const fn with_speed(self, speed: u64) -> Self {
-        let tail_secs = match self {
-            Self::Captured { tail_secs, .. } => tail_secs,
+        let tail_ms = match self {
+            Self::Captured { tail_ms, .. } => tail_ms,
             Self::Frozen => 0,
         };
-        Self::Captured { tail_secs, speed }
+        Self::Captured { tail_ms, speed }
     }
 
     const fn speed(self) -> u64 {
@@ -456,19 +456,19 @@ impl Replay {
 
     /// The time after the last packet.
     pub fn finish(&mut self, tell: impl FnMut(&mut Router, &Happening<'_>)) {
-        if let Pace::Captured { tail_secs, speed } = self.pace {
+        if let Pace::Captured { tail_ms, speed } = self.pace {
             if speed == 0 {
                 // No time has passed so far.
                 self.latest_ns = 0;
             }
-            self.go_on(tail_secs, tell);
+            self.go_on(tail_ms, tell);
         }
     }
 
-    /// So many seconds more, of real time, after the last packet; none if time does not pass.
-    pub fn go_on(&mut self, secs: u64, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
+    /// So many milliseconds more, of real time, after the last packet; none if time does not pass.
+    pub fn go_on(&mut self, ms: u64, mut tell: impl FnMut(&mut Router, &Happening<'_>)) {
         let (Pace::Captured { .. }, Some((_, start))) = (self.pace, self.start) else { return };
-        let more_ns = u128::from(secs) * 1_000_000 * u128::from(self.pace.measure());
+        let more_ns = u128::from(ms) * 1000 * u128::from(self.pace.measure());
         let more_ns = i64::try_from(more_ns).unwrap_or(i64::MAX);
         self.latest_ns = self.latest_ns.saturating_add(more_ns);
         // Past the last packet: what happens now comes after it.
@@ -590,12 +590,12 @@ mod tests {
     /// Where no time passes between packets, the time behind them begins with the first.
     #[test]
     fn a_tail_is_as_long_as_it_says() {
-        for (tail, ends) in [(25, 0), (40, 1)] {
+        for (tail, ends) in [(25_000, 0), (29_500, 0), (32_500, 1), (40_000, 1)] {
             let mut replay = replay("", Pace::CAPTURED.with_speed(0).with_tail(tail));
             datagrams(&mut replay, [40000, 9], "", &[0, 45]);
             let mut ended = 0;
             replay.finish(|_, happening| ended += happening.events.len());
-            assert_eq!(ended, ends, "UDP waits half a minute, and {tail} s are asked for");
+            assert_eq!(ended, ends, "UDP waits half a minute, or two seconds more, of {tail} ms");
         }
     }
 

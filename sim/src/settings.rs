@@ -274,11 +274,7 @@ impl Settings {
                 *pace = pace.with_speed((factor * 1000.0).round() as u64);
             }
             "tail" => {
-                let tail = seconds(option, value)?;
-                if tail % 1_000_000_000 != 0 {
-                    return Err(format!("option `{option}`: expected whole seconds"));
-                }
-                *pace = pace.with_tail((tail / 1_000_000_000) as u64);
+                *pace = pace.with_tail((seconds(option, value)? / 1_000_000) as u64);
             }
             _ => {
                 return Err(format!(

@@ -54,7 +54,7 @@ fn told(packets: &[Kept], found_stat: FoundStat) -> Vec<String> {
     let revision = Revision { found_stat, ..Revision::LINUX_6_18 };
     let settings = Settings::of(revision, None, None);
     let router = Router::new(settings).expect("memory");
-    let pace = Pace::CAPTURED.with_tail(864_000);
+    let pace = Pace::CAPTURED.with_tail(864_000_000);
     let mut replay = Replay::new(router, pace, Selection::default(), true);
     let mut told = Vec::new();
     for (number, packet) in (1..).zip(packets) {

@@ -15,6 +15,7 @@ fn a_recording_is_made_again_by_its_head() {
         "only=tcp/21,udp;until=0.0025",
         "pace=2",
         "tail=400",
+        "pace=1;tail=0.25",
         "lean;local=10.91.2.2/24",
         "port=tftp:udp/6969;param=nf_conntrack_ftp/loose:1;sysctl=nf_conntrack_expect_max:7",
     ] {

@@ -30,7 +30,7 @@ pub struct Kernel {
     /// How time passes: as captured, or not at all (the default for kernel-jsonl).
     #[arg(long, value_enum)]
     pub clock: Option<Clock>,
-    /// How long to wait after the last packet, in whole seconds: `5m`, `300s`, `75000j` (timer
+    /// How long to wait after the last packet, to the millisecond: `5m`, `300s`, `75000j` (timer
     /// ticks), or a number of seconds [default: 0s].
     #[arg(long, value_parser = tail, allow_hyphen_values = true)]
     pub tail: Option<Span>,
@@ -142,9 +142,9 @@ impl Kernel {
         let clock = self.clock.unwrap_or(usual);
         let hz = self.hz.unwrap_or(HZ);
         let tail = self.tail.map_or(0, |tail| tail.nanoseconds(hz));
-        if tail % 1_000_000_000 != 0 {
-            let seconds = tail as f64 / 1e9;
-            return Err(format!("--tail: expected whole seconds, not {seconds} s"));
+        if tail % 1_000_000 != 0 {
+            let ms = tail as f64 / 1e6;
+            return Err(format!("--tail: expected whole milliseconds, not {ms} ms"));
         }
         if clock == Clock::Frozen && tail != 0 {
             return Err(
@@ -153,7 +153,7 @@ impl Kernel {
         }
         let mut pace = match clock {
             Clock::Frozen => Pace::Frozen,
-            Clock::Capture => Pace::CAPTURED.with_tail(tail as u64 / 1_000_000_000),
+            Clock::Capture => Pace::CAPTURED.with_tail(tail as u64 / 1_000_000),
         };
         let mut settings = Settings::of(self.revision, self.hash_size, self.expect_max);
         settings.config.hz = hz;
