@@ -10,7 +10,7 @@ use nfexp_model::kernel::{Jiffies, Ticks};
 use nfexp_model::tuple::Proto;
 use nfexp_traces::capture::{Capture, CaptureError, Frame};
 use nfexp_traces::defrag::Defrag;
-use nfexp_traces::packet::{Datagram, Skip, datagram, plain_datagram};
+use nfexp_traces::packet::{Datagram, Fragment, Skip, datagram, plain_datagram};
 
 use crate::forward::{Fate, Router, ahead};
 
@@ -168,6 +168,9 @@ impl Selection {
     }
 }
 
+/// The largest number of a datagram that a header of IPv4 can hold.
+const LARGEST_ID: u32 = 0xffff;
+
 /// Something that happened while a capture was replayed.
 #[derive(Debug)]
 pub struct Happening<'a> {
@@ -210,6 +213,8 @@ pub struct Replay {
     pace: Pace,
     rate: Rate,
     defrag: Defrag,
+    /// The number last given to a fragment without one.
+    numbered: u32,
     events: Vec<Event>,
     totals: Totals,
     start: Option<(i64, Jiffies)>,
@@ -232,6 +237,7 @@ impl Replay {
             pace,
             rate,
             defrag: Defrag::default(),
+            numbered: LARGEST_ID,
             events: Vec::new(),
             totals: Totals::default(),
             start: None,
@@ -358,11 +364,26 @@ impl Replay {
             _ if !self.router.takes_in(datagram) => None,
             None => Some(self.router.forward(datagram)),
             Some(fragment) => {
+                let fragment = self.sent_as(datagram, fragment);
                 let whole = self.defrag.take(self.waited_ns(), datagram, fragment);
                 whole.map(|whole| self.router.forward(&whole))
             }
         };
         self.letter(fate, datagram)
+    }
+
+    /// A fragment as it leaves, if this host sends it: one without a number is given a number of its
+    /// own, unless it must not be split, and so never meets another.
+    ///
+    /// # Source
+    /// `raw_send_hdrinc()`, `ip_select_ident()`, 6.18.
+    fn sent_as(&mut self, datagram: &Datagram<'_>, fragment: Fragment) -> Fragment {
+        if fragment.id != 0 || !fragment.may_split || !self.router.is_from_here(datagram) {
+            return fragment;
+        }
+        // DEVIATION: the kernel's is random, and may be that of another; this is none of IPv4.
+        self.numbered = self.numbered.checked_add(1).unwrap_or(LARGEST_ID + 1);
+        Fragment { id: self.numbered, ..fragment }
     }
 
     /// The letter of a datagram; without a fate it was not let in, or waits for its other parts.
@@ -528,6 +549,27 @@ mod tests {
             replay.packet(&frame, &mut |_, _| {});
         }
         replay.totals().letters.clone()
+    }
+
+    /// `raw_send_hdrinc()`: what this host sends without a number.
+    #[test]
+    fn fragments_of_this_host_without_a_number_never_meet() {
+        for (id, flags, from, begun) in
+            [(0, 0, 1, 0), (0, 0x40, 1, 1), (1, 0, 1, 1), (0, 0, 9, 1), (0, 0x40, 9, 1)]
+        {
+            let mut replay = replay("local=10.0.0.1/24", Pace::Frozen);
+            let udp = [0x9c, 0x40, 0, 9, 0, 16, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+            for (number, place, body) in [(1, [0x20, 0], &udp[..8]), (2, [0, 1], &udp[8..])] {
+                let head = [0x45, 0, 0, 28, 0, id, place[0] | flags, place[1], 64, 17, 0, 0];
+                let bytes =
+                    [&head[..], &[10, 0, 0, from], &[10, 0, 0, 1 + from % 9], body].concat();
+                let (time_ns, original_len) = (0, bytes.len() as u32);
+                let frame = Frame { number, time_ns, link: 101, bytes: &bytes, original_len };
+                replay.packet(&frame, &mut |_, _| {});
+            }
+            let conns = replay.router.engine().conns_of(nfexp_model::netns::NetId::INIT).len();
+            assert_eq!(conns, begun, "{id} {flags:#x} from {from}");
+        }
     }
 
     /// A replay with these options.

@@ -349,7 +349,7 @@ mod tests {
     use super::*;
 
     fn part(offset: usize, more: bool, body: &[u8]) -> (Datagram<'_>, Fragment) {
-        let fragment = Fragment { id: 7, offset, more, headers: 20 };
+        let fragment = Fragment { id: 7, offset, more, headers: 20, may_split: true };
         let (ends, proto) = (Ends::V4(&[0; 8]), Proto::UDP);
         let (options, marked, trackable) = (&[][..], true, true);
         let whole = Some(fragment);

@@ -67,6 +67,8 @@ pub struct Fragment {
     /// How many bytes of headers would stand before the whole datagram; of IPv6, behind the first
     /// forty.
     pub headers: usize,
+    /// Whether it may be split further; of IPv6, nothing may.
+    pub may_split: bool,
 }
 
 /// A transport header and what follows it.
@@ -191,8 +193,9 @@ fn ipv4(bytes: &[u8]) -> Result<Datagram<'_>, Skip> {
     let place = u16::from_be_bytes([head[6], head[7]]);
     let (more, offset) = (place & 0x2000 != 0, usize::from(place & 0x1fff) * 8);
     let id = u32::from(u16::from_be_bytes([head[4], head[5]]));
-    let headers = header_len;
-    let fragment = (more || offset != 0).then_some(Fragment { id, offset, more, headers });
+    let (headers, may_split) = (header_len, place & 0x4000 == 0);
+    let part = Fragment { id, offset, more, headers, may_split };
+    let fragment = (more || offset != 0).then_some(part);
     let ends = Ends::V4(head.last_chunk().expect("they end the header"));
     let (proto, marked, trackable) = (Proto(head[9]), fragment.is_some(), true);
     Ok(Datagram { ends, proto, fragment, marked, options, trackable, body })
@@ -323,7 +326,8 @@ impl Datagram<'_> {
                     let id = id.first_chunk().map_or(0, |id| u32::from_be_bytes(*id));
                     let (offset, more) = (usize::from(place & 0xfff8), place & 1 != 0);
                     let headers = before - self.body.len();
-                    self.fragment = Some(Fragment { id, offset, more, headers });
+                    let may_split = false;
+                    self.fragment = Some(Fragment { id, offset, more, headers, may_split });
                     Some((Proto(*following), 8))
                 }
                 _ => extension(self.proto, self.body),
