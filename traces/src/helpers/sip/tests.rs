@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What the scanner finds, and where messages of a stream end; the rest, the captures test.
 
-use nfexp_model::tuple::L3;
+use nfexp_model::conntrack::Direction;
+use nfexp_model::revision::Revision;
+use nfexp_model::tuple::{L3, Tuple};
 
+use super::super::asked::Asked;
 use super::scan::{Line, Walk};
 use super::*;
 
@@ -133,4 +136,27 @@ fn a_stream_is_cut_where_its_lengths_say() {
     let two = format!("{one}{one}");
     assert_eq!(message_length(scan(&two)), Some(one.len()));
     assert_eq!(message_length(scan("BYE sip:x SIP/2.0\r\n\r\n")), None, "no length");
+}
+
+/// `ct_sip_parse_transport()`: in a stream, what follows the message is the next one, or its rest.
+#[test]
+fn a_transport_is_read_on_behind_the_end_of_its_message() {
+    let ip = |text: &str| text.parse().expect("a literal address");
+    let original = Tuple::new(Proto::TCP, ip("10.0.0.2"), 40000, ip("10.0.0.1"), 5060);
+    let tuples = [original, original.inverse().expect("TCP answers")];
+    let (direction, established, expected, seq) = (Direction::Original, true, false, 0);
+    for (named, cut, announced) in
+        [("tcp", 0, 1), ("tcp", 1, 1), ("tcp", 2, 1), ("udp", 0, 0), ("udp", 2, 0), ("udp", 3, 1)]
+    {
+        let body = format!("Contact: <sip:me@10.0.0.2:5062>;transport={named}\r\n");
+        let length = body.len() - 2 - cut;
+        let head = "REGISTER sip:x SIP/2.0\r\nCSeq: 1 REGISTER\r\nExpires: 60\r\n";
+        let text = format!("{head}l: {length}\r\n\r\n{body}");
+        let payload = text.as_bytes();
+        let seen = Seen { direction, established, expected, tuples, payload, seq };
+        let mut tracker = Asked::of(Revision::LINUX_6_18);
+        let verdict = State::default().help(&Parameters::default(), &seen, &mut tracker);
+        let told = (verdict, tracker.announced);
+        assert_eq!(told, (Verdict::Accept, announced), "{named}, {cut} bytes less");
+    }
 }
