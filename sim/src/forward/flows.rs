@@ -247,6 +247,12 @@ impl Flows {
         self.at(conn.index() as usize).filter(|flow| flow.generation == conn.generation())
     }
 
+    /// Whether a connection has not come to its timeout.
+    #[doc(alias = "nf_ct_is_expired")]
+    pub(super) fn lives(&self, conn: ConnId, now: Jiffies) -> bool {
+        self.get(conn).is_none_or(|flow| flow.deadline.time_after(now))
+    }
+
     /// The flow in a slot, whose ever it is.
     #[inline(always)]
     pub(super) fn at(&self, slot: usize) -> Option<&Flow> {

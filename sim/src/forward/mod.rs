@@ -249,7 +249,7 @@ impl Router {
     /// the others, here the timer, may be late.
     fn unless_over(&mut self, found: (ConnRef, Direction)) -> Option<(ConnRef, Direction)> {
         let (ct, direction) = found;
-        let lives = self.flows.get(ct.id()).is_none_or(|flow| flow.deadline.time_after(self.now));
+        let lives = self.flows.lives(ct.id(), self.now);
         if lives || !self.engine.conn(ct.id()).status().has(Status::CONFIRMED) {
             return Some((ct, direction));
         }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use nfexp_model::conn::{ConnRef, Status};
+use nfexp_model::conn::ConnRef;
 use nfexp_model::conntrack::Direction;
 
 use nfexp_model::error::RelateError;
@@ -143,16 +143,14 @@ impl Tracker for Asked<'_> {
     fn end_sibling(&mut self, tuple: &Tuple) {
         if let Some((sibling, _)) = self.engine.find_conn(NET, ZONE, tuple) {
             let id = sibling.id();
-            // KERNEL: ____nf_conntrack_find(): one that is past its timeout is collected, and as if
-            // it had not been there.
-            let flow = self.flows.get(id);
-            let is_over = flow.is_some_and(|flow| !flow.deadline.time_after(self.at.now))
-                && self.engine.conn(id).status().has(Status::CONFIRMED);
+            // KERNEL: nf_conntrack_find_get(), since v4.9: what is past its timeout is collected and
+            // not found.
+            let lives = self.flows.lives(id, self.at.now);
             self.flows.let_keys_go(id, self.keymap);
             self.flows.forget(id.index() as usize);
             self.engine.delete_conn(self.at, &sibling, Origin::KERNEL);
             self.engine.put_conn(self.at, sibling);
-            if !is_over {
+            if lives {
                 return;
             }
         }
@@ -185,5 +183,72 @@ impl Tracker for Asked<'_> {
     fn leaves_as_this(&self, addr: Addr) -> bool {
         let l3 = self.engine.conn(self.ct.id()).about().original.l3;
         route::leaves_like(self.route, self.host, addr.ip(l3))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nfexp_model::expectation::Expected;
+    use nfexp_model::tuple::Proto;
+    use nfexp_traces::packet::{Datagram, Ends};
+
+    use super::super::Router;
+    use super::*;
+    use crate::settings::Settings;
+
+    fn forwarded(proto: Proto, body: &[u8]) -> Datagram<'_> {
+        let (ends, fragment, options) = (Ends::V4(&[10, 0, 0, 2, 10, 0, 0, 1]), None, &[][..]);
+        Datagram { ends, proto, fragment, marked: false, options, trackable: true, body }
+    }
+
+    /// `destroy_sibling_or_exp()`: one of both ends, a stream or what expects the next.
+    #[test]
+    fn a_stream_past_its_timeout_is_none_to_be_ended() {
+        let addr = |last| Addr::v4([10, 0, 0, last]);
+        for (late_ticks, expected) in [(-1, 1), (0, 0), (1, 0)] {
+            let settings = Settings::of(Revision::LINUX_6_18, None, None);
+            let mut router = Router::new(settings).expect("memory");
+            let syn = [0x9c, 0x40, 6, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0];
+            router.forward(&forwarded(Proto::TCP, &syn));
+            router.forward(&forwarded(Proto::GRE, &[0x30, 1, 0x88, 0x0b, 0, 4, 0, 7, 0, 0, 0, 1]));
+            let find = |router: &Router, tuple: &Tuple| {
+                router.engine.find_conn(NET, ZONE, tuple).map(|(ct, _)| ct)
+            };
+            let control =
+                Tuple::new(Proto::TCP, addr(2).ip(L3::Ipv4), 40000, addr(1).ip(L3::Ipv4), 1723);
+            let stream = Tuple { proto: Proto::GRE, sport: 0, dport: 0, ..control };
+            let master = find(&router, &control).expect("it was begun");
+            let ct = find(&router, &stream).expect("it was begun, too");
+            let deadline = router.flows.of(ct.id()).deadline;
+            router.now = Jiffies(deadline.0.wrapping_add_signed(late_ticks));
+            let mut asked = Asked {
+                engine: &router.engine,
+                at: At { now: router.now, ..At::default() },
+                ct: &master,
+                flows: &mut router.flows,
+                keymap: &mut router.keymap,
+                retimed: &mut router.retimed,
+                route: Route::Forward,
+                host: None,
+                made: Vec::new(),
+                deadline: None,
+            };
+            let announced = Announced::plain(Expected {
+                l3: L3::Ipv4,
+                saddr: Some(addr(2)),
+                daddr: addr(1),
+                proto: Proto::GRE,
+                sport: Some(0),
+                dport: 0,
+            });
+            assert!(asked.related(&announced).is_ok());
+            asked.end_sibling(&stream);
+            assert_eq!(asked.expectations().len(), expected, "{late_ticks} ticks late");
+            asked.done();
+            let at = At { now: router.now, ..At::default() };
+            router.engine.put_conn(at, ct);
+            router.engine.put_conn(at, master);
+            assert!(find(&router, &stream).is_none(), "the connection is gone in any case");
+        }
     }
 }
