@@ -216,7 +216,7 @@ mod tests {
             };
             let control =
                 Tuple::new(Proto::TCP, addr(2).ip(L3::Ipv4), 40000, addr(1).ip(L3::Ipv4), 1723);
-            let stream = Tuple { proto: Proto::GRE, sport: 0, dport: 0, ..control };
+            let stream = Tuple { proto: Proto::GRE, sport: 0, dport: 7, ..control };
             let master = find(&router, &control).expect("it was begun");
             let ct = find(&router, &stream).expect("it was begun, too");
             let deadline = router.flows.of(ct.id()).deadline;
@@ -239,7 +239,7 @@ mod tests {
                 daddr: addr(1),
                 proto: Proto::GRE,
                 sport: Some(0),
-                dport: 0,
+                dport: 7,
             });
             assert!(asked.related(&announced).is_ok());
             asked.end_sibling(&stream);
