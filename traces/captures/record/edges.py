@@ -6,7 +6,7 @@ import socket
 import struct
 
 import per
-from found import ACK, PUSH, RAW, SIX, Talk, datagram, fragment, made, pptp, udp
+from found import ACK, PUSH, RAW, RST, SIX, Talk, datagram, fragment, made, pptp, udp
 from scenarios import scenario
 
 SERVER = "10.0.0.1"
@@ -645,3 +645,39 @@ def edge_fragments():
                 kind = 17 if r.random() < 0.9 else 6
                 frames.append(datagram(44, struct.pack(">BBHI", kind, 0, place | more, n) + body, ("fd91:1::%x" % (n + 2), SIX[1])))
     return made(frames)
+
+
+# Too late, and too far.
+
+NO_TIME = "sysctl=nf_conntrack_gre_timeout:0;sysctl=nf_conntrack_gre_timeout_stream:0"
+
+
+@scenario("edges", "own-packets", link=RAW, made=True, options=NO_TIME)
+def edge_pptp_late():
+    """PPTP: a call hung up, or its session begun anew, when its streams are past their timeout and others are expected or not"""
+    all_of = talks(1723)
+    for hung_up, again in ((True, False), (True, True), (False, False), (False, True)):
+        t = next(all_of)
+        session(t)
+        outgoing(t)
+        streams(t, 7, 8)
+        if again:
+            t.server(pptp(8, struct.pack(">HHBB", 7, 8, 1, 0) + bytes(14)))
+        if hung_up:
+            t.server(pptp(13, struct.pack(">HBBHH", 7, 4, 0, 0, 0) + bytes(128)))
+        else:
+            t.segment(0, RST | ACK)
+            t.open((90000, 95000))
+    return made(t.frames)
+
+
+@scenario("edges", "own-packets", link=RAW, made=True)
+def edge_sip_behind():
+    """SIP over TCP: a transport's name that goes on behind the end of its message"""
+    all_of = talks(5060)
+    for name, cut in ((name, cut) for name in (b"tcp", b"TCP", b"udp", b"tcq") for cut in range(4)):
+        t = next(all_of)
+        contact = b"Contact: <sip:me@%s:5062>;transport=%s" % (t.ends[0].encode(), name)
+        head = b"REGISTER sip:x SIP/2.0\r\nCSeq: 1 REGISTER\r\nExpires: 60\r\nContent-Length: %d\r\n\r\n" % (len(contact) - cut)
+        t.client(head + contact + b" and more\r\n")
+    return made(t.frames)

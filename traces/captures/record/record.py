@@ -23,6 +23,7 @@ import edges  # noqa: F401 (these register their scenarios)
 import found  # noqa: F401
 import grown  # noqa: F401
 import h323  # noqa: F401
+import hosts  # noqa: F401
 import kernels  # noqa: F401
 import lies  # noqa: F401
 import peers
