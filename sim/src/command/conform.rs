@@ -16,7 +16,7 @@ use super::format::TextOrJson as Format;
 use super::input::{bytes, named_once, unreadable};
 use super::kernel::revision;
 use super::output::{quoted, verdict_behind, write_beside};
-use crate::conform::{Divergence, Player, Shrunk, as_trace, check, shrink};
+use crate::conform::{Divergence, Player, Shrunk, Witness, as_trace, check, shrink};
 use crate::report::text::counted;
 use crate::simulator::unless_it_crashes;
 
@@ -153,9 +153,7 @@ impl Conform {
         let told = |place: &PathBuf| written.is_ok().then(|| place.display().to_string());
         let [transcript, trace] = places.each_ref().map(told);
         if self.format == Format::Json {
-            let (knob, revision) = witness.map_or((None, None), |witness| {
-                (witness.knob, witness.knob.is_none().then_some(witness.revision.name))
-            });
+            let (knob, revision) = witness.map_or((None, None), Witness::told);
             let small = Small { steps, is_least, knob, revision, transcript, trace };
             let difference = difference.to_string();
             let (operation, kernel) = (&line.operation, &line.answer);

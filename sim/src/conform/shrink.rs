@@ -47,6 +47,12 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// What explains a recording, for programs: a knob, or else a revision.
+    #[must_use]
+    pub fn told(self) -> (Option<&'static str>, Option<&'static str>) {
+        (self.knob, self.knob.is_none().then_some(self.revision.name))
+    }
+
     /// The witness of a recording: `revision` with one knob turned, or another revision.
     #[must_use]
     pub fn of(header: &Header, lines: &[Line], revision: Revision) -> Option<Self> {

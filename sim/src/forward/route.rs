@@ -197,6 +197,21 @@ fn route_v6(src: Ipv6Addr, dst: Ipv6Addr) -> Route {
     if goes { Route::Forward } else { Route::Nowhere }
 }
 
+/// Whether what this host sent to either would go to the same one next: everything is on the link,
+/// so everybody is its own next hop.
+///
+/// # Source
+/// `ip_route_output_key_hash_rcu()`, 6.18: 0.0.0.0 is written over as 127.0.0.1, which is reached
+/// the same way only where it is this host's address.
+pub(super) fn have_same_next_hop(host: Option<&Host>, one: IpAddr, other: IpAddr) -> bool {
+    let is_loopback = host.is_some_and(|host| host.addr == Ipv4Addr::LOCALHOST);
+    let hop = |addr| match addr {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) if is_loopback => Ipv4Addr::LOCALHOST.into(),
+        addr => addr,
+    };
+    hop(one) == hop(other)
+}
+
 /// Whether what this host sent to an address would take the interface that a packet takes.
 ///
 /// # Source
@@ -262,6 +277,22 @@ mod tests {
         for group in ["ff02::1", "ff0e::1"] {
             let ways = [Route::Forward, Route::Deliver].map(|packet| leave(packet, group));
             assert_eq!(ways, [false, true], "{group}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_reached_by_way_of_another_but_this_host() {
+        let ask = |host: Option<&str>, one: &str, other: &str| {
+            let host = host.map(|text| Host::parse(text).expect("a literal host"));
+            let ip = |text: &str| text.parse().expect("a literal address");
+            have_same_next_hop(host.as_ref(), ip(one), ip(other))
+        };
+        assert!(ask(None, "10.0.0.2", "10.0.0.2") && !ask(None, "10.0.0.2", "10.0.0.3"));
+        for host in [None, Some("10.0.0.1/24"), Some("127.0.0.1/32")] {
+            for (one, other) in [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")] {
+                assert_eq!(ask(host, one, other), host == Some("127.0.0.1/32"), "{host:?}");
+            }
+            assert!(ask(host, "0.0.0.0", "0.0.0.0") && !ask(host, "::", "127.0.0.1"));
         }
     }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The engine, as the helper of one connection asks it.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use nfexp_model::conn::ConnRef;
 use nfexp_model::conntrack::Direction;
 
@@ -12,7 +10,7 @@ use nfexp_model::expectation::{ExpectId, ExpectRef, Flags};
 use nfexp_model::helper::Class;
 use nfexp_model::kernel::{Jiffies, Ticks, Up};
 use nfexp_model::revision::{HelperFrom, Revision};
-use nfexp_model::tuple::{Addr, L3, Tuple};
+use nfexp_model::tuple::{Addr, Tuple};
 use nfexp_model::{At, Engine};
 use nfexp_traces::helpers::{Announced, Linked, Refused, Tracker};
 
@@ -168,16 +166,8 @@ impl Tracker for Asked<'_> {
     }
 
     fn same_next_hop(&self, one: Addr, other: Addr) -> bool {
-        // Everything is on the link, so everybody is its own next hop.
-        // KERNEL: ip_route_output_key_hash_rcu(): to 0.0.0.0 is to 127.0.0.1.
-        let loopback = Addr::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let is_v4 = self.engine.conn(self.ct.id()).about().original.l3 == L3::Ipv4;
-        let is_loopback = is_v4 && self.host.is_some_and(|host| host.is(loopback));
-        let hop = |addr: Addr| match addr == Addr::default() && is_loopback {
-            true => loopback,
-            false => addr,
-        };
-        hop(one) == hop(other)
+        let l3 = self.engine.conn(self.ct.id()).about().original.l3;
+        route::have_same_next_hop(self.host, one.ip(l3), other.ip(l3))
     }
 
     fn leaves_as_this(&self, addr: Addr) -> bool {
@@ -189,7 +179,7 @@ impl Tracker for Asked<'_> {
 #[cfg(test)]
 mod tests {
     use nfexp_model::expectation::Expected;
-    use nfexp_model::tuple::Proto;
+    use nfexp_model::tuple::{L3, Proto};
     use nfexp_traces::packet::{Datagram, Ends};
 
     use super::super::Router;

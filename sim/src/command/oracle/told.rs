@@ -106,9 +106,7 @@ impl Found<'_> {
     pub(super) fn diverges(&self) -> Diverges<'_> {
         let Finding { lines, difference } = self.finding;
         let last = lines.last().expect("they part at an operation");
-        let (knob, revision) = self.witness.map_or((None, None), |witness| {
-            (witness.knob, witness.knob.is_none().then_some(witness.revision.name))
-        });
+        let (knob, revision) = self.witness.map_or((None, None), Witness::told);
         let is_saved = self.saved.is_ok();
         Diverges {
             operation: &last.operation,

@@ -14,7 +14,7 @@ use crate::report::text::counted;
 use crate::research::document::read_text;
 use crate::research::measure::Recording;
 use crate::research::picture::page;
-use crate::research::sweep::study::shipped;
+use crate::research::sweep::study::{Study, shipped};
 use crate::research::sweep::{shard, summary};
 
 /// The arguments of `nfexp report`.
@@ -42,8 +42,7 @@ impl Report {
         let plan = self.asked.plan("mixed-isp-nat", true)?;
         // Before the study is run, which may take hours.
         could_be_written(&self.out)?;
-        let study = self.asked.study.as_deref();
-        for read in read(study, &plan.study.scenario) {
+        for read in read(self.asked.study.as_deref(), &plan.study) {
             is_another(&self.out, &read)?;
         }
         if let Some(folder) = &self.charts {
@@ -87,13 +86,12 @@ impl Report {
 }
 
 /// The files that are read for a study: its own, its scenario's, and those that one names.
-fn read(study: Option<&Path>, scenario: &str) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = study.map(Path::to_owned).into_iter().collect();
-    if shipped(scenario).is_some() {
+fn read(path: Option<&Path>, study: &Study) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = path.map(Path::to_owned).into_iter().collect();
+    if shipped(&study.scenario).is_some() {
         return files;
     }
-    let near = study.and_then(Path::parent).map(|folder| folder.join(scenario));
-    let scenario = near.filter(|path| path.exists()).unwrap_or_else(|| scenario.into());
+    let scenario = study.file(path.and_then(Path::parent));
     // A recording names none, and what is no file has given its bytes.
     let text = is_file(&scenario).then(|| read_text(&scenario, "a scenario").ok()).flatten();
     let table: Table = text.and_then(|text| text.parse().ok()).unwrap_or_default();

@@ -87,6 +87,11 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Option<Choi
     let points = Points::of(&items, between, slots);
     let mut component: Vec<Item> = Vec::new();
     let (mut reach, mut worked) = (0, 0u64);
+    let mut solve_soon = |component: &[Item], choice: &mut Choice| {
+        worked += work(component, chains, slots);
+        let is_soon = worked <= MOST_WORK;
+        is_soon.then(|| solve(component, &points, intervals, chains, slots, choice))
+    };
     for item in items {
         let (from, to) = (points.node(item.from), points.node(item.to));
         if from == to {
@@ -98,21 +103,14 @@ pub fn best(intervals: &[Interval], chains: &[Chain], slots: u32) -> Option<Choi
             continue;
         }
         if from >= reach && !component.is_empty() {
-            worked += work(&component, chains, slots);
-            if worked > MOST_WORK {
-                return None;
-            }
-            solve(&component, &points, intervals, chains, slots, &mut choice);
+            solve_soon(&component, &mut choice)?;
             component.clear();
         }
         reach = reach.max(to);
         component.push(item);
     }
     if !component.is_empty() {
-        if worked + work(&component, chains, slots) > MOST_WORK {
-            return None;
-        }
-        solve(&component, &points, intervals, chains, slots, &mut choice);
+        solve_soon(&component, &mut choice)?;
     }
     Some(choice)
 }

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -260,6 +260,14 @@ impl Study {
         lists.into_iter().fold(self.points(), usize::saturating_mul)
     }
 
+    /// The file of a scenario that is not shipped; `beside` is where it is looked for first.
+    #[must_use]
+    pub fn file(&self, beside: Option<&Path>) -> PathBuf {
+        let near = beside.map(|folder| folder.join(&self.scenario));
+        let path = near.filter(|path| path.exists());
+        path.unwrap_or_else(|| self.scenario.clone().into())
+    }
+
     /// Its scenario's document, numbers set; `beside` is where a file is looked for first.
     ///
     /// # Errors
@@ -268,9 +276,7 @@ impl Study {
         let mut document = match shipped(&self.scenario) {
             Some(text) => Document::parse(text),
             None => {
-                let near = beside.map(|folder| folder.join(&self.scenario));
-                let path = near.filter(|path| path.exists());
-                let path = path.unwrap_or_else(|| self.scenario.clone().into());
+                let path = self.file(beside);
                 if !path.exists() {
                     let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
                     let (asked, names) = (&self.scenario, names.join(", "));
