@@ -23,6 +23,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod bench;
+mod collector;
 pub mod command;
 pub mod conform;
 pub mod forward;

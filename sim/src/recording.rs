@@ -208,13 +208,19 @@ pub fn options_of(lines: &[Value]) -> String {
         .iter()
         .map(|port| format!("{}:{}/{}", port.helper, port.proto, port.port))
         .collect();
-    for (helper, places) in head["helpers"].as_object().into_iter().flatten() {
-        for place in places.as_array().into_iter().flatten().filter_map(Value::as_str) {
-            let port = format!("{helper}:{place}");
-            if !usual.contains(&port) {
-                options.push(format!("port={port}"));
-            }
+    if let Some(helpers) = head["helpers"].as_object() {
+        let places = |places: &Value| places.as_array().cloned().unwrap_or_default();
+        let named = helpers.iter().flat_map(|(helper, at)| {
+            let port = |place: Value| Some(format!("{helper}:{}", place.as_str()?));
+            places(at).into_iter().filter_map(port).collect::<Vec<_>>()
+        });
+        let mut named: Vec<String> = named.collect();
+        if usual.iter().all(|port| named.contains(port)) {
+            named.retain(|port| !usual.contains(port));
+        } else {
+            options.push("no-ports".to_owned());
         }
+        options.extend(named.into_iter().map(|port| format!("port={port}")));
     }
     for key in ["local", "only", "until", "pace", "tail"] {
         match &head[key] {

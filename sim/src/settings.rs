@@ -240,6 +240,7 @@ impl Settings {
     fn apply_one(&mut self, option: &str, pace: &mut Pace) -> Result<(), String> {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         match key {
+            "no-ports" if value.is_empty() => self.ports.clear(),
             "port" => self.ports.push(Port::parse(value)?),
             "param" => {
                 let (name, value) = value
@@ -279,7 +280,7 @@ impl Settings {
             _ => {
                 return Err(format!(
                     "option `{option}`: expected port, param, sysctl, local, only, until, lean, \
-                     pace or tail"
+                     no-ports, pace or tail"
                 ));
             }
         }

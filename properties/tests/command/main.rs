@@ -2,6 +2,7 @@
 //! The command, as a user meets it: what it prints, where, and how it ends.
 
 mod bounded;
+mod foreign;
 mod piped;
 mod programs;
 mod raced;

@@ -11,11 +11,11 @@ use nfexp_traces::transcript::read::{ReadError, Reader};
 use nfexp_traces::transcript::{Answer, Difference, Header, Line, Operation};
 use serde::Serialize;
 
-use super::Failure;
 use super::format::TextOrJson as Format;
 use super::input::{bytes, named_once, unreadable};
 use super::kernel::revision;
 use super::output::{quoted, verdict_behind, write_beside};
+use super::{Failure, remark};
 use crate::conform::{Divergence, Player, Shrunk, Witness, as_trace, check, shrink};
 use crate::report::text::counted;
 use crate::simulator::unless_it_crashes;
@@ -66,7 +66,7 @@ impl Conform {
         let (mut files, mut operations, mut diverged) = (0, 0, 0);
         let (mut failures, mut taken) = (Vec::new(), BTreeSet::new());
         for path in &self.files {
-            let (header, lines) = match read(path) {
+            let Transcript { header, lines, numbers, remarks } = match read(path) {
                 Ok(read) => read,
                 // One bad file does not hide the others.
                 Err(failure) => {
@@ -75,6 +75,9 @@ impl Conform {
                 }
             };
             files += 1;
+            for what in &remarks {
+                remark(format_args!("nfexp: {}: {what}", path.display()));
+            }
             match check(&header, &lines, self.revision) {
                 None => {
                     operations += lines.len();
@@ -83,7 +86,7 @@ impl Conform {
                             writeln!(out, "{}: {} operations agree", path.display(), lines.len())?;
                         }
                         Format::Json => {
-                            let row = Row::of(path, self.revision, lines.len());
+                            let row = Row::of(path, self.revision, lines.len(), &remarks);
                             writeln!(out, "{}", json(&row))?;
                         }
                     }
@@ -91,7 +94,8 @@ impl Conform {
                 Some(divergence) => {
                     operations += divergence.place;
                     let places = self.places(path, &mut taken);
-                    let told = self.tell(&mut out, (path, &places), (&header, &lines), &divergence);
+                    let transcript = Transcript { header, lines, numbers, remarks };
+                    let told = self.tell(&mut out, (path, &places), &transcript, &divergence);
                     if diverged == 0 {
                         let again = self.again(path);
                         let parts = format!("the model parts from the kernel; again: {again}");
@@ -129,14 +133,17 @@ impl Conform {
         &self,
         out: &mut impl Write,
         (path, places): (&Path, &[PathBuf; 2]),
-        (header, lines): (&Header, &[Line]),
+        transcript: &Transcript,
         divergence: &Divergence,
     ) -> Result<(), Failure> {
+        let Transcript { header, lines, numbers, remarks } = transcript;
         let Divergence { place, answer, difference } = divergence;
         let line = &lines[*place];
         if self.format == Format::Text {
             let name = line.operation.name();
-            writeln!(out, "{}: diverges at {name} {}", path.display(), line.i)?;
+            let number = numbers[*place];
+            let path = path.display();
+            writeln!(out, "{path}: line {number}: diverges at {name} {}", line.i)?;
             writeln!(out, "  {difference}")?;
             writeln!(out, "the operation:\n  {}", json(&line.operation))?;
             writeln!(out, "the kernel said:\n  {}", json(&line.answer))?;
@@ -155,11 +162,18 @@ impl Conform {
         if self.format == Format::Json {
             let (knob, revision) = witness.map_or((None, None), Witness::told);
             let small = Small { steps, is_least, knob, revision, transcript, trace };
-            let difference = difference.to_string();
-            let (operation, kernel) = (&line.operation, &line.answer);
-            let diverges =
-                Diverges { i: line.i, operation, difference, kernel, model: answer, small };
-            let row = Row { diverges: Some(diverges), ..Row::of(path, self.revision, *place) };
+            let diverges = Diverges {
+                i: line.i,
+                line: numbers[*place],
+                operation: &line.operation,
+                at: difference.path(),
+                difference: difference.to_string(),
+                kernel: &line.answer,
+                model: answer,
+                small,
+            };
+            let row = Row::of(path, self.revision, *place, remarks);
+            let row = Row { diverges: Some(diverges), ..row };
             writeln!(out, "{}", json(&row))?;
             return written;
         }
@@ -209,6 +223,8 @@ struct Row<'a> {
     revision: &'static str,
     /// How many operations agree, from the first on.
     agree: usize,
+    /// What is odd about it, and changes no answer.
+    remarks: &'a [String],
     /// Where the next one does not; null if all do.
     diverges: Option<Diverges<'a>>,
 }
@@ -217,7 +233,11 @@ struct Row<'a> {
 #[derive(Serialize)]
 struct Diverges<'a> {
     i: u64,
+    /// Where that stands in the file, from 1.
+    line: u64,
     operation: &'a Operation,
+    /// Where in the answer: `ev[0].mask.src`.
+    at: String,
     difference: String,
     kernel: &'a Answer,
     model: &'a Answer,
@@ -239,10 +259,10 @@ struct Small {
     trace: Option<String>,
 }
 
-impl Row<'_> {
-    fn of(path: &Path, revision: Revision, agree: usize) -> Self {
+impl<'a> Row<'a> {
+    fn of(path: &Path, revision: Revision, agree: usize, remarks: &'a [String]) -> Self {
         let (file, revision) = (path.display().to_string(), revision.name);
-        Self { schema: "nfexp.conform.1", file, revision, agree, diverges: None }
+        Self { schema: "nfexp.conform.1", file, revision, agree, remarks, diverges: None }
     }
 }
 
@@ -254,17 +274,60 @@ fn bad_data(path: &Path, error: &ReadError) -> Failure {
     Failure::Data(path.to_owned(), error.to_string())
 }
 
-fn read(path: &Path) -> Result<(Header, Vec<Line>), Failure> {
+/// All of a transcript.
+struct Transcript {
+    header: Header,
+    lines: Vec<Line>,
+    /// Where in the file each of them stands, from 1.
+    numbers: Vec<u64>,
+    /// What is odd about it: numbers and times are not needed to play it.
+    remarks: Vec<String>,
+}
+
+/// What is odd: the first number that does not rise, the first time that goes back or that no
+/// `advance` led to, and a length that is not what the header says.
+fn remarks(header: &Header, lines: &[Line], numbers: &[u64]) -> Vec<String> {
+    let mut odd: [Option<String>; 3] = [None, None, None];
+    let (mut last, mut clock) = (None, 0);
+    for (line, number) in lines.iter().zip(numbers) {
+        let at = |what| format!("line {number}: {what}");
+        if last.is_some_and(|last| line.i <= last) {
+            odd[0].get_or_insert_with(|| at(format!("i is {} and does not rise", line.i)));
+        }
+        last = Some(line.i);
+        if let Some(t) = line.t.filter(|t| *t != clock) {
+            let why = format!("t is {t} where the last advance led to {clock}");
+            odd[1].get_or_insert_with(|| at(why));
+        }
+        if let Operation::Advance(advance) = &line.operation {
+            if advance.to < clock {
+                let why = format!("an advance from {clock} back to {}", advance.to);
+                odd[2].get_or_insert_with(|| at(why));
+            }
+            clock = clock.max(advance.to);
+        }
+    }
+    let mut odd: Vec<String> = odd.into_iter().flatten().collect();
+    if header.n > 0 && lines.len() as u64 != header.n {
+        let (lines, n) = (lines.len(), header.n);
+        odd.push(format!("{} here, the header says {n}", counted(lines as u64, "operation")));
+    }
+    odd
+}
+
+fn read(path: &Path) -> Result<Transcript, Failure> {
     let input = bytes(path).map_err(|error| unreadable(path, &error))?;
     let mut reader = Reader::new(BufReader::new(input));
     let header = reader.header().map_err(|error| bad_data(path, &error))?;
-    let mut lines = Vec::new();
+    let (mut lines, mut numbers) = (Vec::new(), Vec::new());
     while let Some(line) = reader.next_line().map_err(|error| bad_data(path, &error))? {
         lines.push(line);
+        numbers.push(reader.line());
         let within = reader.is_within(LARGEST_BYTES, MOST_LINES, MOST_FILLED);
         within.map_err(|error| bad_data(path, &error))?;
     }
-    Ok((header, lines))
+    let remarks = remarks(&header, &lines, &numbers);
+    Ok(Transcript { header, lines, numbers, remarks })
 }
 
 /// Answers operations as they come: each answer is out before the next operation is read.

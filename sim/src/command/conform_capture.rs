@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nfexp_traces::capture::Frame;
+use nfexp_traces::transcript::keys_to_difference;
 use serde_json::{Value, json};
 
 use super::format::TextOrJson as Format;
@@ -82,8 +83,14 @@ impl ConformCapture {
                     |(place, event)| format!("{place}: {event}"),
                 )
             };
+            let keys = match (&kernel, &model) {
+                (Some((_, kernel)), Some((_, model))) => keys_to_difference(kernel, model),
+                _ => Vec::new(),
+            };
+            let at =
+                if keys.is_empty() { String::new() } else { format!(", in {}", keys.join(".")) };
             return Err(Failure::Differs(format!(
-                "{place}{packet}\n  kernel  {}\n  model   {}",
+                "{place}{packet}{at}\n  kernel  {}\n  model   {}",
                 told(kernel),
                 told(model)
             )));
@@ -110,7 +117,10 @@ impl ConformCapture {
             };
             let first = first_difference.as_ref().or(in_any_event.as_ref());
             let first = first.map(|Difference { kernel, model }| {
-                json!({"kernel": side(kernel), "model": side(model)})
+                let events = kernel.as_ref().zip(model.as_ref());
+                let keys = events.map(|((_, one), (_, other))| keys_to_difference(one, other));
+                let keys = keys.filter(|keys| !keys.is_empty()).map(|keys| keys.join("."));
+                json!({"kernel": side(kernel), "model": side(model), "in": keys})
             });
             let row = json!({
                 "schema": "nfexp.conform-capture.1",
@@ -154,24 +164,42 @@ fn lines(path: &Path) -> Result<Vec<Value>, Failure> {
         let expected = |error: serde_json::Error| {
             data(format!("line {}, column {}: expected JSON", at + 1, error.column()))
         };
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
         let line: Value = serde_json::from_str(line).map_err(expected)?;
         // What is of no kind is compared with nothing.
-        let (kind, is_one) = match at {
-            0 => ("the head of a recording", line["head"].is_object()),
-            _ => ("what a packet did (i or after, and ev), final or flush", is_of_recording(&line)),
+        let (kind, is_one) = match lines.is_empty() {
+            true => ("the head of a recording", line["head"].is_object()),
+            false => {
+                ("what a packet did (i or after, and ev), final or flush", is_of_recording(&line))
+            }
         };
         if !is_one {
             return Err(data(format!("line {}: expected {kind}", at + 1)));
+        }
+        let events = line["ev"].as_array().into_iter().flatten();
+        if let Some(other) = events.clone().find(|event| !is_event(event)) {
+            let expected =
+                "exp_new, exp_destroy, exp_change, ct_new or ct_destroy as e, and a number as id";
+            return Err(data(format!("line {}: expected {expected}, found {other}", at + 1)));
         }
         lines.push(line);
     }
     match lines.last() {
         None => Err(data("line 1: expected the head of a recording".to_owned())),
         Some(last) if !last["flush"].is_object() => {
-            Err(data(format!("line {}: expected flush, found the end", lines.len() + 1)))
+            let end = text.lines().count() + 1;
+            Err(data(format!("line {end}: expected flush, found the end")))
         }
         Some(_) => Ok(lines),
     }
+}
+
+/// Whether it is an event, as far as it must be to be compared.
+fn is_event(event: &Value) -> bool {
+    const KINDS: [&str; 5] = ["exp_new", "exp_destroy", "exp_change", "ct_new", "ct_destroy"];
+    event["e"].as_str().is_some_and(|kind| KINDS.contains(&kind)) && event["id"].is_u64()
 }
 
 /// Whether it is a line that a recording has behind its head.

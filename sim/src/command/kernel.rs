@@ -36,7 +36,7 @@ pub struct Kernel {
     pub tail: Option<Span>,
     /// Options as recordings have them: `port=ftp:tcp/2121;param=nf_conntrack_ftp/loose:1`. Also
     /// `sysctl=NAME:VALUE`, `local=ADDRESS/BITS` (the router's own), `only=udp/137,tcp`,
-    /// `until=SECONDS`, `pace=FACTOR`, `tail=SECONDS`, `lean`.
+    /// `until=SECONDS`, `pace=FACTOR`, `tail=SECONDS`, `lean`, `no-ports` (but those behind it).
     #[arg(long, default_value = "")]
     pub options: String,
 }

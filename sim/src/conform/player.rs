@@ -25,6 +25,7 @@ use nfexp_traces::transcript::{
 
 use super::host::{Host, NET, USER, attributes, new_expect, ret};
 use super::told::{is_new_expectation, told};
+use crate::collector::Collector;
 
 /// How many connections there is room for: `nf_conntrack_max` where memory is not short.
 const CONNS: u32 = 1 << 18;
@@ -46,6 +47,7 @@ pub struct Player<P: Platform = Up> {
     host: Host,
     boot: Jiffies,
     now: Jiffies,
+    collector: Collector,
     /// Where in the table each handle is.
     buckets: Vec<BucketKey>,
 }
@@ -78,7 +80,8 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
         };
         let boot = Jiffies::initial(header.hz);
         let (engine, host) = (Engine::new(config)?, Host::new(header.nft.clone()));
-        Ok(Self { engine, host, boot, now: boot, buckets: Vec::new() })
+        let collector = Collector::new(engine.config(), boot);
+        Ok(Self { engine, host, boot, now: boot, collector, buckets: Vec::new() })
     }
 
     /// Does an operation and answers everything that can be seen of it.
@@ -155,9 +158,16 @@ impl<P: Platform<Rcu = UpRcu>> Player<P> {
 
     fn advance(&mut self, to_ms: u64) {
         let to = self.boot.after(ticks(to_ms, self.engine.config().hz));
-        if to.time_after(self.now) {
-            self.now = to;
+        let to = if to.time_after(self.now) { to } else { self.now };
+        while let Some(scan) = self.collector.due(&self.engine, NET, self.now, to) {
+            self.fire(scan);
+            Collector::scan(&self.engine, self.at(), NET);
         }
+        self.fire(to);
+    }
+
+    fn fire(&mut self, to: Jiffies) {
+        self.now = to;
         while let Some(firing) = self.engine.expire(self.now) {
             self.engine.timed_out(self.at(), firing);
         }

@@ -42,6 +42,7 @@ use nfexp_traces::packet::{
     Datagram, L4, Packet, generic_packet, packet, plain_packet, plain_tuple, unfit_packet,
 };
 
+use crate::collector::Collector;
 use crate::settings::{Port, Settings, Sysctls};
 use ahead::Recent;
 pub use fate::Fate;
@@ -64,6 +65,7 @@ pub struct Router {
     recent: Recent,
     /// Whether each lookup of a connection is counted, so that the engine must be asked.
     counts_lookups: bool,
+    collector: Collector,
     keymap: Keymap,
     now: Jiffies,
     /// The states of the connections that came and went with the packet at hand.
@@ -91,6 +93,7 @@ impl Router {
         let port_bits = ports.iter().fold(0, |bits, (_, _, port)| bits | port_bit(*port));
         let now = Jiffies::initial(engine.config().hz);
         let counts_lookups = engine.config().revision.found_stat == FoundStat::EachLookup;
+        let collector = Collector::new(engine.config(), now);
         Ok(Self {
             engine,
             ports,
@@ -101,6 +104,7 @@ impl Router {
             flows: Flows::default(),
             recent: Recent::default(),
             counts_lookups,
+            collector,
             keymap: Keymap::default(),
             now,
             states: Vec::new(),
@@ -176,18 +180,30 @@ impl Router {
         std::mem::take(&mut self.retimed)
     }
 
-    /// When the next timer is due, if it is by then.
+    /// When the next timer is due, or the worker finds something, if it is by then.
     #[must_use]
     #[inline]
     pub fn next_expiry_by(&self, until: Jiffies) -> Option<Jiffies> {
-        self.engine.next_expiry_by(until)
+        let timer = self.engine.next_expiry_by(until);
+        if !self.collector.collects() {
+            return timer;
+        }
+        let until = timer.unwrap_or(until);
+        self.collector.due(&self.engine, NET, self.now, until).or(timer)
     }
 
     /// Time passes; what is due by then happens. Time that would go back stands still.
     pub fn advance(&mut self, to: Jiffies) {
-        if to.time_after(self.now) {
-            self.now = to;
+        let to = if to.time_after(self.now) { to } else { self.now };
+        while let Some(scan) = self.collector.due(&self.engine, NET, self.now, to) {
+            self.fire(scan);
+            Collector::scan(&self.engine, self.at(), NET);
         }
+        self.fire(to);
+    }
+
+    fn fire(&mut self, to: Jiffies) {
+        self.now = to;
         if self.engine.forward_timers(self.now) {
             return;
         }
@@ -201,7 +217,8 @@ impl Router {
     #[inline]
     pub fn advance_quietly(&mut self, to: Jiffies) -> bool {
         let to = if to.time_after(self.now) { to } else { self.now };
-        let quiet = self.engine.forward_timers(to);
+        let quiet = self.collector.due(&self.engine, NET, self.now, to).is_none()
+            && self.engine.forward_timers(to);
         self.now = if quiet { to } else { self.now };
         quiet
     }

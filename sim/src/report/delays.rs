@@ -94,8 +94,8 @@ pub fn delays(ledgers: &[(Ledger, Moment)]) -> Vec<Delays> {
     kinds.into_iter().map(row).collect()
 }
 
-/// How long every hole of a run stayed open, in milliseconds, sorted; one that is still open, until
-/// `end`.
+/// How long every hole of a run stayed open, in milliseconds, sorted: until it was unlinked, in 7.2
+/// up to a minute after it was over; one that is still open, until `end`.
 #[must_use]
 pub fn holes(ledger: &Ledger, end: Moment) -> Vec<u64> {
     let open = |life: &super::Life| {

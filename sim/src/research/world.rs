@@ -34,6 +34,7 @@ use super::setup::{SPARE, Setup};
 use super::tape::Tape;
 use super::walks::Walks;
 use super::workload::{Happening, Micros, NEVER, What, Who, jiffy};
+use crate::collector::Collector;
 
 /// What is linked in a slot, as the run knows it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,9 +70,11 @@ pub struct World {
     start: Jiffies,
     now: Jiffies,
     jiffy: u64,
-    /// No timer fires before this jiffy.
+    /// No timer fires, and 7.2's worker does not come by, before this jiffy.
     quiet_until: u64,
     timers: bool,
+    namespaces: u16,
+    collector: Collector,
     /// Whether a full table refuses whoever holds nothing: nothing but the kernel's own choice,
     /// and timers, so that what is over is gone (7.2 has none, and collects it then).
     full_refuses: bool,
@@ -129,6 +132,7 @@ impl World {
             engine.pernet_init(NetId(net)).map_err(|error| error.to_string())?;
         }
         let start = Jiffies::initial(setup.hz);
+        let collector = Collector::new(engine.config(), start);
         Ok(Self {
             engine,
             hz: u64::from(setup.hz),
@@ -136,8 +140,10 @@ impl World {
             start,
             now: start,
             jiffy: 0,
-            quiet_until: u64::MAX,
+            quiet_until: if timers { u64::MAX } else { next_scan(&collector, start, start) },
             timers,
+            namespaces: cast.namespaces,
+            collector,
             full_refuses,
             turned: 0,
             masters: Vec::new(),
@@ -201,6 +207,10 @@ impl World {
     }
 
     fn expire_next(&mut self, until: u64) {
+        if self.collector.collects() {
+            self.collect();
+            return;
+        }
         let Some(due) = self.engine.next_expiry() else {
             self.quiet_until = u64::MAX;
             return;
@@ -218,6 +228,17 @@ impl World {
             // A cascade without a timer: the next question is about the next jiffy.
             self.quiet_until = self.jiffy + 1;
         }
+    }
+
+    /// 7.2's worker comes by.
+    fn collect(&mut self) {
+        self.jiffy = self.quiet_until;
+        self.now = self.start.after(Ticks(self.jiffy));
+        self.quiet_until = next_scan(&self.collector, self.start, self.now);
+        for net in 0..self.namespaces {
+            Collector::scan(&self.engine, self.at(), NetId(net));
+        }
+        self.settle(self.jiffy * 1_000_000 / self.hz);
     }
 
     /// Fires what is due now; whether there was anything. The wheel's clock comes along, so that
@@ -509,6 +530,11 @@ impl World {
 
 /// An address of a network of ours, by number.
 #[inline]
+/// The jiffy in which 7.2's worker comes by next.
+fn next_scan(collector: &Collector, start: Jiffies, now: Jiffies) -> u64 {
+    collector.next(now.after(Ticks(1))).ticks_from(start).max(0).cast_unsigned()
+}
+
 fn address(network: u32, number: u32) -> Addr {
     Addr::v4(((network << 24) ^ number).to_be_bytes())
 }

@@ -11,6 +11,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde_json::Value;
+
 use super::answer::{Answer, Event, Order, Row};
 use super::operation::Operation;
 use super::parts::{Family, Parts};
@@ -80,12 +82,41 @@ pub struct Difference {
     pub model: String,
 }
 
+impl Difference {
+    /// The field, the place in it, and the first key within that of which both say something else:
+    /// `ev[0].mask.src`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let place = self.place.map_or_else(String::new, |place| format!("[{place}]"));
+        let [kernel, model] = [&self.kernel, &self.model].map(|side| serde_json::from_str(side));
+        let keys = match (kernel, model) {
+            (Ok(kernel), Ok(model)) => keys_to_difference(&kernel, &model),
+            _ => Vec::new(),
+        };
+        let keys: String = keys.iter().map(|key| format!(".{key}")).collect();
+        format!("{}{place}{keys}", self.field)
+    }
+}
+
+/// The keys that lead to the first thing that two objects say differently, the outermost first; none
+/// if they are no objects, or the same.
+#[must_use]
+pub fn keys_to_difference(one: &Value, other: &Value) -> Vec<String> {
+    let (Value::Object(left), Value::Object(right)) = (one, other) else { return Vec::new() };
+    let keys = left.keys().chain(right.keys().filter(|key| !left.contains_key(*key)));
+    let Some(key) = keys.into_iter().find(|key| left.get(*key) != right.get(*key)) else {
+        return Vec::new();
+    };
+    let mut path = vec![key.clone()];
+    if let (Some(left), Some(right)) = (left.get(key), right.get(key)) {
+        path.extend(keys_to_difference(left, right));
+    }
+    path
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.field)?;
-        if let Some(place) = self.place {
-            write!(f, "[{place}]")?;
-        }
+        write!(f, "{}", self.path())?;
         write!(f, ": the kernel said {}, the model says {}", self.kernel, self.model)
     }
 }

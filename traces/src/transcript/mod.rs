@@ -32,7 +32,7 @@ mod parts;
 pub mod read;
 
 pub use answer::{Answer, Counters, Event, Order, Row};
-pub use compare::{BucketKey, Difference, compare};
+pub use compare::{BucketKey, Difference, compare, keys_to_difference};
 pub use operation::{
     Advance, CtAt, CtHelp, CtNew, DumpAll, DumpMaster, ExpAt, ExpNew, Fill, HelperName, IdArg,
     NatArg, Nothing, Operation, Packet, PacketArgs, Whose,

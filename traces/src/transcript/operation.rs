@@ -91,6 +91,12 @@ impl Operation {
             Self::Pkt(packet) if !packet.p.has_its_keys() => {
                 Err("a packet of GRE with sport and dport, its keys")
             }
+            Self::Pkt(packet) if !packet.p.has_flags() => {
+                Err("flags of TCP: letters of FSRPAU, in either case")
+            }
+            Self::Pkt(packet) if !packet.p.has_bytes() => {
+                Err("a payload in hexadecimal, two digits a byte")
+            }
             _ => Ok(()),
         }
     }
@@ -369,7 +375,7 @@ pub struct Packet {
     /// Who to whom.
     #[serde(flatten)]
     pub tuple: Parts,
-    /// TCP flags, where they are not SYN: `R` is a reset.
+    /// TCP flags, where they are not SYN, by their first letters: `R` is a reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<String>,
     /// Its payload, in hexadecimal.
@@ -382,6 +388,16 @@ impl Packet {
     fn has_its_keys(&self) -> bool {
         let keys = [self.tuple.sport, self.tuple.dport];
         self.tuple.proto != Some(Proto::GRE.0) || keys.iter().all(Option::is_some)
+    }
+
+    fn has_flags(&self) -> bool {
+        let letters = self.tcp.as_deref().unwrap_or_default();
+        letters.chars().all(|letter| "FSRPAUfsrpau".contains(letter))
+    }
+
+    fn has_bytes(&self) -> bool {
+        let digits = self.hex.as_deref().unwrap_or_default();
+        digits.len().is_multiple_of(2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
     }
 }
 

@@ -134,6 +134,12 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
+    /// The line that was read last, from 1.
+    #[must_use]
+    pub const fn line(&self) -> u64 {
+        self.line
+    }
+
     fn wrong(&self, what: String) -> ReadError {
         ReadError::Line { line: self.line, what }
     }
