@@ -157,7 +157,7 @@ pub enum Step {
         /// Of which namespace.
         net: NetId,
     },
-    /// A listing is opened, to be read piece by piece.
+    /// A listing is opened, to be read piece by piece; anew, from its start, if it is open.
     Open {
         /// The name of the open file.
         file: Name,

@@ -142,6 +142,10 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
 
     pub(super) fn open(&mut self, file: &str, net: NetId) -> Played {
         self.known_net(net)?;
+        let is_open = self.files.remove(file).is_some();
+        if !is_open {
+            self.free_name(file)?;
+        }
         self.files.insert(file.to_owned(), SeqFile::open(net));
         Ok(())
     }

@@ -66,7 +66,9 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
     }
 
     pub(super) fn free_name(&self, name: &str) -> Played {
-        let taken = self.conns.contains_key(name) || self.exps.contains_key(name);
+        let taken = self.conns.contains_key(name)
+            || self.exps.contains_key(name)
+            || self.files.contains_key(name);
         if taken { Err(StepError::Trace(format!("{name} is held already"))) } else { Ok(()) }
     }
 

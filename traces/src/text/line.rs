@@ -24,6 +24,11 @@ impl Value<'_> {
         self.0.parse().map_err(|_| "a number".to_owned())
     }
 
+    /// A word that says all by itself.
+    pub(super) fn alone(self, key: &str) -> Want<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(format!("`{key}` alone")) }
+    }
+
     pub(super) fn name(self) -> Want<String> {
         if self.0.is_empty() { Err("a name".to_owned()) } else { Ok(self.0.to_owned()) }
     }

@@ -52,7 +52,12 @@ pub fn parse(text: &str) -> Result<Trace, TextError> {
         } else if line.takes("config") {
             line.setup(&mut trace.setup)?;
         } else if line.takes("helper-policy") {
+            let before = line.at;
             let name = line.word("a helper's name")?.to_owned();
+            if trace.setup.helpers.iter().any(|(known, ..)| *known == name) {
+                line.at = before;
+                return Err(line.error("a helper that has no policy yet"));
+            }
             let (mut max, mut timeout) = (0, 0);
             line.options(|key, value| match key {
                 "max" => value.number().map(|number| max = number),
@@ -277,6 +282,29 @@ collect m";
                 (error.line, error.column, error.expected.as_str()),
                 (place.0, place.1, expected)
             );
+        }
+    }
+
+    /// A word that says all takes no value, and nothing that is said is lost.
+    #[test]
+    fn what_is_said_is_meant() {
+        for (step, expected) in [
+            ("relate e report=no", "`report` alone"),
+            ("relate e skip-master=no", "`skip-master` alone"),
+            ("packet tcp 10.0.0.1:1 > 10.0.0.2:2 dropped=0", "`dropped` alone"),
+            ("packet tcp 10.0.0.1:1 > 10.0.0.2:2 dropped template", "`dropped` or `template`, not"),
+            ("alloc e master=m tcp *:* > 10.0.0.2:2 report", "no `skip-master`, `portid` or"),
+            ("alloc e master=m tcp *:* > 10.0.0.2:2 portid=7", "no `skip-master`, `portid` or"),
+            ("helper-policy ftp max=1 timeout=1s", "a helper that has no policy yet"),
+            (r#"request {"op":"exp_new","a":{"zone":70000}}"#, "integer `70000`, expected u16"),
+            (r#"request {"op":"exp_flush","i":0}"#, "unknown field `i`"),
+        ] {
+            let error = parse(&format!("helper-policy ftp max=1 timeout=1s\n{step}\n"));
+            let error = error.expect_err(step).to_string();
+            assert!(error.contains(expected) && error.starts_with("line 2, "), "{error}");
+        }
+        for operation in [r#"{"op":"exp_flush"}"#, r#"{"op":"exp_new","a":{"excl":null}}"#] {
+            parse(&format!("request {operation}\n")).expect(operation);
         }
     }
 

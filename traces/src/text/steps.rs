@@ -25,7 +25,16 @@ impl Line<'_> {
                 let conn = self.name()?;
                 Step::Helper { conn, helper: helper_choice(&self.name()?) }
             }
-            "alloc" => Step::Alloc(self.announcement(hz)?.0),
+            "alloc" => {
+                let before = self.at;
+                let (announcement, skip_master, origin) = self.announcement(hz)?;
+                if skip_master || origin != Origin::KERNEL {
+                    self.at = before;
+                    let told = "no `skip-master`, `portid` or `report`: `relate` has them";
+                    return Err(self.error(told));
+                }
+                Step::Alloc(announcement)
+            }
             "relate" => self.relate()?,
             "pair" => Step::Pair { exps: [self.name()?, self.name()?] },
             "expect" => {
@@ -132,10 +141,9 @@ impl Line<'_> {
 
     /// An operation as transcripts write it, of a user or a packet.
     fn request(&mut self) -> Result<Step, TextError> {
-        let expected = "an operation of a transcript, `{\"op\":…,\"a\":{…}}`";
-        let operation = serde_json::from_str(self.rest());
-        let operation: Operation = operation.map_err(|_| self.error(expected))?;
-        operation.check().map_err(|what| self.error(what))?;
+        let operation = Operation::read(self.rest().as_bytes());
+        let operation = operation
+            .map_err(|what| self.error(what.strip_prefix("expected ").unwrap_or(&what)))?;
         if !operation.is_request() {
             return Err(self.error("an operation of a user, or a packet"));
         }
@@ -148,14 +156,11 @@ impl Line<'_> {
         let (mut place, mut name, mut fate) = (Place::default(), None, Fate::Forwarded);
         self.options(|key, value| match key {
             "as" => value.name().map(|given| name = Some(given)),
-            "dropped" => {
-                fate = Fate::Dropped;
-                Ok(())
+            "dropped" | "template" if fate != Fate::Forwarded => {
+                Err("`dropped` or `template`, not both".to_owned())
             }
-            "template" => {
-                fate = Fate::Template;
-                Ok(())
-            }
+            "dropped" => value.alone(key).map(|()| fate = Fate::Dropped),
+            "template" => value.alone(key).map(|()| fate = Fate::Template),
             _ => place_option(key, value, &mut place, "`as`, `dropped`, `template`"),
         })?;
         Ok(Step::Packet { tuple, place, name, fate })
@@ -238,10 +243,7 @@ fn place_option(key: &str, value: Value<'_>, place: &mut Place, others: &str) ->
 
 fn request(key: &str, value: Value<'_>, skip_master: &mut bool, origin: &mut Origin) -> Want<()> {
     match key {
-        "skip-master" => {
-            *skip_master = true;
-            Ok(())
-        }
+        "skip-master" => value.alone(key).map(|()| *skip_master = true),
         _ => {
             who(key, value, origin, "`skip-master`, an option of an announcement (class, flags, …)")
         }
@@ -251,10 +253,7 @@ fn request(key: &str, value: Value<'_>, skip_master: &mut bool, origin: &mut Ori
 fn who(key: &str, value: Value<'_>, origin: &mut Origin, others: &str) -> Want<()> {
     match key {
         "portid" => value.number().map(|number| origin.portid = number),
-        "report" => {
-            origin.report = true;
-            Ok(())
-        }
+        "report" => value.alone(key).map(|()| origin.report = true),
         _ => Err(format!("{others}, `portid` or `report`")),
     }
 }

@@ -156,6 +156,18 @@ struct Head {
     a: Value,
 }
 
+/// How an operation without number and answer is told.
+const A_LONE_ONE: &str = "an operation of a transcript, `{\"op\":…,\"a\":{…}}`";
+
+/// An operation without number and answer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lone {
+    op: String,
+    #[serde(default = "no_arguments")]
+    a: Value,
+}
+
 fn no_arguments() -> Value {
     Value::Object(serde_json::Map::new())
 }
@@ -165,13 +177,30 @@ fn parse_line(text: &[u8]) -> Result<Line, String> {
         .map_err(|error| format!("expected an operation with i, op and a: {}", within(&error)))?;
     let answer: Answer = serde_json::from_slice(text)
         .map_err(|error| format!("expected the answer to {}: {}", head.op, within(&error)))?;
-    let mut tagged = serde_json::Map::new();
-    tagged.insert("op".to_owned(), Value::String(head.op.clone()));
-    tagged.insert("a".to_owned(), without_nulls(head.a));
-    let operation: Operation = serde_json::from_value(Value::Object(tagged))
-        .map_err(|error| format!("expected the arguments of {}: {error}", head.op))?;
-    operation.check().map_err(|what| format!("expected {what}"))?;
+    let operation = operation_of(head.op, head.a)?;
     Ok(Line { i: head.i, t: head.t, operation, answer })
+}
+
+fn operation_of(op: String, arguments: Value) -> Result<Operation, String> {
+    let mut tagged = serde_json::Map::new();
+    tagged.insert("op".to_owned(), Value::String(op.clone()));
+    tagged.insert("a".to_owned(), without_nulls(arguments));
+    let operation: Operation = serde_json::from_value(Value::Object(tagged))
+        .map_err(|error| format!("expected the arguments of {op}: {error}"))?;
+    operation.check().map_err(|what| format!("expected {what}"))?;
+    Ok(operation)
+}
+
+impl Operation {
+    /// An operation that stands by itself, as in a trace.
+    ///
+    /// # Errors
+    /// What was expected in its place.
+    pub(crate) fn read(text: &[u8]) -> Result<Self, String> {
+        let lone: Lone = serde_json::from_slice(text)
+            .map_err(|error| format!("expected {A_LONE_ONE}: {}", within(&error)))?;
+        operation_of(lone.op, lone.a)
+    }
 }
 
 /// What is wrong within one line, whose number is told beside it.
