@@ -58,6 +58,9 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     /// When memory has run out.
+    ///
+    /// # Panics
+    /// If the configuration has no such namespace.
     #[doc(alias = "nf_conntrack_alloc")]
     pub fn alloc_conn(
         &self,
@@ -92,9 +95,16 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     /// When memory has run out: the connection goes on without.
+    ///
+    /// # Panics
+    /// If no such helper is in the configuration.
     #[doc(alias = "nf_ct_helper_ext_add")]
     pub fn attach(&self, ct: &ConnRef, helper: Option<HelperId>) -> Result<(), NoMemory> {
         let conn = self.memory.conns.get(ct.0);
+        if let Some(helper) = helper {
+            // One of another engine's stops here.
+            let _ = self.helper(helper);
+        }
         if conn.attached() == Attached::Nothing {
             self.may_alloc(AllocPoint::HelpExtension)?;
             // KERNEL: nf_ct_helper_ext_add(), 7.2: whoever has the extension is marked, so that
@@ -137,6 +147,9 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     /// When memory has run out: the packet is dropped.
+    ///
+    /// # Panics
+    /// If the configuration has no such namespace.
     pub fn init_conntrack(
         &self,
         at: At,
@@ -189,6 +202,9 @@ impl<P: Platform> Engine<P> {
     /// The same for a first packet that will not be let through, where no expectation is there
     /// that it could consume: a connection comes and goes, and nothing is written of it that nobody
     /// would read. False if there is an expectation.
+    ///
+    /// # Panics
+    /// If the configuration has no such namespace.
     pub fn init_in_vain(&self, at: At, net: NetId) -> bool {
         if self.expect_count(net) != 0 {
             return false;
@@ -348,6 +364,9 @@ impl<P: Platform> Engine<P> {
     /// The garbage collector comes by whoever lives in a connection's slot, and collects what is over
     /// of its expectations: not of one that is not confirmed, or that goes.
     ///
+    /// # Panics
+    /// If there is no such slot.
+    ///
     /// # Source
     /// `nf_ct_help_gc()`, 7.2; nothing before. The memory is type-stable, so that the collector holds
     /// nothing when it comes.
@@ -380,12 +399,18 @@ impl<P: Platform> Engine<P> {
     }
 
     /// The helper extension of a connection.
+    ///
+    /// # Panics
+    /// If it is gone.
     #[must_use]
     pub fn attached_of(&self, id: ConnId) -> Attached {
         self.memory.conns.get(id).attached()
     }
 
     /// A connection's original tuple and its zone.
+    ///
+    /// # Panics
+    /// If it is gone.
     #[must_use]
     pub fn place_of(&self, id: ConnId) -> (Tuple, Zone) {
         let conn = self.memory.conns.get(id);
@@ -393,6 +418,9 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Takes the helper from a connection; the extension stays.
+    ///
+    /// # Panics
+    /// If it is gone.
     #[doc(alias = "unhelp")]
     pub fn forget_helper(&self, id: ConnId) {
         let conn = self.memory.conns.get(id);

@@ -43,6 +43,23 @@ use crate::slip::Slip;
 use crate::terms::TermsTable;
 use crate::tuple::Tuple;
 
+/// What no engine can be made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Which field of a [`Config`].
+    pub field: &'static str,
+    /// What it may be.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config::{}: expected {}", self.field, self.expected)
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
 /// How an engine is set up: module parameters, sysctls, and what stands for chance.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -91,6 +108,30 @@ impl Config {
         helpers: Cow::Borrowed(IN_TREE),
         fail_nth: 0,
     };
+
+    /// Whether an engine can be made of it.
+    ///
+    /// # Errors
+    /// The first field that cannot be as it is.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        const ROOM: u32 = (1 << 30) - 2;
+        let policies = |helper: &Helper| (1..=4).contains(&helper.policies.len());
+        for (fine, field, expected) in [
+            ((1..=10_000).contains(&self.hz), "hz", "1 to 10000"),
+            (self.hash_size > 0, "hash_size", "at least one bucket"),
+            (self.expectations <= ROOM, "expectations", "at most 2^30 - 2"),
+            (self.conns <= ROOM, "conns", "at most 2^30 - 2"),
+            ((1..=64).contains(&self.cpus), "cpus", "1 to 64"),
+            (self.netns > 0, "netns", "at least the first"),
+            (self.helpers.len() < usize::from(u16::MAX) - 1, "helpers", "fewer than 65534"),
+            (self.helpers.iter().all(policies), "helpers", "one to four policies each"),
+        ] {
+            if !fine {
+                return Err(ConfigError { field, expected });
+            }
+        }
+        Ok(())
+    }
 
     /// The sizes a machine with so many conntrack buckets chooses by itself.
     #[must_use]
@@ -180,6 +221,9 @@ impl<P: Platform> Engine<P> {
     /// # Errors
     /// If one of the allocations of module or namespace init fails.
     ///
+    /// # Panics
+    /// If [`Config::check`] refuses the configuration.
+    ///
     /// # Source
     /// `nf_conntrack_expect_init()`, v3.9.
     #[doc(alias = "nf_conntrack_expect_init")]
@@ -192,10 +236,14 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     /// As [`Engine::new`].
+    ///
+    /// # Panics
+    /// As [`Engine::new`].
     pub fn with_eviction(
         config: Config,
         eviction: Option<Box<dyn Eviction>>,
     ) -> Result<Self, NoMemory> {
+        config.check().unwrap_or_else(|error| panic!("{error}"));
         let hash = DstHash {
             kind: config.revision.hash,
             seed: config.hash_seed,
@@ -261,6 +309,9 @@ impl<P: Platform> Engine<P> {
 
     /// A namespace ends: its table goes, whatever may still be in it.
     ///
+    /// # Panics
+    /// If the configuration has no such namespace.
+    ///
     /// # Source
     /// `nf_conntrack_expect_pernet_fini()`, v3.9: neither checks that the table is empty nor
     /// waits for a timer.
@@ -315,6 +366,9 @@ impl<P: Platform> Engine<P> {
     /// Finds an expectation and takes a reference to it; it stays where it is.
     // Compiled into its callers: a tuple that has just been made stays in registers (`nfexp bench
     // miss/1k`: 120 instructions instead of 177).
+    ///
+    /// # Panics
+    /// If the configuration has no such namespace.
     #[doc(alias = "nf_ct_expect_find_get")]
     #[inline(always)]
     pub fn find_get(&self, at: At, net: NetId, zone: Zone, tuple: &Tuple) -> Option<ExpectRef> {
@@ -490,6 +544,9 @@ impl<P: Platform> Engine<P> {
     }
 
     /// The counters of a namespace, all CPUs together.
+    ///
+    /// # Panics
+    /// If the configuration has no such namespace.
     #[must_use]
     pub fn stats(&self, net: NetId) -> Stats {
         let per_cpu = self.net(net).stats.iter().map(Plain::get);
@@ -502,6 +559,9 @@ impl<P: Platform> Engine<P> {
     }
 
     /// How many expectations a namespace holds (`expect_count`).
+    ///
+    /// # Panics
+    /// If the configuration has no such namespace.
     #[must_use]
     pub fn expect_count(&self, net: NetId) -> u32 {
         self.net(net).count.load(Ordering::Relaxed)
@@ -535,5 +595,37 @@ impl<P: Platform<Rcu = UpRcu>> Engine<P> {
 impl<P: Platform> fmt::Debug for Engine<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::helper::HelperId;
+
+    #[test]
+    fn a_configuration_says_what_is_wrong() {
+        type Change = fn(&mut Config);
+        let changes: [(&str, Change); 6] = [
+            ("hz", |config| config.hz = 0),
+            ("hash_size", |config| config.hash_size = 0),
+            ("expectations", |config| config.expectations = 1 << 30),
+            ("cpus", |config| config.cpus = 65),
+            ("netns", |config| config.netns = 0),
+            ("helpers", |config| config.helpers.to_mut()[0].policies = &[]),
+        ];
+        for (field, change) in changes {
+            let mut config = Config::SMALL;
+            change(&mut config);
+            assert_eq!(config.check().map_err(|error| error.field), Err(field));
+        }
+        assert_eq!(Config::SMALL.check(), Ok(()));
+    }
+
+    #[test]
+    #[should_panic(expected = "no helper500 among")]
+    fn a_helper_is_of_the_configuration() {
+        let engine: Engine = Engine::new(Config::SMALL).expect("memory");
+        let _ = engine.helper(HelperId::at(500).expect("a place"));
     }
 }

@@ -92,7 +92,8 @@ pub trait Eviction: Send {
     fn inserted(&mut self, about: &Candidate, table: &dyn Table);
     /// One was unlinked.
     fn removed(&mut self, now: Jiffies, id: ExpectId, cause: Cause);
-    /// Who goes for `newcomer`; `None` refuses it.
+    /// Who goes for `newcomer`, linked as the table hands it out (the engine panics at an id of what is
+    /// gone); `None` refuses it.
     fn victim(
         &mut self,
         pressure: Pressure,

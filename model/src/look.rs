@@ -79,6 +79,9 @@ impl<P: Platform> Engine<P> {
     }
 
     /// How many references to an expectation are held (`use`).
+    ///
+    /// # Panics
+    /// If it is gone.
     #[must_use]
     pub fn use_count(&self, id: ExpectId) -> u32 {
         self.memory.expectations.get(id).uses.load(Ordering::Relaxed)
@@ -90,7 +93,8 @@ impl<P: Platform> Engine<P> {
         self.nets.get(usize::from(net.0)).is_some_and(|net| net.alive.load_locked() != 0)
     }
 
-    /// When an expectation expires, and whether its timer is pending.
+    /// When an expectation expires, and whether its timer is pending; of one that is gone, nothing
+    /// that means anything.
     #[inline]
     #[must_use]
     pub fn timer(&self, id: ExpectId) -> (Jiffies, bool) {
@@ -111,9 +115,16 @@ impl<P: Platform> Engine<P> {
     }
 
     /// A helper of the table, or nft's own.
+    ///
+    /// # Panics
+    /// If no such helper is in the configuration.
     #[must_use]
     pub fn helper(&self, id: HelperId) -> &Helper {
-        self.config.helpers.get(usize::from(id.place())).unwrap_or(&NFT_CT_EXPECT)
+        let of_table = self.config.helpers.get(usize::from(id.place()));
+        of_table.unwrap_or_else(|| {
+            assert!(id == HelperId::NFT_CT_EXPECT, "no {id:?} among {}", self.config.helpers.len());
+            &NFT_CT_EXPECT
+        })
     }
 
     /// The helper of this name.

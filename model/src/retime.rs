@@ -21,6 +21,9 @@ use crate::revision::Expiry;
 impl<P: Platform> Engine<P> {
     /// Gives a linked expectation flags and another end; false if its timer is not pending any
     /// more (`mod_timer_pending()`). Its place among its master's stays: it is no younger.
+    ///
+    /// # Panics
+    /// If it is gone.
     pub fn retime(&self, at: At, id: ExpectId, flags: Flags, expires: Jiffies) -> bool {
         let locked = self.lock();
         let exp = self.memory.expectations.get_object(id);
@@ -68,6 +71,9 @@ impl<P: Platform> Engine<P> {
     }
 
     /// A reference to a connection that is known to be in the table.
+    ///
+    /// # Panics
+    /// If it is gone.
     #[must_use]
     pub fn hold_conn(&self, id: ConnId) -> Option<ConnRef> {
         P::atomic_inc_not_zero(&self.memory.conns.get(id).uses).then_some(ConnRef(id))
