@@ -204,11 +204,16 @@ impl<P: Platform> Engine<P> {
             let found = format!("{id:?} has {uses} references, table and timer hold {owed}");
             return violation(Invariant::ReferencesCovered, found);
         }
-        let mut times = 0;
+        let (mut times, mut walked) = (0, 0);
         let table = self.table(net);
         let mut other = table.first(slab, net, &exp.tuple(), Access::Locked);
         while let Some(candidate) = other {
             *looked += 1;
+            walked += 1;
+            if walked > slab.capacity() {
+                let found = format!("the bucket of {id:?} is a ring");
+                return violation(Invariant::LinkedOnce, found);
+            }
             let same = candidate.index == index;
             times += u32::from(same);
             if !same && !self.may_coexist(index, candidate.index, pending || !timers) {
@@ -371,6 +376,23 @@ mod tests {
         let (engine, ..) = world();
         let census = engine.audit().expect("nothing is wrong");
         assert_eq!((census.linked, census.expectations, census.firing), (1, 1, 0));
+    }
+
+    /// A library's user may tie one (`related_pair()` of one and the same): the audit ends.
+    #[test]
+    fn a_ring_is_told() {
+        let config = Config { revision: crate::revision::Revision::LINUX_7_2, ..Config::SMALL };
+        let engine = Engine::<Up>::new(config).expect("memory");
+        let tuple = Tuple { l3: L3::Ipv4, proto: Proto::TCP, dport: 21, ..Tuple::NONE };
+        let ct = engine.alloc_conn(NetId::INIT, Zone(0), tuple, tuple).expect("memory");
+        engine.attach(&ct, engine.helper_named("ftp")).expect("memory");
+        assert!(engine.confirm(At::default(), &ct, Origin::KERNEL));
+        let exp = engine.alloc(At::default(), &ct).expect("memory");
+        engine.init_key(&exp, Class::DEFAULT, tuple, Mask::ANY);
+        let asked = (Origin::KERNEL, MasterCheck::Own);
+        assert_eq!(engine.related_pair(At::default(), &exp, &exp, asked), Ok(()));
+        let told = engine.audit().expect_err("it is linked twice");
+        assert_eq!(told.invariant, Invariant::LinkedOnce, "{}", told.found);
     }
 
     /// Each invariant is false in a table with one thing cut, or when it ends.

@@ -310,7 +310,11 @@ impl<'a, P: Platform> Locked<'a, P> {
         let engine = self.engine;
         let net = exp.net();
         let slot = engine.net(net);
-        assert!(slot.alive.load_locked() != 0, "use after free of the table of {net:?}");
+        assert!(
+            slot.alive.load_locked() != 0,
+            "use after free of {}{net:?}",
+            engine.owned_by_net()
+        );
         engine.table_of(slot).del(&engine.memory.expectations, exp);
         if !P::slips(Slip::CountNotLowered) {
             slot.count.store(slot.count.load_locked().wrapping_sub(1), Ordering::Relaxed);

@@ -153,6 +153,14 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// What a namespace takes along that a linked expectation needs, beside itself.
+    pub(crate) const fn owned_by_net(&self) -> &'static str {
+        match self.config.revision.table {
+            TableScope::PerNetns => "the table of ",
+            TableScope::Global => "",
+        }
+    }
+
     /// Lets the n-th allocation from now fail; 0 lets none.
     pub fn fail_nth(&self, nth: u32) {
         self.fail_nth.reset(nth);

@@ -96,6 +96,8 @@ fn what_is_odd_about_a_transcript_is_told() {
         lines(&format!("{{\"i\":4,\"t\":7,{flush}}}")),
         ["line 4: t is 7 where the last advance led to 0", short]
     );
+    let misspelt = format!("{{\"i\":4,\"a\":{{\"zone\":1}},{flush}}}");
+    assert_eq!(lines(&misspelt), [short, "line 4: exp_flush has no argument `zone`"]);
     let back = |to: u64| format!(r#"{{"i":{to},"op":"advance","a":{{"to":{}}}}}"#, 9000 - to);
     assert_eq!(
         lines(&[back(4), back(5)].join("\n")),

@@ -326,7 +326,8 @@ fn read(path: &Path) -> Result<Transcript, Failure> {
         let within = reader.is_within(LARGEST_BYTES, MOST_LINES, MOST_FILLED);
         within.map_err(|error| bad_data(path, &error))?;
     }
-    let remarks = remarks(&header, &lines, &numbers);
+    let mut remarks = remarks(&header, &lines, &numbers);
+    remarks.extend(reader.unknown().map(|(line, what)| format!("line {line}: {what}")));
     Ok(Transcript { header, lines, numbers, remarks })
 }
 
@@ -341,11 +342,16 @@ fn answer(
     let header = reader.header().map_err(|error| bad_data(stdin, &error))?;
     let player = Player::of_revision(&header, revision);
     let mut player: Player = player.map_err(|error| Failure::System(error.to_string()))?;
+    let mut told = false;
     while let Some(line) = reader.next_line().map_err(|error| bad_data(stdin, &error))? {
         let answer = unless_it_crashes(|| player.answer(&line.operation));
         let answer = answer.map_err(|why| {
             Failure::Differs(format!("operation {}: the kernel crashes: {why}", line.i))
         })?;
+        if let Some((line, what)) = reader.unknown().filter(|_| !told) {
+            told = true;
+            remark(format_args!("nfexp: {}: line {line}: {what}", stdin.display()));
+        }
         writeln!(output, "{}", json(&Answered { i: line.i, answer: &answer }))?;
         output.flush()?;
     }

@@ -143,8 +143,17 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Sourced<T> {
         let mut numbers = Value::Table(table);
         without_sources(&mut numbers);
         let value = numbers.try_into();
-        let value = value.map_err(|error: toml::de::Error| D::Error::custom(error.message()))?;
+        let value = value.map_err(|error: toml::de::Error| D::Error::custom(by_its_key(&error)))?;
         Ok(Self { value, source })
+    }
+}
+
+/// What is wrong within a table, behind the key it stands at.
+fn by_its_key(error: &toml::de::Error) -> String {
+    let told = error.to_string();
+    match told.trim_end().trim_end_matches('`').rsplit_once("\nin `") {
+        Some((what, key)) => format!("{key}: {what}"),
+        None => error.message().to_owned(),
     }
 }
 

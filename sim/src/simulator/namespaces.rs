@@ -7,6 +7,7 @@ use nfexp_model::event::{Cause, Origin};
 use nfexp_model::kernel::Platform;
 use nfexp_model::kernel::rcu::UpRcu;
 use nfexp_model::netns::NetId;
+use nfexp_model::revision::TableScope;
 use nfexp_model::watch::Counting;
 
 use super::{Played, SimulatorOn, StepError, unless_it_crashes};
@@ -26,6 +27,15 @@ impl<P: Platform<Rcu = UpRcu>> SimulatorOn<P> {
 
     pub(super) fn netns_exit(&mut self, net: NetId) -> Played {
         self.known_net(net)?;
+        let others = 1..self.engine.config().netns;
+        let has_all = self.engine.config().revision.table == TableScope::Global;
+        if net == NetId::INIT
+            && has_all
+            && others.into_iter().any(|n| self.engine.has_net(NetId(n)))
+        {
+            let why = "the first namespace has the table of all: the others end before it";
+            return Err(StepError::Trace(why.to_owned()));
+        }
         let at = self.at();
         let names: BTreeMap<_, _> =
             self.conns.iter().rev().map(|(name, ct)| (ct.id(), name.clone())).collect();

@@ -298,6 +298,7 @@ collect m";
             ("helper-policy ftp max=1 timeout=1s", "a helper that has no policy yet"),
             (r#"request {"op":"exp_new","a":{"zone":70000}}"#, "integer `70000`, expected u16"),
             (r#"request {"op":"exp_flush","i":0}"#, "unknown field `i`"),
+            (r#"request {"op":"exp_get","a":{"tuple":{"scr":1}}}"#, "no argument `tuple.scr`"),
         ] {
             let error = parse(&format!("helper-policy ftp max=1 timeout=1s\n{step}\n"));
             let error = error.expect_err(step).to_string();

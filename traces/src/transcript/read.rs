@@ -53,12 +53,14 @@ pub struct Reader<R> {
     bytes: u64,
     filled: u64,
     text: Vec<u8>,
+    /// The first argument that is none.
+    unknown: Option<(u64, String)>,
 }
 
 impl<R: BufRead> Reader<R> {
     /// Reads from `input`.
     pub fn new(input: R) -> Self {
-        Self { input, line: 0, bytes: 0, filled: 0, text: Vec::new() }
+        Self { input, line: 0, bytes: 0, filled: 0, text: Vec::new(), unknown: None }
     }
 
     /// Refuses what is longer than this, so far: for whoever keeps all of it, and plays it often.
@@ -107,7 +109,8 @@ impl<R: BufRead> Reader<R> {
         if !self.next_text()? {
             return Ok(None);
         }
-        let line = parse_line(&self.text).map_err(|what| self.wrong(what))?;
+        let (line, unknown) = parse_line(&self.text).map_err(|what| self.wrong(what))?;
+        self.unknown = self.unknown.take().or_else(|| Some((self.line, unknown?)));
         if let Operation::Fill(fill) = line.operation {
             self.filled = self.filled.saturating_add(fill.count());
         }
@@ -132,6 +135,12 @@ impl<R: BufRead> Reader<R> {
                 return Ok(true);
             }
         }
+    }
+
+    /// The first argument that its operation does not have, which does nothing, and its line, from 1.
+    #[must_use]
+    pub fn unknown(&self) -> Option<(u64, &str)> {
+        self.unknown.as_ref().map(|(line, what)| (*line, what.as_str()))
     }
 
     /// The line that was read last, from 1.
@@ -172,23 +181,36 @@ fn no_arguments() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-fn parse_line(text: &[u8]) -> Result<Line, String> {
+/// A line, and what stands among its arguments that is none.
+fn parse_line(text: &[u8]) -> Result<(Line, Option<String>), String> {
     let head: Head = serde_json::from_slice(text)
         .map_err(|error| format!("expected an operation with i, op and a: {}", within(&error)))?;
     let answer: Answer = serde_json::from_slice(text)
         .map_err(|error| format!("expected the answer to {}: {}", head.op, within(&error)))?;
-    let operation = operation_of(head.op, head.a)?;
-    Ok(Line { i: head.i, t: head.t, operation, answer })
+    let (operation, unknown) = operation_of(head.op, head.a)?;
+    Ok((Line { i: head.i, t: head.t, operation, answer }, unknown))
 }
 
-fn operation_of(op: String, arguments: Value) -> Result<Operation, String> {
+fn operation_of(op: String, arguments: Value) -> Result<(Operation, Option<String>), String> {
+    let arguments = without_nulls(arguments);
     let mut tagged = serde_json::Map::new();
     tagged.insert("op".to_owned(), Value::String(op.clone()));
-    tagged.insert("a".to_owned(), without_nulls(arguments));
+    tagged.insert("a".to_owned(), arguments.clone());
     let operation: Operation = serde_json::from_value(Value::Object(tagged))
         .map_err(|error| format!("expected the arguments of {op}: {error}"))?;
     operation.check().map_err(|what| format!("expected {what}"))?;
-    Ok(operation)
+    let known = serde_json::to_value(&operation).expect("an operation's values are plain");
+    let unknown = no_argument(&arguments, &known["a"]);
+    let unknown = unknown.map(|key| format!("{op} has no argument `{key}`"));
+    Ok((operation, unknown))
+}
+
+/// The first key that was read and is not written again; these two are written where they say no.
+fn no_argument(read: &Value, written: &Value) -> Option<String> {
+    read.as_object()?.iter().find_map(|(key, value)| match written.get(key) {
+        None => (!["excl", "create"].contains(&key.as_str())).then(|| key.clone()),
+        Some(again) => no_argument(value, again).map(|inner| format!("{key}.{inner}")),
+    })
 }
 
 impl Operation {
@@ -199,7 +221,10 @@ impl Operation {
     pub(crate) fn read(text: &[u8]) -> Result<Self, String> {
         let lone: Lone = serde_json::from_slice(text)
             .map_err(|error| format!("expected {A_LONE_ONE}: {}", within(&error)))?;
-        operation_of(lone.op, lone.a)
+        match operation_of(lone.op, lone.a)? {
+            (operation, None) => Ok(operation),
+            (_, Some(unknown)) => Err(format!("expected arguments: {unknown}")),
+        }
     }
 }
 
