@@ -163,3 +163,20 @@ fn a_head_names_all_helpers_there_are() {
     let none = run(&["replay", "--options", "no-ports;port=ftp:tcp/21", chat]).1;
     assert!(none.contains("0 expectations"), "{none}");
 }
+
+/// Since there is one table of all namespaces, it ends with the first, and that last.
+#[test]
+fn the_first_namespace_ends_last() {
+    let text = "config netns=2\n\nnetns-init 1\nconn m tcp 10.0.0.2:1 > 10.0.0.1:21 net=1 helper=ftp\n\
+          confirm m\nnetns-exit 0\nexpect e1 master=m tcp 10.0.0.2:* > 10.0.0.1:5\nput e1\n----\nnew e1 use=3\n";
+    let played = |revision| {
+        let trace = format!("revisions {revision}\n{text}");
+        run(&["replay", "--revision", revision, &file("first-last.trace", trace.as_bytes())])
+    };
+    assert_eq!(played("3.9").0, 0);
+    for revision in ["6.18", "7.2"] {
+        let (code, _, why) = played(revision);
+        assert_eq!(code, 65, "{why}");
+        assert!(why.contains("the first namespace has the table of all"), "{why}");
+    }
+}

@@ -7,7 +7,12 @@
 //!  new e1 use=3            refused e2 clash        found e1 use=4      related ftp mark=7 helper=sip
 //!  destroy e1 match        no-memory               none                new-connection, known ftp original
 //!  free e1                 timer e1 lost           dropped             counters, listing lines
+//!  gone ftp                too-late (retime)       invalid (sysctl)    end (of a listing)
+//!  ret OK (request)        not-in-the-table (delete)
 //! ```
+//!
+//! Who is refused is refused for [`clash`, `class-full`, …](nfexp_model::error::RelateError::word); who
+//! ends, ends by [`match`, `expiry`, …](nfexp_model::event::Cause::word).
 //!
 //! What a user asked for says so: `new e1 use=3 portid=7 report`.
 //!

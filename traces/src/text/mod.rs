@@ -23,8 +23,56 @@
 //!
 //! One step a line, `key=value` in any order behind what is fixed, a blank line between blocks.
 //! An address or port may be `*` where anything goes, or have a mask (`10.0.0.0/255.255.255.0`,
-//! `80/0xff00`). Spans carry a unit: `300s`, `5m`, `1500ms`, `90j` (jiffies). The steps are those
-//! of [`Step`]; their words stand in `write`'s table.
+//! `80/0xff00`). Spans carry a unit: `300s`, `5m`, `1500ms`, `90j` (jiffies). What the answers
+//! mean stands in `nfexp_sim::simulator`.
+//!
+//! # The head
+//!
+//! ```text
+//! config hz= hash-size= expect-max= expectations= conns= netns=     as few of them as are unusual
+//! helper-policy NAME max= timeout=300s         one helper's limit and timeout; another, if new
+//! revisions 3.9 6.18 7.2                       on which it is played
+//! ```
+//!
+//! # The steps
+//!
+//! Behind `[`, what may be left out. NET and ZONE are numbers, and 0 if not given.
+//!
+//! ```text
+//! conn NAME TUPLE [net= zone= helper=HELPER|none mark= secmark=     a connection, not confirmed
+//! confirm CONN
+//! delete CONN                                  by its timer or a user; its reference stays held
+//! destroy CONN                                 the same, and the reference goes
+//! helper CONN HELPER|none|nothing              none: the extension without a helper
+//! alloc EXP master=CONN TARGET [OPTIONS        memory, and what is expected
+//! relate EXP [WHO                              the table takes it, or does not
+//! expect EXP master=CONN TARGET [OPTIONS WHO   both
+//!   OPTIONS: class= flags=permanent,inactive,userspace|0x.. assign=HELPER fn=FUNCTION
+//!            nat=ADDRESS:PORT[,reply] timeout=SPAN
+//!   WHO:     skip-master portid= report
+//! pair EXP EXP                                 both or none, as SIP announces
+//! unexpect EXP                                 its helper takes it back
+//! flags EXP FLAGS                              as a helper sets them
+//! retime EXP SPAN FLAGS                        another end and flags
+//! remove CONN                                  all of this master's go
+//! put NAME                                     a reference goes
+//! packet TUPLE [net= zone= as=NAME dropped|template       the first of a connection
+//! lookup TUPLE [net= zone= as=NAME cpu=        finds, and takes a reference
+//! advance SPAN                                 time passes
+//! fire EXP, callback EXP                       an expiry's two halves, whatever the time
+//! hold cpu1, release cpu1                      a read-side section begins, ends
+//! collect CONN                                 7.2's worker comes by
+//! show [net=                                   the listing in /proc
+//! open FILE [net=, read FILE LINES             the same, piece by piece
+//! stats [net=, memory                          the counters; what is allocated
+//! flush [net= portid= report                   all of a namespace's go
+//! request JSON                                 an operation of a transcript: op and a
+//! ct-expectation PORT [proto= dport= timeout= size=       an object of nft's, and its rule
+//! unregister HELPER, unregister-function FUNCTION         a module goes
+//! netns-init NET, netns-exit NET
+//! sysctl expect-max=
+//! fail-nth N                                   the N-th allocation from here fails
+//! ```
 //!
 //! The rule that matters: printing what was read gives the same steps again, and no bytes make
 //! reading panic.
@@ -183,5 +231,34 @@ impl fmt::Display for Setup {
             writeln!(f, "helper-policy {name} max={max} timeout={timeout_secs}s")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every step that is written has its word in the table above.
+    #[test]
+    fn each_word_is_told() {
+        let told = include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! "));
+        let table = told.skip_while(|line| *line != "# The steps").collect::<Vec<_>>().join("\n");
+        let words = |text: &str| {
+            text.split([',', '\n'])
+                .filter_map(|part| part.split_whitespace().next())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let told = words(&table);
+        let step = include_str!("steps.rs").split("fn conn(").next().expect("the first part");
+        let arms = step
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix('"')?.split_once("\" =>"));
+        let mut known = 0;
+        for (word, _) in arms {
+            known += 1;
+            assert!(told.iter().any(|there| there == word), "{word} is not told");
+        }
+        assert_eq!(known, 36);
     }
 }
