@@ -78,3 +78,48 @@ fn time_goes_on_however_far() {
         assert_eq!(left_at(far), all_over, "{far}");
     }
 }
+
+/// What 3.9's `nf_conntrack_expect.c` does otherwise than 6.18's, requests and texts apart.
+const CORE: [&str; 14] = [
+    "hash",
+    "table",
+    "expect_lock",
+    "clash_scope",
+    "duplicate",
+    "master_ref",
+    "new_event",
+    "insert_order",
+    "match_unlinks",
+    "helper_from",
+    "port_text",
+    "urq_lock",
+    "found_stat",
+    "expect_max_range",
+];
+
+/// In one zone, and on one CPU, nobody can tell the core of 3.9 from that of 6.18; in several, whoever
+/// announces one tuple twice can.
+#[test]
+fn in_one_zone_the_core_of_3_9_answers_alike() {
+    let old = |revision: Revision, knob| {
+        revision.with_knob_of(knob, &Revision::LINUX_3_9).expect("a knob")
+    };
+    let core = CORE.into_iter().fold(Revision::LINUX_6_18, old);
+    let mut files = committed();
+    files.extend(
+        std::env::var("NFEXP_TRANSCRIPTS")
+            .into_iter()
+            .flat_map(|folder| transcripts_of(Path::new(&folder))),
+    );
+    let parts = |path: &PathBuf| {
+        let (header, lines) = read(path);
+        check(&header, &lines, core).is_some()
+    };
+    let (one, several): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("core-") || name.starts_with("full-") || name.contains("0-")
+    });
+    let told: Vec<_> = one.iter().filter(|path| parts(path)).collect();
+    assert!(one.len() > 8 && told.is_empty(), "{told:?}");
+    assert!(several.iter().any(parts), "zones do not show");
+}

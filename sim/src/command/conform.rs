@@ -97,8 +97,14 @@ impl Conform {
                     let transcript = Transcript { header, lines, numbers, remarks };
                     let told = self.tell(&mut out, (path, &places), &transcript, &divergence);
                     if diverged == 0 {
-                        let again = self.again(path);
-                        let parts = format!("the model parts from the kernel; again: {again}");
+                        let (again, name) = (self.again(path), self.revision.name);
+                        let kernel = &transcript.header.kernel;
+                        let parts = match kernel.is_empty() || kernel.starts_with(name) {
+                            true => format!("the model parts from the kernel; again: {again}"),
+                            false => format!(
+                                "the model of {name} parts from the kernel, {kernel}; again: {again}"
+                            ),
+                        };
                         failures.push(Failure::Differs(parts));
                     }
                     failures.extend(told.err());

@@ -47,7 +47,7 @@
 //! alloc EXP master=CONN TARGET [OPTIONS        memory, and what is expected
 //! relate EXP [WHO                              the table takes it, or does not
 //! expect EXP master=CONN TARGET [OPTIONS WHO   both
-//!   OPTIONS: class= flags=permanent,inactive,userspace|0x.. assign=HELPER fn=FUNCTION
+//!   OPTIONS: class= flags=permanent,inactive,userspace|NUMBER assign=HELPER fn=FUNCTION
 //!            nat=ADDRESS:PORT[,reply] timeout=SPAN
 //!   WHO:     skip-master portid= report
 //! pair EXP EXP                                 both or none, as SIP announces
@@ -56,8 +56,8 @@
 //! retime EXP SPAN FLAGS                        another end and flags
 //! remove CONN                                  all of this master's go
 //! put NAME                                     a reference goes
-//! packet TUPLE [net= zone= as=NAME dropped|template       the first of a connection
-//! lookup TUPLE [net= zone= as=NAME cpu=        finds, and takes a reference
+//! packet TUPLE [net= zone= as=NAME dropped|template       of a known connection, an announced or a new one
+//! lookup TUPLE [net= zone= as=NAME cpu=        finds; and takes a reference, if it gets a name
 //! advance SPAN                                 time passes
 //! fire EXP, callback EXP                       an expiry's two halves, whatever the time
 //! hold cpu1, release cpu1                      a read-side section begins, ends
