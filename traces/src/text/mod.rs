@@ -236,8 +236,6 @@ impl fmt::Display for Setup {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     /// Every step that is written has its word in the table above.
     #[test]
     fn each_word_is_told() {
