@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A transcript, played: no user and no packet makes 6.18 crash, nor another kernel but by what
+//! was mended since.
+#![no_main]
+
+use std::sync::Once;
+
+use libfuzzer_sys::fuzz_target;
+use nfexp_model::revision::Revision;
+use nfexp_sim::conform::check;
+use nfexp_sim::simulator::crash_quietly;
+use nfexp_traces::transcript::read::Reader;
+
+/// More lines than these say nothing new.
+const LINES: usize = 60;
+
+static QUIETLY: Once = Once::new();
+
+fuzz_target!(|bytes: &[u8]| {
+    QUIETLY.call_once(crash_quietly);
+    let mut reader = Reader::new(bytes);
+    let Ok(mut header) = reader.header() else { return };
+    header.expect_max = header.expect_max.min(1 << 10);
+    let mut lines = Vec::new();
+    while let Ok(Some(line)) = reader.next_line() {
+        lines.push(line);
+        if lines.len() == LINES {
+            break;
+        }
+    }
+    for revision in [Revision::LINUX_6_18, Revision::LINUX_7_2, Revision::LINUX_3_9] {
+        let Some(divergence) = check(&header, &lines, revision) else { continue };
+        let crash = divergence.difference.model.strip_prefix("the kernel crashes: ");
+        if let Some(why) = crash {
+            let mended = revision == Revision::LINUX_3_9 && why.starts_with("NULL dereference");
+            assert!(mended, "{}: {why}", revision.name);
+        }
+    }
+});

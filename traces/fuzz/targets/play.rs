@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A text trace, played by each kernel: what goes wrong in one is a kernel's crash or a false
+//! invariant, never another panic; what is collected, and bounded, ends.
+#![no_main]
+
+use std::ops::ControlFlow;
+use std::sync::Once;
+
+use libfuzzer_sys::fuzz_target;
+use nfexp_model::revision::Revision;
+use nfexp_sim::golden;
+use nfexp_sim::simulator::{StepError, crash_quietly};
+use nfexp_traces::text::parse;
+
+/// How a kernel crashes.
+const CRASHES: [&str; 10] = [
+    "NULL dereference",
+    "a call into the text",
+    "use after free",
+    "double free",
+    "followed a poisoned link",
+    "the table was freed",
+    "hlist_del_rcu()",
+    "add_timer()",
+    "reference count below zero",
+    "recursive spin lock",
+];
+/// So many steps are enough for anything.
+const STEPS: u64 = 400;
+
+static QUIETLY: Once = Once::new();
+
+fuzz_target!(|bytes: &[u8]| {
+    QUIETLY.call_once(crash_quietly);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(trace) = parse(text) else { return };
+    for revision in [Revision::LINUX_3_9, Revision::LINUX_6_18, Revision::LINUX_7_2] {
+        let enough = |steps, _: &mut _| match steps < STEPS {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        };
+        let Ok(played) = golden::play(&trace, revision, enough) else { continue };
+        if let Some((line, StepError::Crash(why))) = played.failure {
+            let known = CRASHES.iter().any(|crash| why.starts_with(crash));
+            assert!(known, "{} line {line}: {why}", revision.name);
+        }
+    }
+});
