@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         replication: 0,
         policies: &[policy],
         sizes: &[1, 5, 40],
-        recording: Recording { lifelines: 3, walks: bytes.len() % 2 == 0 },
+        recording: Recording { lifelines: 3, walks: bytes.len().is_multiple_of(2) },
         most_happenings: MOST,
     };
     match block.run() {
