@@ -207,6 +207,11 @@ fn small_page() -> (String, usize) {
     let plan = plan();
     let rows = shard::run_in_memory(&plan, 0, &|_, _| {}).expect("it runs");
     let lines = summary::lines(&plan, &rows);
+    // Whoever throws others out refuses nobody, and so few runs do not prove that.
+    let throws_out = lines.iter().filter(|line| line.policy == "random-global");
+    for refused in throws_out.map(|line| line.refused_table) {
+        assert!(refused.mean == 0.0 && refused.half > 0.0, "{refused:?}");
+    }
     let recording = Recording { lifelines: 40, walks: true };
     let details = plan.detail(&plan.blocks[2], recording).expect("it runs");
     let pictures = page::pictures(&plan, &lines, &details, "a point");

@@ -38,18 +38,22 @@ impl Estimate {
         Self { mean, half, of: n as u32 }
     }
 
-    /// Of shares, each as so many found of so many. Runs that are all alike do not vouch for their
-    /// share: what they found together does.
+    /// Of shares, each as so many found of so many.
     #[must_use]
     pub fn of_shares(shares: &[(u64, u64)]) -> Self {
         let share = |&(found, of): &(u64, u64)| found as f64 / of as f64;
         let values: Vec<f64> = shares.iter().filter(|(_, of)| *of > 0).map(share).collect();
-        let estimate = Self::of(&values);
-        if estimate.half > 0.0 {
-            return estimate;
+        Self::of(&values).of_so_many(shares.iter().map(|(_, of)| of).sum())
+    }
+
+    /// The same of shares of so many in all, or more. Runs that are all alike do not vouch for their
+    /// share: what they looked at together does.
+    #[must_use]
+    pub fn of_so_many(self, of: u64) -> Self {
+        match self.half == 0.0 && of > 0 {
+            true => Self { half: deviation(self.mean, of), ..self },
+            false => self,
         }
-        let of = shares.iter().map(|(_, of)| of).sum();
-        Self { half: deviation(estimate.mean, of), ..estimate }
     }
 
     /// Of differences between paired values.
@@ -326,6 +330,7 @@ mod tests {
         assert_eq!(Estimate::of_shares(&[(1000, 1000); 3]).against(0.99), Verdict::Above);
         let none = Estimate::of_shares(&[(0, 100); 3]);
         assert!((none.half - all.half).abs() < 1e-12, "{none}");
+        assert_eq!(Estimate::of(&[0.0; 3]).of_so_many(300), none);
         // Clopper and Pearson's interval of 150 in 300 is 0.442 to 0.558.
         let half = Estimate::of_shares(&[(50, 100); 3]).half;
         assert!((0.058..0.08).contains(&half), "{half}");

@@ -124,6 +124,9 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         let values: Vec<f64> = cells.iter().filter_map(|cell| of(cell)).collect();
         (!values.is_empty()).then(|| Estimate::of(&values))
     };
+    // Shares of what was useful; of the whole run where a warm-up is not cut off, which is more.
+    let useful = cells.iter().map(|cell| cell.useful).sum();
+    let share = |of: &dyn Fn(&Cell) -> f64| estimate(of).of_so_many(useful);
     let recalls = values(&|cell| cell.recall);
     let firsts: Vec<f64> = first.iter().map(|cell| cell.recall).collect();
     Line {
@@ -139,14 +142,15 @@ fn line(row: &Row, cells: &[&Cell], first: &[&Cell]) -> Line {
         ),
         optimum_lower: estimate(&|cell| cell.optimum_lower),
         optimum_upper: estimate(&|cell| cell.optimum_upper),
-        regret: Estimate::of_pairs(&values(&|cell| cell.optimum_upper), &recalls),
-        worth: estimate(&|cell| cell.worth),
+        regret: Estimate::of_pairs(&values(&|cell| cell.optimum_upper), &recalls)
+            .of_so_many(useful),
+        worth: share(&|cell| cell.worth),
         worth_lower: estimate(&|cell| cell.worth_lower),
         worth_upper: estimate(&|cell| cell.worth_upper),
         against_first: Estimate::of_pairs(&recalls, &firsts),
-        premature: estimate(&|cell| cell.premature),
-        refused_table: estimate(&|cell| cell.refused_table),
-        lost_other: estimate(&|cell| cell.refused_class + cell.refused_other + cell.lost_other),
+        premature: share(&|cell| cell.premature),
+        refused_table: share(&|cell| cell.refused_table),
+        lost_other: share(&|cell| cell.refused_class + cell.refused_other + cell.lost_other),
         stale: estimate(&|cell| cell.stale),
         occupancy: estimate(&|cell| cell.occupancy),
         jain_masters: estimate(&|cell| cell.jain_masters),
