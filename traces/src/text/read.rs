@@ -58,12 +58,15 @@ pub fn parse(text: &str) -> Result<Trace, TextError> {
                 line.at = before;
                 return Err(line.error("a helper that has no policy yet"));
             }
-            let (mut max, mut timeout) = (0, 0);
+            let (mut max, mut timeout) = (None, None);
             line.options(|key, value| match key {
-                "max" => value.number().map(|number| max = number),
-                "timeout" => value.seconds().map(|secs| timeout = secs),
+                "max" => value.number().map(|number| max = Some(number)),
+                "timeout" => value.seconds().map(|secs| timeout = Some(secs)),
                 _ => Err("`max` or `timeout`".to_owned()),
             })?;
+            let (Some(max), Some(timeout)) = (max, timeout) else {
+                return Err(line.error("both `max` and `timeout`"));
+            };
             trace.setup.helpers.push((name, max, timeout));
         } else if line.takes("revisions") {
             trace.revisions.extend(line.revisions()?);
@@ -319,6 +322,10 @@ collect m";
         for timeout in ["4294967297s", "71582789m", "1500ms", "90j", "300"] {
             let error = of(timeout).expect_err(timeout);
             assert!(error.expected.starts_with("whole seconds") && error.column == 25, "{error}");
+        }
+        for half in ["helper-policy ftp", "helper-policy ftp max=1", "helper-policy ftp timeout=1s"]
+        {
+            assert_eq!(parse(half).expect_err(half).expected, "both `max` and `timeout`");
         }
     }
 
