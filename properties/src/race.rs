@@ -83,6 +83,7 @@ impl Race {
             return Ok(out.write_all(listing().as_bytes())?);
         }
         let question = self.question().map_err(Failure::Usage)?;
+        readable_by_loom().map_err(Failure::Usage)?;
         let Question { scenario, slip, limits } = &question;
         let bar = watching("executions", run_so_far);
         let failing = world::with(*slip, || shortest(scenario, *limits));
@@ -202,6 +203,25 @@ fn verdict(
         }
         Verdict::Budget => Err(Failure::Inconclusive("the budget ran out; nothing shown".into())),
     }
+}
+
+/// loom reads its environment before anybody can say that it counts for nothing here, and panics at
+/// what is no number.
+fn readable_by_loom() -> Result<(), String> {
+    for name in [
+        "LOOM_CHECKPOINT_INTERVAL",
+        "LOOM_MAX_BRANCHES",
+        "LOOM_MAX_DURATION",
+        "LOOM_MAX_PERMUTATIONS",
+        "LOOM_MAX_PREEMPTIONS",
+    ] {
+        if let Ok(value) = std::env::var(name)
+            && value.parse::<usize>().is_err()
+        {
+            return Err(format!("{name}={value}: expected a number: unset it"));
+        }
+    }
+    Ok(())
 }
 
 fn listing() -> String {

@@ -26,6 +26,13 @@ fn the_environment_proves_nothing() {
             assert_eq!(String::from_utf8_lossy(&raced.stdout), alone, "{race}: {stop:?}");
         }
     }
+    for name in ["LOOM_MAX_BRANCHES", "LOOM_MAX_PREEMPTIONS", "LOOM_CHECKPOINT_INTERVAL"] {
+        let mut raced = nfexp(&["race", "B01"]);
+        let raced = raced.env(name, "abc").stdin(Stdio::null()).output().expect("it is built");
+        let told = String::from_utf8_lossy(&raced.stderr);
+        assert_eq!(raced.status.code(), Some(2), "{told}");
+        assert_eq!(told, format!("nfexp: {name}=abc: expected a number: unset it\n"));
+    }
     let (code, shown, _) = run(&["race", "expire-1+match-1", "--budget", "0"]);
     assert_eq!((code, shown.trim()), (3, "expire-1+match-1: BUDGET in 0 executions (3.9)"));
 }
