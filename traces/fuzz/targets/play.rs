@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A text trace, played by each kernel: what goes wrong in one is a kernel's crash or a false
-//! invariant, never another panic; what is collected, and bounded, ends.
+//! A text trace, played by three kernels: it may make a kernel crash, as kernels do, or an
+//! invariant false; nothing else panics.
 #![no_main]
 
 use std::ops::ControlFlow;
