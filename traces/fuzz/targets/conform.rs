@@ -3,8 +3,6 @@
 //! was mended since.
 #![no_main]
 
-use std::sync::Once;
-
 use libfuzzer_sys::fuzz_target;
 use nfexp_model::kernel::Up;
 use nfexp_model::revision::Revision;
@@ -15,10 +13,7 @@ use nfexp_traces::transcript::read::Reader;
 /// More lines than these say nothing new.
 const LINES: usize = 60;
 
-static QUIETLY: Once = Once::new();
-
-fuzz_target!(|bytes: &[u8]| {
-    QUIETLY.call_once(crash_quietly);
+fuzz_target!(init: crash_quietly(), |bytes: &[u8]| {
     let mut reader = Reader::new(bytes);
     let Ok(mut header) = reader.header() else { return };
     header.expect_max = header.expect_max.min(1 << 10);
@@ -29,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
             break;
         }
     }
-    for revision in [Revision::LINUX_6_18, Revision::LINUX_7_2, Revision::LINUX_3_9] {
+    for revision in Revision::ALL {
         let Ok(mut player) = Player::<Up>::of_revision(&header, revision) else { continue };
         // Whatever is answered: who stops where it differs from what was recorded sees little.
         for line in &lines {

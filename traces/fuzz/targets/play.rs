@@ -4,7 +4,6 @@
 #![no_main]
 
 use std::ops::ControlFlow;
-use std::sync::Once;
 
 use libfuzzer_sys::fuzz_target;
 use nfexp_model::revision::Revision;
@@ -28,13 +27,10 @@ const CRASHES: [&str; 10] = [
 /// So many steps are enough for anything.
 const STEPS: u64 = 400;
 
-static QUIETLY: Once = Once::new();
-
-fuzz_target!(|bytes: &[u8]| {
-    QUIETLY.call_once(crash_quietly);
+fuzz_target!(init: crash_quietly(), |bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(trace) = parse(text) else { return };
-    for revision in [Revision::LINUX_3_9, Revision::LINUX_6_18, Revision::LINUX_7_2] {
+    for revision in Revision::ALL {
         let enough = |steps, _: &mut _| match steps < STEPS {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),

@@ -26,11 +26,10 @@ fuzz_target!(|bytes: &[u8]| {
     if estimate::fits(&document.read(), MOST).is_err() {
         return;
     }
-    let revisions = [Revision::LINUX_3_9, Revision::LINUX_6_18, Revision::LINUX_7_2];
     let block = Block {
         scenario: &document,
         granted: None,
-        revision: revisions[bytes.len() % 3],
+        revision: Revision::ALL[bytes.len() % 3],
         hz: 250,
         seed: 1,
         replication: 0,
